@@ -1,0 +1,6 @@
+// Package bus is Baton's only door to NATS: the names, limits and identity of
+// its streams, and the few ways in which they are written and read.
+//
+// The rule of the package: nobody else imports nats.go. What it promises about
+// durability is said function by function.
+package bus
