@@ -53,6 +53,7 @@ func TestPlantedImports(t *testing.T) {
 		{"pkg/control/decide_test.go", module + "/pkg/control", ""},
 		{"pkg/delivery/plan.go", module + "/pkg/control", ""},
 		{"pkg/control/decide.go", module + "/pkg/delivery", whyCore},
+		{"pkg/partition/key.go", module + "/pkg/control", ""},
 		{"pkg/graph/error.go", module + "/pkg/control", "stand alone"},
 		// Ports.
 		{"pkg/eventlog/codec.go", module + "/pkg/gen/baton/log/v1", ""},
