@@ -13,7 +13,7 @@ func routedToWire(e *control.Routed) *logv1.Routed {
 		Owner: uint64(e.Owner), Creator: uint64(e.Creator), Send: uint64(e.Send), Sender: uint64(e.Sender),
 		Metadata: text(e.Metadata), AtMs: int64(e.At), UserAtMs: int64(e.UserAt), ExpiresAtMs: int64(e.ExpiresAt),
 		ClearDone: e.ClearDone, Dedupe: idToWire(e.Dedupe), WasHeld: e.WasHeld, SideReported: e.SideReported,
-		WantInbox: e.WantInbox,
+		WantInbox: e.WantInbox, WindowDays: uint32(e.WindowDays),
 	}
 }
 
@@ -25,6 +25,7 @@ func (f *fault) routed(m *logv1.Routed) control.Event {
 		Metadata: m.GetMetadata(), At: control.Millis(m.GetAtMs()), UserAt: control.Millis(m.GetUserAtMs()),
 		ExpiresAt: control.Millis(m.GetExpiresAtMs()), ClearDone: m.GetClearDone(), Dedupe: f.id(m.GetDedupe()),
 		WasHeld: m.GetWasHeld(), SideReported: m.GetSideReported(), WantInbox: m.GetWantInbox(),
+		WindowDays: f.small(m.GetWindowDays()),
 	}
 }
 
@@ -46,6 +47,7 @@ func sendAcceptedToWire(e *control.SendAccepted) *logv1.SendAccepted {
 	m := &logv1.SendAccepted{
 		Id: uint64(e.ID), App: uint64(e.App), Owner: uint64(e.Owner), AtMs: int64(e.At), ExpiresAtMs: int64(e.ExpiresAt),
 		Bypass: e.Bypass, Metadata: text(e.Metadata), Buttons: e.Buttons, Call: callToWire(e.Call),
+		Action: e.Action,
 	}
 	if e.Control != (control.SendControl{}) {
 		m.Control = &logv1.SendControl{Type: uint32(e.Control.Type), Target: uint64(e.Control.Target)}
@@ -60,6 +62,7 @@ func (f *fault) sendAccepted(m *logv1.SendAccepted) control.Event {
 	e := control.SendAccepted{
 		ID: control.Position(m.GetId()), App: control.AppID(m.GetApp()), Owner: control.AppID(m.GetOwner()),
 		At: control.Millis(m.GetAtMs()), ExpiresAt: control.Millis(m.GetExpiresAtMs()), Bypass: m.GetBypass(),
+		Action:   m.GetAction(),
 		Metadata: m.GetMetadata(), Buttons: list(m.GetButtons()), Call: f.call(m.GetCall()),
 		Control: control.SendControl{
 			Type: control.ControlType(f.small(m.GetControl().GetType())), Target: control.AppID(m.GetControl().GetTarget()),
@@ -128,11 +131,14 @@ func (f *fault) surveyDelivered(m *logv1.SurveyDelivered) control.Event {
 }
 
 func surveyDroppedToWire(e *control.SurveyDropped) *logv1.SurveyDropped {
-	return &logv1.SurveyDropped{Survey: uint64(e.Survey), App: uint64(e.App), AtMs: int64(e.At), Error: text(e.Error)}
+	return &logv1.SurveyDropped{
+		Survey: uint64(e.Survey), App: uint64(e.App), AtMs: int64(e.At), Error: text(e.Error), Delivery: uint64(e.Delivery),
+	}
 }
 
 func (f *fault) surveyDropped(m *logv1.SurveyDropped) control.Event {
 	return control.SurveyDropped{
 		Survey: control.Position(m.GetSurvey()), App: control.AppID(m.GetApp()), At: control.Millis(m.GetAtMs()), Error: m.GetError(),
+		Delivery: control.Position(m.GetDelivery()),
 	}
 }
