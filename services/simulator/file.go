@@ -136,7 +136,7 @@ func (s *Service) snapshot(offset time.Duration) savedState {
 	s.version++
 	st := savedState{
 		version: s.version,
-		Format: fileFormat, OffsetMS: offset.Milliseconds(), IDs: s.ids.reserved,
+		Format:  fileFormat, OffsetMS: offset.Milliseconds(), IDs: s.ids.reserved,
 		NextLine: s.transcript.next, Profiles: s.profiles.copy(), Fields: s.fields.copy(),
 		Lines: slices.Clone(s.transcript.newest(savedLines)),
 	}
