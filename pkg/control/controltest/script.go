@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,6 +108,9 @@ func Check(b Block, mode string, o Options) string {
 		}
 		want = append(append(want, line.Text), compared(line.Output, o)...)
 		got = append(append(got, line.Text), out...)
+	}
+	if slices.Equal(want, got) {
+		return ""
 	}
 	return cmp.Diff(want, got)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"testing"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -273,4 +274,21 @@ func (w *World) receivers(a args) ([]string, error) {
 		names = append(names, AppName(a))
 	}
 	return []string{strings.Join(names, " ")}, nil
+}
+
+// New starts a script to be played line by line.
+func New(mode string) *World { return newWorld(mode, Options{}) }
+
+// Play runs lines and returns what the last one decided; a line that cannot be
+// read fails the test.
+func (w *World) Play(t testing.TB, lines ...string) string {
+	t.Helper()
+	var out []string
+	for _, line := range lines {
+		var err error
+		if out, err = w.do(line); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+	}
+	return strings.Join(out, "\n")
 }
