@@ -68,15 +68,20 @@ func TestFingerprintTellsCallsApart(t *testing.T) {
 		by, to   AppID
 		metadata string
 	}{
-		{"pass", VerbPass, 1, 2, "m"}, {"verb", VerbTake, 1, 2, "m"}, {"caller", VerbPass, 2, 2, "m"},
-		{"target", VerbPass, 1, 3, "m"}, {"metadata", VerbPass, 1, 2, "n"}, {"swapped", VerbPass, 2, 1, "m"},
-		{"none", VerbPass, 1, 2, ""}, {"no target", VerbPass, 1, 0, ""},
+		{"pass", VerbPass, 1, 2, "m"},
+		{"verb", VerbTake, 1, 2, "m"},
+		{"caller", VerbPass, 2, 2, "m"},
+		{"target", VerbPass, 1, 3, "m"},
+		{"metadata", VerbPass, 1, 2, "n"},
+		{"swapped", VerbPass, 2, 1, "m"},
+		{"none", VerbPass, 1, 2, ""},
+		{"no target", VerbPass, 1, 0, ""},
 	} {
-		print := Fingerprint(call.verb, call.by, call.to, call.metadata)
-		if other, taken := seen[print]; taken || print == 0 {
-			t.Errorf("%s has the fingerprint %x of %s", call.name, print, other)
+		got := Fingerprint(call.verb, call.by, call.to, call.metadata)
+		if other, taken := seen[got]; taken || got == 0 {
+			t.Errorf("%s has the fingerprint %x of %s", call.name, got, other)
 		}
-		seen[print] = call.name
+		seen[got] = call.name
 	}
 }
 

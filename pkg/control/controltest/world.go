@@ -82,7 +82,7 @@ func NewPage(mode string) *control.Page {
 	case "d":
 		p.Mode, p.Lead = control.ModeDefaultApp, A
 	default:
-		panic("controltest: no mode " + mode)
+		panic("controltest: no mode " + mode) //nolint:forbidigo // a script that cannot be run
 	}
 	return p
 }
@@ -281,13 +281,13 @@ func New(mode string) *World { return newWorld(mode, Options{}) }
 
 // Play runs lines and returns what the last one decided; a line that cannot be
 // read fails the test.
-func (w *World) Play(t testing.TB, lines ...string) string {
-	t.Helper()
+func (w *World) Play(tb testing.TB, lines ...string) string {
+	tb.Helper()
 	var out []string
 	for _, line := range lines {
 		var err error
 		if out, err = w.do(line); err != nil {
-			t.Fatalf("%q: %v", line, err)
+			tb.Fatalf("%q: %v", line, err)
 		}
 	}
 	return strings.Join(out, "\n")
