@@ -56,7 +56,7 @@ func TestTheQueueIsBoundedAndRefusalLeavesNoTrace(t *testing.T) {
 func TestTheQuietThreadUsedLongestAgoMakesRoom(t *testing.T) {
 	s := newQuiet(t)
 	for person := range uint64(maxThreads) {
-		s.threads[keyOf(100+person)] = newThread(keyOf(100+person))
+		s.threads[keyOf(100+person)] = newThread(keyOf(100 + person))
 		s.threads[keyOf(100+person)].touched = 1000 + person
 	}
 	busy := s.threads[keyOf(100)]
