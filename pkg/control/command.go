@@ -139,6 +139,8 @@ type Send struct {
 	By AppID
 	// Action says that this is a sender action; MarkSeen which one.
 	Action, MarkSeen bool
+	// ActionAndMessage says that the call carried both: refused (row 34).
+	ActionAndMessage bool
 	Tag              Tag
 	Control          SendControl
 	Metadata         string
@@ -163,7 +165,7 @@ type OutcomeKind uint8
 const (
 	OutcomeConfirmed OutcomeKind = iota + 1
 	OutcomeRefused               // by the platform: nothing was sent
-	OutcomeUnknown               // time-out or broken answer
+	OutcomeUnknown               // time-out or broken answer: an echo may still confirm it
 	OutcomeAbandoned             // never forwarded
 )
 

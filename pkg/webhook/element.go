@@ -149,7 +149,7 @@ func (r *elementReader) readArray(a array) {
 			r.fail(value, "%s is not an object", r.path(""))
 		case len(r.events) >= r.limits.MaxEvents:
 			r.fail(value, "more than %d events", r.limits.MaxEvents)
-		case a.name == "changes":
+		case a.name == nameChanges:
 			r.change(value)
 		default:
 			r.element(value)

@@ -143,6 +143,12 @@ type array struct {
 	value []byte
 }
 
+const (
+	nameMessaging = "messaging"
+	nameStandby   = "standby"
+	nameChanges   = "changes"
+)
+
 func (p *parser) entry(entry []byte) {
 	if p.entries >= p.limits.MaxEntries {
 		p.fail(entry, "more than %d entries", p.limits.MaxEntries)
@@ -156,26 +162,36 @@ func (p *parser) entry(entry []byte) {
 	var arrays [3]array
 	count := 0
 	for key, value := range members(entry) {
-		switch name := string(plain(key)); name {
+		switch string(plain(key)) {
 		case "id":
 			asset = value
 		case "time":
 			at = value
-		case "messaging", "standby", "changes":
-			for _, a := range arrays[:count] {
-				if a.name == name {
-					p.fail(key, "entry[%d].%s occurs twice", p.entries, name)
-					return
-				}
-			}
-			arrays[count] = array{name, value}
-			count++
+		case nameMessaging:
+			count = p.addArray(&arrays, count, array{nameMessaging, value})
+		case nameStandby:
+			count = p.addArray(&arrays, count, array{nameStandby, value})
+		case nameChanges:
+			count = p.addArray(&arrays, count, array{nameChanges, value})
 		}
 	}
 	e := elementReader{parser: p, asset: p.entryID(asset), at: p.entryTime(at)}
 	for _, a := range arrays[:count] {
-		e.readArray(a)
+		if p.err == nil {
+			e.readArray(a)
+		}
 	}
+}
+
+func (p *parser) addArray(arrays *[3]array, count int, a array) int {
+	for _, other := range arrays[:count] {
+		if other.name == a.name {
+			p.fail(a.value, "entry[%d].%s occurs twice", p.entries, a.name)
+			return count
+		}
+	}
+	arrays[count] = a
+	return count + 1
 }
 
 // entryID is the entry's asset; zero for none and for the "0" of the
