@@ -80,7 +80,7 @@ func New(config Config, deps Deps) (*Service, error) {
 	}
 	s.restore(st)
 	if config.Listen != "" {
-		if s.listener, err = net.Listen("tcp", config.Listen); err != nil {
+		if s.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", config.Listen); err != nil {
 			return nil, fmt.Errorf("simulator: Graph listener: %w", err)
 		}
 	}
@@ -140,11 +140,15 @@ func (s *Service) serve(ctx context.Context) error {
 		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(s.listener) }()
+	var served error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		served = server.Serve(s.listener)
+	}()
 	select {
-	case err := <-done:
-		return fmt.Errorf("simulator: Graph listener: %w", err)
+	case <-done:
+		return fmt.Errorf("simulator: Graph listener: %w", served)
 	case <-ctx.Done():
 	}
 	// The calls under way are to be answered although ctx has ended.
