@@ -139,6 +139,8 @@ type Send struct {
 	By AppID
 	// Action says that this is a sender action; MarkSeen which one.
 	Action, MarkSeen bool
+	// ActionAndMessage says that the call carried both: refused (row 34).
+	ActionAndMessage bool
 	Tag              Tag
 	Control          SendControl
 	Metadata         string

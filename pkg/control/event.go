@@ -195,7 +195,8 @@ type Routed struct {
 	Input    Ref
 	Kind     Kind
 	Audience Audience
-	// Owner is the app or inbox that has control when the event is decided.
+	// Owner is the app or inbox that has control when the event is decided;
+	// for an echo of one of Baton's sends, when that send was decided (12.3).
 	Owner AppID
 	// Creator is the app whose button, menu item or survey was used; it gets
 	// the payload.
@@ -211,6 +212,8 @@ type Routed struct {
 	At        Millis
 	UserAt    Millis
 	ExpiresAt Millis
+	// WindowDays replaces the window of the owner's ad; zero leaves it.
+	WindowDays uint8
 	// ClearDone: a new message of the person clears the done mark (12.13).
 	ClearDone bool
 	// Dedupe is the event's de-duplication key, remembered for 48 h from At.
@@ -239,6 +242,7 @@ type SendAccepted struct {
 	At        Millis
 	ExpiresAt Millis // the new deadline when the send extends, else zero
 	Bypass    bool   // a human-agent send by an app without control
+	Action    bool   // a sender action: no outcome is awaited, no effect opens
 	Metadata  string
 	Buttons   []uint64
 	Control   SendControl
@@ -303,6 +307,9 @@ type SurveyDropped struct {
 	App    AppID
 	At     Millis
 	Error  string
+	// Delivery is the EffectSurvey that the platform refused; zero when the
+	// survey was still held.
+	Delivery Position
 }
 
 // SideConfirmed: the platform confirmed the mirror ID.

@@ -86,6 +86,8 @@ const (
 	MaxSurveys    = 8
 	MaxMetadata   = 2000 // characters of a handover's metadata
 	MaxAppMessage = 1000 // characters of a message's metadata
+	MaxOpenSends  = 64   // sends of a thread without outcome
+	MaxHeldEchoes = 16   // echoes that wait for one
 )
 
 // Position counts the events of a partition's log, from 1.

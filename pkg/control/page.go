@@ -85,6 +85,9 @@ type Page struct {
 	// Menu maps the payload hash of a page-level menu item, ice breaker or
 	// get-started button to the app that set it.
 	Menu map[uint64]AppID
+	// GetStarted is the payload hash of the get-started button. In
+	// ModeDefaultApp it is an entry point, not a menu item (row 05).
+	GetStarted uint64
 	// Expiry is how long control lasts without activity; 24 h by default.
 	Expiry Millis
 	// IdleChannel is the channel of events on idle threads.
@@ -130,4 +133,38 @@ type Env struct {
 	Now      Millis
 	Position Position
 	Page     *Page
+	// Person is the thread's person: development apps may message only their
+	// testers. Zero for the page itself.
+	Person uint64
+}
+
+// expiry is Expiry or its default.
+func (p *Page) expiry() Millis {
+	if p.Expiry <= 0 {
+		return Day
+	}
+	return p.Expiry
+}
+
+// lead is Lead while it is connected; zero_config has none.
+func (p *Page) lead() AppID {
+	if p.Mode == ModeZeroConfig || !p.Connected(p.Lead) {
+		return 0
+	}
+	return p.Lead
+}
+
+// ownInbox is a, with every way to name an inbox folded into the page's own:
+// both inboxes are accepted on both objects (protocol 6.13).
+func (p *Page) ownInbox(a AppID) AppID {
+	if a.IsInbox() || a == PageInboxShort {
+		return p.Inbox()
+	}
+	return a
+}
+
+// tests reports whether person is one of the app's testers.
+func (a *App) tests(person uint64) bool {
+	_, ok := a.Testers[person]
+	return ok
 }

@@ -70,6 +70,7 @@ const (
 	ReasonOpenSend                  // a repeat of a send that is open or unknown
 	ReasonInboxNotOwner             // reserved for inbox commands
 	ReasonReceiversHidden           // secondary_receivers by a secondary for another
+	ReasonTooManySends              // MaxOpenSends are open already
 	reasonEnd
 )
 
@@ -79,7 +80,7 @@ var reasonNames = [reasonEnd]string{
 	"PASS_NOT_ALLOWED", "ALREADY_OWNER", "PASS_TO_SELF", "UNKNOWN_TARGET", "TARGET_MISSING", "BAD_DURATION",
 	"BAD_THREAD_CONTROL", "ACTION_AND_MESSAGE", "OUTSIDE_WINDOW", "RETIRED_TAG", "NO_HUMAN_AGENT", "NOT_TESTER",
 	"NOT_CONNECTED", "USER_MENU_NOT_OWNER", "PAGE_MENU_NOT_PRIMARY", "TOO_MANY_REQUESTS", "TOO_MANY_SURVEYS",
-	"METADATA_TOO_LONG", "KEY_REUSED", "SEND_OPEN", "INBOX_NOT_OWNER", "RECEIVERS_HIDDEN",
+	"METADATA_TOO_LONG", "KEY_REUSED", "SEND_OPEN", "INBOX_NOT_OWNER", "RECEIVERS_HIDDEN", "TOO_MANY_OPEN_SENDS",
 }
 
 // String is the reason in error_data, logs and metrics.

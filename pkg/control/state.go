@@ -93,7 +93,8 @@ const (
 // Effect is begun by one event and closed by another.
 type Effect struct {
 	Kind EffectKind
-	// ID is the position of the event that opened it.
+	// ID is the position of the event that opened it, App the sending app, or
+	// the new owner of a mirrored side.
 	ID  Position
 	App AppID
 	// Since is when it was opened.
@@ -109,8 +110,10 @@ type Effect struct {
 	// own message metadata; both serve its echo.
 	Owner    AppID
 	Metadata string
-	// Message is the message object to forward (EffectSurvey).
+	// Message is the message object to forward, Survey the position that held
+	// it (EffectSurvey).
 	Message []byte
+	Survey  Position
 	// WantInbox is the wanted side (EffectSide).
 	WantInbox bool
 	// Attempt counts refused mirrors, for the growing delay; NextAt is when
