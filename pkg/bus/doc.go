@@ -2,5 +2,7 @@
 // its streams, and the few ways in which they are written and read.
 //
 // The rule of the package: nobody else imports nats.go. What it promises about
-// durability is said function by function.
+// durability is said function by function; a call that writes returns only
+// when the server has stored the message, and never repeats a publish by
+// itself, because only its caller knows whether a repeat is safe.
 package bus
