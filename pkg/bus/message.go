@@ -12,6 +12,8 @@ type Message struct {
 	Data []byte
 	// At is when the server stored the message, by the server's clock.
 	At time.Time
+
+	subject string
 }
 
 // ReadOptions say what a reader gets.

@@ -107,6 +107,7 @@ func (r *reader) accept(m jetstream.Msg, expected uint64, fn func(Message) error
 		Partition: partitionOf(m.Subject()),
 		Data:      m.Data(),
 		At:        meta.Timestamp,
+		subject:   m.Subject(),
 	})
 	if err != nil {
 		return &stopError{err}

@@ -65,7 +65,7 @@ func appendSurvey(b []byte, v *Survey) []byte {
 }
 
 func appendAnswerable(b []byte, a *Answerable) []byte {
-	return appendHashes(appendNumbers(b, uint64(a.App)), a.Questions)
+	return appendHashes(appendNumbers(b, uint64(a.ID), uint64(a.App)), a.Questions)
 }
 
 func appendEffect(b []byte, e *Effect) []byte {

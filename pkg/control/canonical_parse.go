@@ -63,7 +63,7 @@ func (p *parser) survey() Survey {
 }
 
 func (p *parser) answerable() Answerable {
-	return Answerable{App: p.app(), Questions: p.hashes()}
+	return Answerable{ID: p.position(), App: p.app(), Questions: p.hashes()}
 }
 
 func (p *parser) effect() Effect {

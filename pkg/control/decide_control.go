@@ -1,5 +1,7 @@
 package control
 
+import "slices"
+
 // refuse says no to by, and tells it what it may know of who has control.
 // Source: protocol override 4.
 func (t *turn) refuse(verb Verb, by AppID, reason Reason) Refusal {
@@ -181,7 +183,7 @@ func (s *State) waiting(a AppID) (waits, full bool) {
 	if s.Rare == nil {
 		return false, false
 	}
-	waits = indexOf(s.Rare.Requests, func(q Request) bool { return q.App == a }) >= 0
+	waits = slices.ContainsFunc(s.Rare.Requests, func(q Request) bool { return q.App == a })
 	return waits, len(s.Rare.Requests) >= MaxRequests
 }
 

@@ -1,11 +1,12 @@
 package control
 
 // sendOutcome closes the open send or survey that c names; a closed one stays
-// as it is.
+// as it is. One whose outcome is unknown stays open for its echo until
+// SendUnknownAfter: that may still confirm it.
 func (t *turn) sendOutcome(c *SendOutcome) {
 	e, open := t.state.openSend(c.ID)
 	switch {
-	case !open:
+	case !open, c.Outcome == OutcomeUnknown && t.now < e.Since+SendUnknownAfter:
 		return
 	case c.Outcome == OutcomeConfirmed:
 		t.confirm(&e, c.Mid, false)

@@ -71,8 +71,10 @@ type Survey struct {
 	Questions []uint64 // PayloadHash of each question id, ascending
 }
 
-// Answerable is a delivered survey whose answers go to its creator.
+// Answerable is a delivered survey whose answers go to its creator. ID is the
+// position of the send that delivered it; Evolve fills it in.
 type Answerable struct {
+	ID        Position
 	App       AppID
 	Questions []uint64
 }

@@ -109,7 +109,7 @@ func (k *checker) delivery(path string, d Delivery) {
 func (k *checker) fields(path string, fields []string) {
 	for i, f := range fields {
 		if !KnownField(f) {
-			k.report(fmt.Sprintf("%s[%d]", path, i), "unknown field %q%s", f, suggestion(f, fieldNames))
+			k.report(fmt.Sprintf("%s[%d]", path, i), "unknown field %q%s", f, suggestion(f, fieldNames()))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/delivery"
 )
 
 // Compile builds the snapshot of a document. The error names the first id that
@@ -98,7 +100,9 @@ func (c *compiler) page(p *Page) {
 		rules.Apps[id] = app
 	}
 	c.routing(rules, &p.Routing)
+	rules.GetStarted = getStarted(p.Profile)
 	asset.Rules = rules
+	asset.Delivery = &delivery.Page{Rules: rules, Receivers: c.receivers(p.Apps)}
 	c.snapshot.assets[asset.ID] = asset
 }
 
@@ -130,6 +134,29 @@ func (c *compiler) connect(asset *Asset, rules *control.Page, conn *Connection) 
 		}
 	}
 	rules.Apps[app.Number] = known
+}
+
+// receivers lists the connected apps with the fields that are subscribed at
+// both levels; a connection without fields has the app's.
+func (c *compiler) receivers(connections []Connection) []delivery.Receiver {
+	var list []delivery.Receiver
+	for i := range connections {
+		conn := &connections[i]
+		app, ok := c.snapshot.apps[c.required("connection", conn.App)]
+		if !ok || conn.Disconnected {
+			continue
+		}
+		fields := fieldSet(app.Fields)
+		if len(conn.Fields) > 0 {
+			fields &= fieldSet(conn.Fields)
+		}
+		list = append(list, delivery.Receiver{
+			App: app.Number, Fields: fields, StandbyExtended: app.Compat.StandbyExtended,
+			NumericAppIDs: app.Compat.NumericAppIDs, EmptyMessaging: app.Compat.EmptyMessaging,
+		})
+	}
+	slices.SortFunc(list, func(a, b delivery.Receiver) int { return cmp.Compare(a.App, b.App) })
+	return list
 }
 
 func (c *compiler) routing(p *control.Page, r *Routing) {
@@ -196,6 +223,18 @@ func or(s *bool, standard bool) bool {
 		return *s
 	}
 	return standard
+}
+
+// getStarted is the payload of the get-started button.
+func getStarted(items []ProfileItem) uint64 {
+	hash := uint64(0)
+	for _, item := range items {
+		var tree any
+		if item.Property == "get_started" && json.Unmarshal(item.Value, &tree) == nil {
+			payloads(tree, func(payload string) { hash = control.PayloadHash(payload) })
+		}
+	}
+	return hash
 }
 
 // menu maps every payload in the page-level properties to the app that set it;

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/delivery"
 )
 
 func compile(t *testing.T, d Document) *Snapshot {
@@ -89,6 +90,27 @@ func TestDisconnectedAppDoesNotCount(t *testing.T) {
 	}
 }
 
+func TestReceiversHaveTheFieldsOfBothLevels(t *testing.T) {
+	t.Parallel()
+	d := must(t)(document(t).ChangeApp(faqApp, func(a *App) error {
+		a.Fields = []string{"messages", "message_reads", "standby"}
+		a.Compat.EmptyMessaging = true
+		return nil
+	}))
+	d = must(t)(d.Connect(acme, faqApp, []string{"standby", "messaging_seen", "feed"}))
+	d = must(t)(d.Disconnect(acme, agentApp))
+	want := []delivery.Receiver{{
+		App: 700000000000001, Fields: delivery.Fields(delivery.FieldMessageReads, delivery.FieldStandby), EmptyMessaging: true,
+	}}
+	s := compile(t, d)
+	if diff := cmp.Diff(want, s.Delivery(100200300400500).Receivers); diff != "" {
+		t.Error(diff)
+	}
+	if s.Delivery(1) != nil || s.Delivery(100200300400500).Rules != s.Page(100200300400500) {
+		t.Error("rules")
+	}
+}
+
 func TestCallersAreFoundByToken(t *testing.T) {
 	t.Parallel()
 	s := compile(t, document(t))
@@ -140,11 +162,11 @@ func TestMenusBelongToTheLastWriter(t *testing.T) {
 	d = must(t)(d.SetProfile(acme, agentApp, "get_started", json.RawMessage(`{"payload":"CARE"}`)))
 	p := compile(t, d).Page(100200300400500)
 	want := map[uint64]control.AppID{control.PayloadHash("CARE"): 700000000000002, control.PayloadHash("DEEP"): 700000000000001}
-	if diff := cmp.Diff(want, p.Menu); diff != "" {
-		t.Error(diff)
+	if diff := cmp.Diff(want, p.Menu); diff != "" || p.GetStarted != control.PayloadHash("CARE") {
+		t.Error(diff, p.GetStarted)
 	}
 	d = must(t)(d.ClearProfile(acme, "get_started"))
-	if p := compile(t, d).Page(100200300400500); p.Menu[control.PayloadHash("CARE")] != 700000000000001 {
+	if p := compile(t, d).Page(100200300400500); p.GetStarted != 0 || p.Menu[control.PayloadHash("CARE")] != 700000000000001 {
 		t.Error("the menu's own payload is lost")
 	}
 }

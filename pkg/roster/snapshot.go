@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/delivery"
 )
 
 // Snapshot is one version of the roster, compiled for use: immutable, safe for
@@ -53,6 +54,14 @@ func (s *Snapshot) Page(asset uint64) *control.Page {
 	return nil
 }
 
+// Delivery is the delivery rules of an asset; nil for an unknown one.
+func (s *Snapshot) Delivery(asset uint64) *delivery.Page {
+	if a, ok := s.assets[asset]; ok {
+		return a.Delivery
+	}
+	return nil
+}
+
 // Asset is a Page or Instagram account.
 func (s *Snapshot) Asset(id uint64) (*Asset, bool) {
 	a, ok := s.assets[id]
@@ -85,6 +94,7 @@ type Asset struct {
 	// LinkedPage is the Page that an Instagram account belongs to, or zero.
 	LinkedPage uint64
 	Rules      *control.Page
+	Delivery   *delivery.Page
 	// Connections are those of the document, the disconnected ones included.
 	Connections []Connection
 	// Profile are the page-level properties.

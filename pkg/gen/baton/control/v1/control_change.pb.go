@@ -56,7 +56,8 @@ type ControlChange struct {
 	NewOwner string `protobuf:"bytes,10,opt,name=new_owner,json=newOwner,proto3" json:"new_owner,omitempty"`
 	// Who caused it.
 	Actor *Actor `protobuf:"bytes,11,opt,name=actor,proto3" json:"actor,omitempty"`
-	// Why, in one word: the rule or call behind the change.
+	// Why, in one word: the rule or call behind the change. For metadata
+	// "to <id of the app that gets it>".
 	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Metadata of the causing call; for roles the new roles, one JSON object of
 	// app id to list of roles.

@@ -1,0 +1,215 @@
+package eventlog
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/baton-router/baton/pkg/control"
+	controlv1 "github.com/baton-router/baton/pkg/gen/baton/control/v1"
+)
+
+// TopicPrefix begins the subjects of the control topic and the ce-type of its
+// messages.
+const TopicPrefix = "baton.control.v1."
+
+// TopicEntry is a message of the control topic, ready to be published.
+type TopicEntry struct {
+	// Subject is baton.control.v1.<object>.<page_id>.<kind>.
+	Subject string
+	// ID is <partition>-<position>: ce-id and Nats-Msg-Id.
+	ID string
+	// Header holds the CloudEvents binary-mode headers and Nats-Msg-Id.
+	Header map[string]string
+	// Data is the protobuf JSON of the ControlChange.
+	Data []byte
+}
+
+// ControlChange returns the topic's message for the event of r at position at;
+// false when that event is none of the topic's, or not in r. object is the
+// kind of asset of the event's page, after the state of the event's thread
+// after the event (the zero State for the page itself).
+func ControlChange(r *Record, at control.Position, object control.Object, after control.State) (*controlv1.ControlChange, bool) {
+	e, ok := r.At(at)
+	if !ok {
+		return nil, false
+	}
+	c := &controlv1.ControlChange{
+		Partition: r.Partition, Position: uint64(at), Revision: after.Revision, Epoch: r.Epoch, Object: object.String(),
+		PageId: decimal(e.Thread.Asset), UserId: decimal(e.Thread.Person), PreviousOwner: after.Owner.String(),
+		NewOwner: after.Owner.String(), DecidedAt: timestamp(r.DecidedAt), ExpiresAt: timestamp(after.ExpiresAt),
+		Cause: r.cause(&e, at), TraceId: hexOf(e.Trace),
+	}
+	if !describe(c, &e) {
+		return nil, false
+	}
+	return c, true
+}
+
+// OnTopic reports whether an event is one of the control topic's.
+func OnTopic(e control.Event) bool {
+	switch e.(type) {
+	case control.Requested, control.Extended, control.MetadataPassed, control.RoleChanged:
+		return true
+	}
+	_, change := control.ChangeOf(e)
+	return change
+}
+
+// describe fills in what depends on the type of the event; false for events
+// that are not the topic's.
+func describe(c *controlv1.ControlChange, e *Entry) bool {
+	switch event := e.Event.(type) {
+	case control.Requested:
+		c.Kind, c.Metadata, c.OccurredAt = "requested", event.Metadata, timestamp(event.At)
+		c.Actor = actorOf(control.Actor{Kind: control.ActorApp, App: event.App}, e.Thread)
+	case control.Extended:
+		c.Kind, c.OccurredAt, c.ExpiresAt = "extended", timestamp(event.At), timestamp(event.ExpiresAt)
+		c.Actor = actorOf(control.Actor{Kind: control.ActorApp, App: event.App}, e.Thread)
+	case control.MetadataPassed:
+		c.Kind, c.Metadata, c.OccurredAt = "metadata", event.Metadata, timestamp(event.At)
+		c.Reason = "to " + event.Target.String()
+		c.Actor = actorOf(control.Actor{Kind: control.ActorApp, App: event.App}, e.Thread)
+	case control.RoleChanged:
+		c.Kind, c.Metadata, c.OccurredAt = "roles", rolesOf(event), timestamp(event.At)
+		c.Actor = actorOf(event.By, e.Thread)
+	default:
+		return describeChange(c, e)
+	}
+	return true
+}
+
+func describeChange(c *controlv1.ControlChange, e *Entry) bool {
+	change, ok := control.ChangeOf(e.Event)
+	if !ok {
+		return false
+	}
+	c.Kind = changeKind(e.Event)
+	c.PreviousOwner, c.NewOwner = change.From.String(), change.To.String()
+	c.Actor, c.Reason, c.Metadata = actorOf(change.By, e.Thread), change.Why.String(), change.Metadata
+	c.OccurredAt, c.ExpiresAt = timestamp(change.At), timestamp(change.ExpiresAt)
+	return c.Kind != ""
+}
+
+func changeKind(e control.Event) string {
+	switch e.(type) {
+	case control.Assigned:
+		return "assigned"
+	case control.Passed:
+		return "passed"
+	case control.Taken:
+		return "taken"
+	case control.Released:
+		return "released"
+	case control.Expired:
+		return "expired"
+	case control.Captured:
+		return "captured"
+	case control.InboxTaken:
+		return "inbox_taken"
+	case control.InboxDone:
+		return "inbox_done"
+	}
+	return ""
+}
+
+// rolesOf is the app_roles of the platform's webhook. Source: protocol 5.
+func rolesOf(e control.RoleChanged) string {
+	role := "secondary_receiver"
+	if e.Primary {
+		role = "primary_receiver"
+	}
+	return fmt.Sprintf(`{"%d":["%s"]}`, uint64(e.App), role)
+}
+
+func actorOf(a control.Actor, thread control.ThreadKey) *controlv1.Actor {
+	switch a.Kind {
+	case control.ActorApp:
+		return &controlv1.Actor{Kind: "app", Id: a.App.String()}
+	case control.ActorInbox:
+		return &controlv1.Actor{Kind: "inbox", Id: a.App.String()}
+	case control.ActorPerson:
+		return &controlv1.Actor{Kind: "person", Id: decimal(thread.Person)}
+	case control.ActorPlatform:
+		return &controlv1.Actor{Kind: "platform"}
+	case control.ActorOperator:
+		return &controlv1.Actor{Kind: "operator", Id: a.Name}
+	case control.ActorTimer:
+		return &controlv1.Actor{Kind: "timer"}
+	}
+	return nil
+}
+
+// cause names what led to the entry at position at: the API call, or the
+// webhook event, which the Routed that follows on the same thread names.
+func (r *Record) cause(e *Entry, at control.Position) string {
+	if e.Cause != [16]byte{} {
+		return "command:" + hexOf(e.Cause)
+	}
+	if c, ok := control.ChangeOf(e.Event); ok && c.By.Kind == control.ActorTimer {
+		return ""
+	}
+	for _, next := range r.Entries[at-r.First+1:] {
+		routed, ok := next.Event.(control.Routed)
+		if ok && next.Thread == e.Thread && next.Cause == [16]byte{} {
+			return fmt.Sprintf("input:%d-%d", routed.Input.Sequence, routed.Input.Index)
+		}
+	}
+	return ""
+}
+
+// Topic makes the message for c.
+func Topic(c *controlv1.ControlChange) (TopicEntry, error) {
+	id := strconv.FormatUint(uint64(c.GetPartition()), 10) + "-" + strconv.FormatUint(c.GetPosition(), 10)
+	loose, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(c)
+	if err != nil {
+		return TopicEntry{}, fmt.Errorf("control change %s: %w", id, err)
+	}
+	// protojson varies its white space on purpose; the topic does not.
+	var data bytes.Buffer
+	if err := json.Compact(&data, loose); err != nil {
+		return TopicEntry{}, fmt.Errorf("control change %s: %w", id, err)
+	}
+	subject := c.GetPageId()
+	if c.GetUserId() != "" {
+		subject += "/" + c.GetUserId()
+	}
+	return TopicEntry{
+		Subject: TopicPrefix + c.GetObject() + "." + c.GetPageId() + "." + c.GetKind(),
+		ID:      id,
+		Header: map[string]string{
+			"Nats-Msg-Id": id, "ce-specversion": "1.0", "ce-id": id, "ce-type": TopicPrefix + c.GetKind(),
+			"ce-source": "/pages/" + c.GetPageId(), "ce-subject": subject, "ce-datacontenttype": "application/json",
+			"ce-time": c.GetOccurredAt().AsTime().Format(time.RFC3339Nano),
+		},
+		Data: data.Bytes(),
+	}, nil
+}
+
+// timestamp is t, nil for never.
+func timestamp(t control.Millis) *timestamppb.Timestamp {
+	if t == 0 {
+		return nil
+	}
+	return timestamppb.New(time.UnixMilli(int64(t)))
+}
+
+func decimal(id uint64) string {
+	if id == 0 {
+		return ""
+	}
+	return strconv.FormatUint(id, 10)
+}
+
+func hexOf(id [16]byte) string {
+	if id == [16]byte{} {
+		return ""
+	}
+	return hex.EncodeToString(id[:])
+}

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+)
+
+// Change is a thread that a record touched.
+type Change struct {
+	Thread control.ThreadKey
+	// State is the thread after the record.
+	State control.State
+	// Was and Due move the thread's timer: when its row was due, and when it
+	// is to be due now; zero for no row. Equal: the row stays as it is.
+	Was, Due control.Millis
+}
+
+// Apply writes everything that follows from one record: the record itself, the
+// states of the threads it touched, their timers, and the tables. raw is the
+// record as it is in the stream, sequence its place there; changes has each
+// thread for which an entry of r Evolves, once. Nothing is kept of the
+// arguments.
+//
+// It is all or nothing, visible on return, and not durable before Sync: the
+// stream is. The errors are eventlog.ErrStaleEpoch, eventlog.ErrBrokenChain and
+// ErrWrongChanges, with nothing changed, or that of the engine.
+func (p *Partition) Apply(r *eventlog.Record, raw []byte, sequence uint64, changes []Change) error {
+	before := p.Applied()
+	applied, err := p.check(before, r, raw, sequence)
+	if err != nil {
+		return err
+	}
+	if err := covers(r, changes); err != nil {
+		return err
+	}
+	b := p.newBatch(len(raw) + 192*len(r.Entries) + 128*len(changes))
+	defer b.close()
+	b.now = r.DecidedAt
+	b.set(logKey(p.number, r.First, sequence), raw)
+	b.lapse(before.DecidedAt)
+	eventlog.Project(r, b)
+	for i := range changes {
+		b.thread(&changes[i])
+	}
+	b.set(p.key(tableMeta), applied.append(nil))
+	if err := b.commit(); err != nil {
+		return fmt.Errorf("store: apply partition %d, position %d: %w", p.number, r.First, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.applied = applied
+	return nil
+}
+
+// check says whether r continues the partition, and where it leads.
+func (p *Partition) check(before Applied, r *eventlog.Record, raw []byte, sequence uint64) (Applied, error) {
+	switch {
+	case r.Partition != uint32(p.number):
+		return Applied{}, fmt.Errorf("store: record of partition %d for partition %d: %w", r.Partition, p.number, eventlog.ErrBrokenChain)
+	case !bytes.HasSuffix(raw, r.Hash[:]):
+		return Applied{}, fmt.Errorf("store: partition %d, position %d: raw is not the record's: %w", p.number, r.First, eventlog.ErrBrokenChain)
+	case sequence <= before.Sequence:
+		return Applied{}, fmt.Errorf("store: partition %d, position %d: stream sequence %d after %d: %w",
+			p.number, r.First, sequence, before.Sequence, eventlog.ErrBrokenChain)
+	}
+	head, err := before.Next(r)
+	if err != nil {
+		return Applied{}, fmt.Errorf("store: %w", err)
+	}
+	return Applied{Head: head, Sequence: sequence}, nil
+}
+
+// covers reports whether changes has exactly the threads that r evolves.
+func covers(r *eventlog.Record, changes []Change) error {
+	open := make(map[control.ThreadKey]bool, len(changes))
+	for i := range changes {
+		open[changes[i].Thread] = true
+	}
+	if len(open) != len(changes) {
+		return fmt.Errorf("partition %d, position %d: a thread twice: %w", r.Partition, r.First, ErrWrongChanges)
+	}
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if !e.Evolves() {
+			continue
+		}
+		if _, given := open[e.Thread]; !given {
+			return fmt.Errorf("partition %d, position %d: no state of thread %d/%d: %w",
+				r.Partition, r.First, e.Thread.Asset, e.Thread.Person, ErrWrongChanges)
+		}
+		open[e.Thread] = false
+	}
+	for thread, unused := range open {
+		if unused {
+			return fmt.Errorf("partition %d, position %d: a state of thread %d/%d, which it does not touch: %w",
+				r.Partition, r.First, thread.Asset, thread.Person, ErrWrongChanges)
+		}
+	}
+	return nil
+}
+
+// batch collects what one record changes. It is the eventlog.Tables of the
+// store.
+type batch struct {
+	p     *Partition
+	b     *pebble.Batch
+	now   control.Millis // the record's decided-at
+	floor control.Millis // the earliest timer armed
+	key   []byte
+	value []byte
+	err   error
+}
+
+func (p *Partition) newBatch(size int) *batch {
+	return &batch{p: p, b: p.db.NewBatchWithSize(size), floor: maxInstant}
+}
+
+func (b *batch) close() {
+	if err := b.b.Close(); err != nil && b.err == nil {
+		b.err = err
+	}
+}
+
+func (b *batch) commit() error {
+	if b.err != nil {
+		return b.err
+	}
+	if err := b.b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	b.p.lowerFloor(b.floor)
+	return nil
+}
+
+func (b *batch) start(t table) []byte {
+	b.key = append(b.key[:0], byte(b.p.number>>8), byte(b.p.number), byte(t))
+	return b.key
+}
+
+func (b *batch) set(key, value []byte) {
+	if err := b.b.Set(key, value, nil); err != nil && b.err == nil {
+		b.err = err
+	}
+}
+
+func (b *batch) delete(key []byte) {
+	if err := b.b.Delete(key, nil); err != nil && b.err == nil {
+		b.err = err
+	}
+}
+
+// thread writes a thread's state and moves its timer.
+func (b *batch) thread(c *Change) {
+	b.value = c.State.AppendCanonical(b.value[:0])
+	b.set(threadOf(b.start(tableThreads), c.Thread), b.value)
+	b.timer(c.Thread, c.Was, c.Due)
+}
+
+func (b *batch) timer(thread control.ThreadKey, was, due control.Millis) {
+	if was == due {
+		return
+	}
+	if was != 0 {
+		b.delete(threadOf(instant(b.start(tableTimers), was), thread))
+	}
+	if due != 0 {
+		b.set(threadOf(instant(b.start(tableTimers), due), thread), nil)
+		b.floor = min(b.floor, due)
+	}
+}
+
+// lapse drops the generations that no lookup asks for any more, when time has
+// entered another one since before.
+func (b *batch) lapse(before control.Millis) {
+	now := generation(b.now)
+	if before == 0 || now == generation(before) {
+		return
+	}
+	b.dropBefore(tableAnswers, now)
+	if now > 0 {
+		b.dropBefore(tableDedupe, now-1)
+	}
+}
+
+func (b *batch) dropBefore(t table, g uint32) {
+	from, to := generationOf(b.p.key(t), 0), generationOf(b.p.key(t), g)
+	if err := b.b.DeleteRange(from, to, nil); err != nil && b.err == nil {
+		b.err = err
+	}
+}
+
+// Remember implements eventlog.Tables.
+func (b *batch) Remember(id [16]byte, at control.Millis) {
+	k := append(generationOf(b.start(tableDedupe), generation(at)), id[:]...)
+	b.value = instant(b.value[:0], at)
+	b.set(k, b.value)
+}
+
+// Answer implements eventlog.Tables. An answer replaces one in another
+// generation too.
+func (b *batch) Answer(id [16]byte, a eventlog.Answer) {
+	now := generation(b.now)
+	for _, g := range [...]uint32{now, now + 1} {
+		k := append(generationOf(b.start(tableAnswers), g), id[:]...)
+		if g == generation(a.Until) && a.Live(b.now) {
+			b.value = eventlog.AppendAnswer(b.value[:0], &a)
+			b.set(k, b.value)
+			continue
+		}
+		b.delete(k)
+	}
+}
+
+// Button implements eventlog.Tables.
+func (b *batch) Button(thread control.ThreadKey, payload uint64, app control.AppID) {
+	b.value = number(b.value[:0], uint64(app))
+	b.set(number(threadOf(b.start(tableButtons), thread), payload), b.value)
+}
+
+// Sent implements eventlog.Tables.
+func (b *batch) Sent(mid string, send control.Position) {
+	hash := midHash(mid)
+	b.value = number(b.value[:0], uint64(send))
+	b.set(append(b.start(tableMids), hash[:]...), b.value)
+}
+
+// Happened implements eventlog.Tables.
+func (b *batch) Happened(thread control.ThreadKey, at control.Position) {
+	b.set(number(threadOf(b.start(tableHistory), thread), uint64(at)), nil)
+}

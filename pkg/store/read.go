@@ -1,0 +1,160 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+)
+
+// State returns the state of a thread; false when it has none.
+func (p *Partition) State(thread control.ThreadKey) (s control.State, ok bool, err error) {
+	ok, err = get(p.db, threadOf(p.key(tableThreads), thread), func(v []byte) (err error) {
+		s, err = control.ParseState(v)
+		return err
+	})
+	if err != nil {
+		return control.State{}, false, fmt.Errorf("store: thread %d/%d: %w", thread.Asset, thread.Person, err)
+	}
+	return s, ok, nil
+}
+
+// EachThread calls do for every thread that has a state, by key, until do
+// returns an error, which it returns. It reads as of its beginning.
+func (p *Partition) EachThread(do func(control.ThreadKey, control.State) error) error {
+	prefix := p.key(tableThreads)
+	return scan(p.db, prefix, after(prefix), func(k, v []byte) (bool, error) {
+		k, err := tail(k, 16)
+		if err != nil {
+			return false, err
+		}
+		s, err := control.ParseState(v)
+		if err != nil {
+			return false, fmt.Errorf("store: thread %x: %w", k, err)
+		}
+		return true, do(parseThread(k), s)
+	})
+}
+
+// Seen returns when a webhook event with this key was decided on, if that is
+// remembered at now.
+func (p *Partition) Seen(id [16]byte, now control.Millis) (at control.Millis, ok bool, err error) {
+	newest := generation(max(now, p.Applied().DecidedAt))
+	for _, g := range [...]uint32{newest, newest - min(newest, 1)} {
+		ok, err = get(p.db, append(generationOf(p.key(tableDedupe), g), id[:]...), func(v []byte) error {
+			if len(v) != 8 {
+				return eventlog.ErrDamaged
+			}
+			at = parseInstant(v)
+			return nil
+		})
+		if err != nil {
+			return 0, false, fmt.Errorf("store: de-duplication key %x: %w", id, err)
+		}
+		if ok {
+			break
+		}
+	}
+	if !ok || now-at >= eventlog.DedupeFor {
+		return 0, false, nil
+	}
+	return at, true, nil
+}
+
+// Answer returns the answer of a command id or an idempotency key, if it counts
+// at now, which is not before the last decided-at.
+func (p *Partition) Answer(id [16]byte, now control.Millis) (a eventlog.Answer, ok bool, err error) {
+	first := generation(max(now, p.Applied().DecidedAt))
+	for _, g := range [...]uint32{first, first + 1} {
+		ok, err = get(p.db, append(generationOf(p.key(tableAnswers), g), id[:]...), func(v []byte) (err error) {
+			a, err = eventlog.ParseAnswer(v)
+			return err
+		})
+		if err != nil {
+			return eventlog.Answer{}, false, fmt.Errorf("store: answer %x: %w", id, err)
+		}
+		if ok {
+			break
+		}
+	}
+	if !ok || !a.Live(now) {
+		return eventlog.Answer{}, false, nil
+	}
+	return a, true, nil
+}
+
+// Button returns the app that sent a button with this payload on the thread.
+func (p *Partition) Button(thread control.ThreadKey, payload uint64) (control.AppID, bool, error) {
+	v, ok, err := p.word(number(threadOf(p.key(tableButtons), thread), payload))
+	if err != nil {
+		return 0, false, fmt.Errorf("store: button %x of thread %d/%d: %w", payload, thread.Asset, thread.Person, err)
+	}
+	return control.AppID(v), ok, nil
+}
+
+// Send returns the position of the send with this message id.
+func (p *Partition) Send(mid string) (control.Position, bool, error) {
+	hash := midHash(mid)
+	v, ok, err := p.word(append(p.key(tableMids), hash[:]...))
+	if err != nil {
+		return 0, false, fmt.Errorf("store: send of message %x: %w", hash, err)
+	}
+	return control.Position(v), ok, nil
+}
+
+// word reads a row whose value is one number.
+func (p *Partition) word(k []byte) (word uint64, ok bool, err error) {
+	ok, err = get(p.db, k, func(v []byte) error {
+		if len(v) != 8 {
+			return eventlog.ErrDamaged
+		}
+		word = binary.BigEndian.Uint64(v)
+		return nil
+	})
+	return word, ok, err
+}
+
+// get calls use with the value of k; false when there is none. The value is not
+// to be kept.
+func get(r pebble.Reader, k []byte, use func(v []byte) error) (bool, error) {
+	v, closer, err := r.Get(k)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = use(v)
+	return err == nil, errors.Join(err, closer.Close())
+}
+
+// scan calls use with the rows of [from, to) until it says stop. An iterator
+// that meets damage only ends: its error counts.
+func scan(r pebble.Reader, from, to []byte, use func(k, v []byte) (more bool, err error)) error {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		if more, err := use(it.Key(), v); err != nil || !more {
+			return errors.Join(err, it.Close())
+		}
+	}
+	return errors.Join(it.Error(), it.Close())
+}
+
+// tail is what k adds to the partition and the table: exactly size bytes.
+func tail(k []byte, size int) ([]byte, error) {
+	if len(k) != 3+size {
+		return nil, fmt.Errorf("store: key %x: %w", k, eventlog.ErrDamaged)
+	}
+	return k[3:], nil
+}

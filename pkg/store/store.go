@@ -1,0 +1,168 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/baton-router/baton/pkg/eventlog"
+)
+
+// Format is the version of the key layout that this build writes and reads.
+const Format = 1
+
+// Store is a node's database. It is safe for concurrent use; Close must come
+// last.
+type Store struct {
+	db   *pebble.DB
+	lock *pebble.Lock
+
+	mu struct {
+		sync.Mutex
+		partitions map[int]*Partition
+	}
+}
+
+// Open opens the store in o.Dir, and makes it if there is none. The errors are
+// ErrNewerFormat, ErrInUse, ErrNoStore, one for which IsDamaged is true, or
+// that of the file system. The caller closes the store.
+func Open(o Options) (*Store, error) {
+	o.fill()
+	s, err := open(&o)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
+	}
+	if err := s.checkFormat(o.ReadOnly); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", o.Dir, err), s.Close())
+	}
+	return s, nil
+}
+
+func open(o *Options) (*Store, error) {
+	if err := prepare(o); err != nil {
+		return nil, err
+	}
+	lock, err := pebble.LockDirectory(o.Dir, o.FS)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInUse, err)
+	}
+	e := o.engine()
+	e.Lock = lock
+	db, err := pebble.Open(o.Dir, e)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	s := &Store{db: db, lock: lock}
+	s.mu.partitions = make(map[int]*Partition)
+	return s, nil
+}
+
+// prepare makes the directory, and looks whether this build can read what is in
+// it before anything is written.
+func prepare(o *Options) error {
+	if !o.ReadOnly {
+		if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
+			return err
+		}
+	}
+	found, err := pebble.Peek(o.Dir, o.FS)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "unknown format major version"):
+		return fmt.Errorf("%w: %w", ErrNewerFormat, err)
+	case errors.Is(err, fs.ErrNotExist), err == nil && !found.Exists && o.ReadOnly:
+		return ErrNoStore
+	}
+	return err
+}
+
+// checkFormat compares the layout's version, and writes it into a new store.
+func (s *Store) checkFormat(readOnly bool) error {
+	row := key(ownPartition, tableMeta)
+	var found uint32
+	ok, err := get(s.db, row, func(v []byte) error {
+		if len(v) != 4 {
+			return fmt.Errorf("format: %w", eventlog.ErrDamaged)
+		}
+		found = binary.BigEndian.Uint32(v)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case ok && found > Format:
+		return fmt.Errorf("%w: format %d, this build knows %d", ErrNewerFormat, found, Format)
+	case ok || readOnly:
+		return nil
+	}
+	return s.db.Set(row, binary.BigEndian.AppendUint32(nil, Format), pebble.Sync)
+}
+
+// Partition returns partition p, of which there is one value per Store. The
+// error is that of reading where it stands.
+func (s *Store) Partition(p int) (*Partition, error) {
+	if p < 0 || p >= MaxPartitions {
+		return nil, fmt.Errorf("store: partition %d, at most %d", p, MaxPartitions-1)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.mu.partitions[p]; known != nil {
+		return known, nil
+	}
+	opened := &Partition{db: s.db, number: uint16(p)} //nolint:gosec // checked above
+	if err := opened.load(); err != nil {
+		return nil, err
+	}
+	s.mu.partitions[p] = opened
+	return opened, nil
+}
+
+// Digest returns the total of the digests of the partitions that have a record.
+// It reads every thread.
+func (s *Store) Digest(partitions int) (eventlog.Digest, error) {
+	digests := make(map[uint32]eventlog.Digest)
+	for n := range partitions {
+		p, err := s.Partition(n)
+		if err != nil {
+			return eventlog.Digest{}, err
+		}
+		if p.Applied().Sequence == 0 {
+			continue
+		}
+		if digests[uint32(n)], err = p.Digest(); err != nil { //nolint:gosec // not negative
+			return eventlog.Digest{}, err
+		}
+	}
+	return eventlog.Total(digests), nil
+}
+
+// Sync makes everything applied so far durable. It blocks until it is.
+func (s *Store) Sync() error { return s.db.LogData(nil, pebble.Sync) }
+
+// Close flushes and closes the store. No other call may be under way or follow.
+func (s *Store) Close() error { return errors.Join(s.db.Close(), s.lock.Close()) }
+
+// Use is how a store stands, for metrics.
+type Use struct {
+	// DiskBytes is everything on disk, LogBytes the write-ahead log of it.
+	DiskBytes, LogBytes uint64
+	// CompactionDebt is how many bytes wait to be compacted; Sublevels how
+	// many a read may have to look at in level 0.
+	CompactionDebt uint64
+	Sublevels      int
+	// CacheBytes is what the block cache holds.
+	CacheBytes int64
+}
+
+// Use returns how the store stands.
+func (s *Store) Use() Use {
+	m := s.db.Metrics()
+	return Use{
+		DiskBytes: m.DiskSpaceUsage(), LogBytes: m.WAL.PhysicalSize, CompactionDebt: m.Compact.EstimatedDebt,
+		Sublevels: int(m.Levels[0].Sublevels), CacheBytes: m.BlockCache.Size,
+	}
+}
