@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/roster"
 )
 
 // Exhaustion says what happens to an event that its app did not take within
@@ -21,15 +22,7 @@ const (
 	PauseApp
 )
 
-// Compat is an app's compatibility profile. Source: clients.md.
-type Compat struct {
-	// NumericIDs writes app ids in handover webhooks as numbers.
-	NumericIDs bool
-	// EmptyMessaging adds "messaging":[] to standby entries.
-	EmptyMessaging bool
-}
-
-// App is what fan-out needs to know of an app, as of today: a change takes
+// App is what the engine needs to know of an app, as of today: a change takes
 // effect at once, also for what is already queued.
 type App struct {
 	ID   control.AppID
@@ -40,7 +33,9 @@ type App struct {
 	VerifyToken string
 	// Secret signs deliveries.
 	Secret []byte
-	Compat Compat
+	// EmptyMessaging adds "messaging":[] to standby entries. The other
+	// compatibility switches are the plan's. Source: clients.md.
+	EmptyMessaging bool
 	// MaxInFlight bounds the POSTs under way; 0 is 4.
 	MaxInFlight int
 	// MaxBatch bounds the events of one POST; 0 is 20.
@@ -74,4 +69,22 @@ func (a App) settled() App {
 		a.RetryFor = defaultRetryFor
 	}
 	return a
+}
+
+// appOf is what the roster says of an app. One without a callback only calls
+// and gets nothing.
+func appOf(a *roster.Application) App {
+	app := App{
+		ID: a.Number, Name: a.Name, Callback: a.CallbackURL, VerifyToken: a.VerifyToken.Value(),
+		Secret: []byte(a.Secret.Value()), EmptyMessaging: a.Compat.EmptyMessaging,
+		MaxInFlight: a.Delivery.MaxInFlight, MaxBatch: a.Delivery.MaxBatch, Timeout: time.Duration(a.Delivery.Timeout),
+		RetryFor: time.Duration(a.Delivery.RetryFor),
+	}
+	switch a.Delivery.OnExhausted {
+	case roster.ExhaustedBlockThread:
+		app.OnExhausted = BlockThread
+	case roster.ExhaustedPauseApp:
+		app.OnExhausted = PauseApp
+	}
+	return app
 }

@@ -72,58 +72,63 @@ func (s *Service) pauseByApp(app control.AppID, reason string) {
 	}
 }
 
-// Rewind makes an app's next delivery in a partition the first one above the
-// position: what lies above it is planned again, by the rosters of then, and
-// delivered again with the same ids. What waits is forgotten; it comes again.
-// Durable on return. Errors: ErrNotHeld, ErrUnknownApp, ErrBeyondLog, or that of
-// the bus.
-func (s *Service) Rewind(ctx context.Context, app control.AppID, partition int, to control.Position) error {
-	h, e, err := s.cursorOf(app, partition)
-	if err != nil {
-		return err
-	}
-	at, err := h.find(ctx, func(r *eventlog.Record) bool { return r.Last() <= to })
-	if err != nil {
-		return err
-	}
-	return h.move(ctx, app, e, at, to)
+// Rewind makes an app's next delivery in a partition the first one at or above
+// the position from, in all partitions held when partition is negative: it is
+// planned again, by the rosters of then, and delivered again with the same ids.
+// What waits is forgotten; it comes again. Durable on return. Errors:
+// ErrNotHeld, ErrUnknownApp, ErrBeyondLog, or that of the bus.
+func (s *Service) Rewind(ctx context.Context, app control.AppID, partition int, from control.Position) error {
+	to := max(from, 1) - 1
+	return s.steer(app, partition, func(h *holder, e *engine) error {
+		at, err := h.find(ctx, func(r *eventlog.Record) bool { return r.Last() <= to })
+		if err != nil {
+			return err
+		}
+		return h.move(ctx, app, e, at, to)
+	})
 }
 
-// RewindTime is Rewind to the last position decided before a point in time.
-func (s *Service) RewindTime(ctx context.Context, app control.AppID, partition int, to time.Time) error {
-	h, e, err := s.cursorOf(app, partition)
-	if err != nil {
-		return err
-	}
-	at, err := h.find(ctx, func(r *eventlog.Record) bool { return int64(r.DecidedAt) < to.UnixMilli() })
-	if err != nil {
-		return err
-	}
-	return h.move(ctx, app, e, at, at.position)
+// RewindTime is Rewind to the first position decided at or after a point in
+// time.
+func (s *Service) RewindTime(ctx context.Context, app control.AppID, partition int, from time.Time) error {
+	return s.steer(app, partition, func(h *holder, e *engine) error {
+		at, err := h.find(ctx, func(r *eventlog.Record) bool { return int64(r.DecidedAt) < from.UnixMilli() })
+		if err != nil {
+			return err
+		}
+		return h.move(ctx, app, e, at, at.position)
+	})
 }
 
-// Skip gives up everything that waits for an app in a partition, read or not:
-// its next delivery is of an event that is decided from now on. Durable on
-// return; errors as for Rewind.
+// Skip gives up everything that waits for an app in a partition, read or not, in
+// all partitions held when it is negative: its next delivery is of an event that
+// is decided from now on. Durable on return; errors as for Rewind.
 func (s *Service) Skip(ctx context.Context, app control.AppID, partition int) error {
-	h, e, err := s.cursorOf(app, partition)
-	if err != nil {
-		return err
-	}
-	at := h.readerAt()
-	return h.move(ctx, app, e, at, at.position)
+	return s.steer(app, partition, func(h *holder, e *engine) error {
+		at := h.readerAt()
+		return h.move(ctx, app, e, at, at.position)
+	})
 }
 
-func (s *Service) cursorOf(app control.AppID, partition int) (*holder, *engine, error) {
-	h := s.holder(partition)
-	if h == nil {
-		return nil, nil, fmt.Errorf("%w: %d", ErrNotHeld, partition)
-	}
+// steer does something with an app's place in one partition, or in all held.
+func (s *Service) steer(app control.AppID, partition int, do func(*holder, *engine) error) error {
 	e, _ := s.receiver(app, 0)
 	if e == nil {
-		return nil, nil, fmt.Errorf("%w: %s", ErrUnknownApp, app)
+		return fmt.Errorf("%w: %s", ErrUnknownApp, app)
 	}
-	return h, e, nil
+	holders := s.allHolders()
+	if partition >= 0 {
+		h := s.holder(partition)
+		if h == nil {
+			return fmt.Errorf("%w: %d", ErrNotHeld, partition)
+		}
+		holders = []*holder{h}
+	}
+	var faults []error
+	for _, h := range holders {
+		faults = append(faults, do(h, e))
+	}
+	return errors.Join(faults...)
 }
 
 // ensure is the app's place, made where the partition's reader stands when there

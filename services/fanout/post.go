@@ -57,7 +57,7 @@ func (b *batch) body() []byte {
 		size += len(l.element) + 96
 	}
 	head := b.letters[0]
-	return webhook.AppendBody(make([]byte, 0, size), head.object, head.channel, b.app.Compat.EmptyMessaging, entries)
+	return webhook.AppendBody(make([]byte, 0, size), head.object, head.channel, b.app.EmptyMessaging, entries)
 }
 
 // exchange posts once. stale says that a kept-alive connection was closed under

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/roster"
 )
 
 // watchRoster follows the roster until ctx ends.
@@ -23,8 +24,8 @@ func (s *Service) watchRoster(ctx context.Context) {
 
 // applyRoster makes a version of the roster today's: engines for new apps, new
 // settings for those that stay, an end for those that are gone.
-func (s *Service) applyRoster(roster Snapshot) {
-	gone, ok := s.takeRoster(roster)
+func (s *Service) applyRoster(snapshot *roster.Snapshot) {
+	gone, ok := s.takeRoster(snapshot)
 	if !ok {
 		return
 	}
@@ -38,15 +39,17 @@ func (s *Service) applyRoster(roster Snapshot) {
 
 // takeRoster changes the set of engines and returns those without an app. ok is
 // false for a version that is not news.
-func (s *Service) takeRoster(roster Snapshot) (gone []*engine, ok bool) {
+func (s *Service) takeRoster(snapshot *roster.Snapshot) (gone []*engine, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if roster == nil || roster.Version() <= s.mu.version && s.mu.version > 0 {
+	if snapshot == nil || snapshot.Version() <= s.mu.version && s.mu.version > 0 {
 		return nil, false
 	}
-	s.mu.version = roster.Version()
+	s.mu.version = snapshot.Version()
 	known := make(map[control.AppID]App)
-	for _, app := range roster.Apps() {
+	for _, id := range snapshot.Apps() {
+		a, _ := snapshot.App(id)
+		app := appOf(a)
 		known[app.ID] = app
 		if app.Callback != "" {
 			s.receive(app)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
-	"github.com/baton-router/baton/pkg/delivery"
+	"github.com/baton-router/baton/pkg/roster"
 )
 
 // Log is what fan-out reads of BATON_LOG; *bus.Conn is one.
@@ -32,25 +32,16 @@ type Cursors interface {
 	SaveCursor(ctx context.Context, partition int, data []byte, expected uint64) (uint64, error)
 }
 
-// Rosters gives the versions of the roster.
+// Rosters gives the roster at a version.
 type Rosters interface {
-	// At returns a version that a record names. It may block while the
-	// version is fetched; the error is temporary.
-	At(ctx context.Context, version uint64) (Snapshot, error)
-	// Current returns today's version; it does not block.
-	Current() Snapshot
-	// Changed returns a channel that is closed when Current is no longer what
-	// it was at the call.
+	// Current is the newest snapshot this node knows; it does not block. It
+	// must have been loaded before the role runs.
+	Current() *roster.Snapshot
+	// At returns the snapshot of a version that a record names, reading it if
+	// need be; the error is temporary.
+	At(ctx context.Context, version uint64) (*roster.Snapshot, error)
+	// Changed is closed when a newer snapshot than Current's has come.
 	Changed() <-chan struct{}
-}
-
-// Snapshot is one version of the roster: immutable, safe for concurrent use.
-type Snapshot interface {
-	Version() uint64
-	// Delivery is the plan's view of an asset; nil for an unknown one.
-	Delivery(asset uint64) *delivery.Page
-	// Apps are all apps; one without a callback only calls and gets nothing.
-	Apps() []App
 }
 
 // Deps is what the role needs from outside. All are required but Observers and
@@ -234,5 +225,8 @@ func (s *Service) leave(h *holder) {
 
 func (s *Service) changed() { signal(s.joined) }
 
-// since is how long ago a time of the log was.
-func since(at control.Millis) time.Duration { return time.Since(time.UnixMilli(int64(at))) }
+// since is how long ago a time of the log was; zero for one to come, which the
+// simulator's clock makes.
+func since(at control.Millis) time.Duration {
+	return max(0, time.Since(time.UnixMilli(int64(at))))
+}

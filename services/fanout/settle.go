@@ -44,7 +44,7 @@ func (e *engine) settle(b *batch, r result) *batch {
 	state := e.mu.breaker.state
 	e.mu.Unlock()
 
-	e.announce(b, r, verdicts, now)
+	e.announce(b, r, verdicts)
 	if state != was {
 		e.observers.breaker(e.id, state)
 	}
@@ -58,7 +58,7 @@ func (e *engine) settle(b *batch, r result) *batch {
 
 // announce tells the observers and the origins. It comes before the next POST,
 // so that what a cursor says is never far behind what was posted.
-func (e *engine) announce(b *batch, r result, verdicts []verdict, now time.Time) {
+func (e *engine) announce(b *batch, r result, verdicts []verdict) {
 	e.observers.attempt(Attempt{
 		App: e.id, Channel: b.letters[0].channel, Events: len(b.letters), Answer: r.answer.String(), Status: r.status,
 		Took: r.took,
@@ -69,7 +69,7 @@ func (e *engine) announce(b *batch, r result, verdicts []verdict, now time.Time)
 			continue
 		}
 		v.letter.from.finished(v.letter)
-		e.observers.finished(v.letter.ended(e.id, v.outcome, now))
+		e.observers.finished(v.letter.ended(e.id, v.outcome))
 	}
 	if r.answer != answerTaken && r.answer != answerCancelled {
 		e.log.Warn("delivery failed", "answer", r.answer.String(), "status", r.status, "events", len(b.letters),
@@ -78,10 +78,10 @@ func (e *engine) announce(b *batch, r result, verdicts []verdict, now time.Time)
 }
 
 // ended describes the letter's end to the observers.
-func (l *letter) ended(app control.AppID, o Outcome, now time.Time) Finished {
+func (l *letter) ended(app control.AppID, o Outcome) Finished {
 	return Finished{
 		App: app, Partition: l.partition, Position: l.position, Thread: l.thread, Channel: l.channel, Outcome: o,
-		Attempts: l.attempts, Since: now.Sub(time.UnixMilli(int64(l.at))),
+		Attempts: l.attempts, Since: since(l.at),
 	}
 }
 
@@ -210,7 +210,8 @@ func (e *engine) deadline(ln *lane) time.Time {
 	if since.IsZero() {
 		return time.Time{}
 	}
-	if decided := time.UnixMilli(int64(ln.head().at)); decided.After(since) {
+	// A time to come is of the simulator's clock.
+	if decided := time.UnixMilli(int64(ln.head().at)); decided.After(since) && decided.Before(time.Now()) {
 		since = decided
 	}
 	return since.Add(e.mu.app.RetryFor)

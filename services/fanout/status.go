@@ -32,6 +32,20 @@ type AppStatus struct {
 	Partitions []PlaceStatus
 }
 
+// State is the state in one word, with a reason where there is one: waiting (for
+// the handshake), paused, failing (the breaker is not closed), active.
+func (s *AppStatus) State() (state, reason string) {
+	switch {
+	case s.Paused:
+		return "paused", s.PauseReason
+	case !s.Verified:
+		return "waiting", "the callback has not answered the challenge"
+	case s.Breaker != BreakerClosed:
+		return "failing", "the endpoint fails; breaker " + s.Breaker.String()
+	}
+	return "active", ""
+}
+
 // PlaceStatus is an app's place in a partition.
 type PlaceStatus struct {
 	Partition int
@@ -41,16 +55,28 @@ type PlaceStatus struct {
 	Undelivered           int
 }
 
+// Status is where an app stands on this node; false for one that is not a
+// receiving app.
+func (s *Service) Status(app control.AppID) (AppStatus, bool) {
+	e, _ := s.receiver(app, 0)
+	if e == nil {
+		return AppStatus{}, false
+	}
+	st := e.status()
+	for _, h := range s.allHolders() {
+		h.describe(&st)
+	}
+	slices.SortFunc(st.Partitions, func(a, b PlaceStatus) int { return cmp.Compare(a.Partition, b.Partition) })
+	return st, true
+}
+
 // Apps lists the receiving apps on this node, by ascending id.
 func (s *Service) Apps() []AppStatus {
-	engines := s.allEngines()
-	list := make([]AppStatus, len(engines))
-	for i, e := range engines {
-		list[i] = e.status()
-		for _, h := range s.allHolders() {
-			h.describe(&list[i])
+	var list []AppStatus
+	for _, e := range s.allEngines() {
+		if st, ok := s.Status(e.id); ok {
+			list = append(list, st)
 		}
-		slices.SortFunc(list[i].Partitions, func(a, b PlaceStatus) int { return cmp.Compare(a.Partition, b.Partition) })
 	}
 	slices.SortFunc(list, func(a, b AppStatus) int { return cmp.Compare(a.App, b.App) })
 	return list
