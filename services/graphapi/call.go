@@ -51,10 +51,10 @@ func (c *call) question(person uint64) *commandv1.Request {
 	id := newID()
 	q := &commandv1.Request{
 		Id: id[:], Asset: c.caller.Asset.ID, Person: person, App: uint64(c.caller.App.Number),
-		RosterVersion: c.snapshot.Version(), Digest: c.digest(), Trace: c.trace[:],
+		RosterVersion: c.snapshot.Version(), Trace: c.trace[:],
 	}
 	if c.idempotencyKey != "" {
-		q.IdempotencyKey = c.key()
+		q.IdempotencyKey, q.Digest = c.key(), c.digest()
 	}
 	return q
 }
