@@ -42,12 +42,14 @@ type devOptions struct {
 	dataDir  string
 	logLevel string
 	errors   io.Writer
+	// quiet leaves the lines about deliveries to onDelivery.
+	quiet bool
 	// freePorts takes any free ports instead of the usual ones.
 	freePorts bool
 	// say prints a line for the person at the terminal.
 	say func(format string, args ...any)
-	// onDelivery is told of every delivery that a demo app received, after the
-	// line about it was printed; nil for nobody.
+	// onDelivery is told of every delivery that a demo app received, nil for
+	// nobody.
 	onDelivery func(demoapps.Delivery)
 }
 
@@ -70,7 +72,7 @@ func startDev(ctx context.Context, o devOptions) (*devNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.say("baton dev: a router, a simulated platform and three demo apps on this machine")
+	o.say("baton %s: a router, a simulated platform and three demo apps on this machine", Version)
 	ports, err := devPorts(ctx, o)
 	if err != nil {
 		return nil, err
@@ -100,7 +102,9 @@ func startDemoApps(o devOptions, graphURL string, log logger) (*demoapps.Service
 	return demoapps.New(demoapps.Config{GraphURL: graphURL, Roster: demo}, demoapps.Deps{
 		Logger: log,
 		OnDelivery: func(d demoapps.Delivery) {
-			o.say("%s", d)
+			if !o.quiet {
+				o.say("%s", d)
+			}
 			if o.onDelivery != nil {
 				o.onDelivery(d)
 			}
