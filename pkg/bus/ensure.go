@@ -49,7 +49,7 @@ type streamSet map[string]*jetstream.StreamInfo
 
 func (c *Conn) findStreams(ctx context.Context) (streamSet, error) {
 	found := streamSet{}
-	for _, name := range []string{StreamLog, StreamInbound, StreamControl, StreamCursor, StreamRoster} {
+	for _, name := range streamNames() {
 		stream, err := c.js.Stream(ctx, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
@@ -73,13 +73,12 @@ func identityOf(found streamSet, cfg Config) (Identity, error) {
 	if err := checkComplete(found, cfg); err != nil {
 		return Identity{}, err
 	}
-	anchor := found[StreamLog]
-	if anchor == nil {
-		for _, anchor = range found { //nolint:revive // any one: all are empty
-			break
+	for _, name := range streamNames() { // the log first
+		if found[name] != nil {
+			return checkIdentity(found[name], cfg)
 		}
 	}
-	return checkIdentity(anchor, cfg)
+	return Identity{}, nil // cannot be: found is not empty
 }
 
 // checkComplete refuses to create a stream beside others that hold messages:
@@ -132,7 +131,7 @@ func checkIdentity(info *jetstream.StreamInfo, cfg Config) (Identity, error) {
 // createMissing creates what does not exist. When another node is faster with
 // the log, the log's identity is taken over from it.
 func (c *Conn) createMissing(ctx context.Context, cfg Config, id Identity, found streamSet) (Identity, streamSet, error) {
-	for _, name := range []string{StreamLog, StreamInbound, StreamControl, StreamCursor, StreamRoster} {
+	for _, name := range streamNames() {
 		if found[name] != nil {
 			continue
 		}

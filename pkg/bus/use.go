@@ -18,7 +18,7 @@ type StreamUse struct {
 func (c *Conn) StreamUse(ctx context.Context) ([]StreamUse, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	names := []string{StreamInbound, StreamLog, StreamControl, StreamCursor, StreamRoster}
+	names := streamNames()
 	uses := make([]StreamUse, 0, len(names))
 	for _, name := range names {
 		use, err := c.streamUse(ctx, name)

@@ -2,6 +2,9 @@ package simulator
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,6 +98,9 @@ func (s *Service) answer(table map[string]edgeFunc, w http.ResponseWriter, r *ht
 	if page == nil {
 		return reply{}, &graphError{Code: 190, Message: "Invalid OAuth access token - Cannot parse access token"}
 	}
+	if !s.proves(p) {
+		return reply{}, &graphError{Code: 100, Type: "GraphMethodException", Message: "Invalid appsecret_proof provided in the API argument"}
+	}
 	c := &call{page: page, params: p}
 	if err := c.route(r.URL.Path); err != nil {
 		return reply{}, err
@@ -110,6 +116,16 @@ func (s *Service) answer(table map[string]edgeFunc, w http.ResponseWriter, r *ht
 	answer, err := edge(s, r, c)
 	s.holdBack(r, c.switches.AnswerDelay)
 	return answer, err
+}
+
+// proves checks an appsecret_proof when there is one. Source: protocol 2.0.
+func (s *Service) proves(p params) bool {
+	if !p.has("appsecret_proof") {
+		return true
+	}
+	mac := hmac.New(sha256.New, []byte(s.config.AppSecret))
+	mac.Write([]byte(p.text("access_token")))
+	return hmac.Equal([]byte(p.text("appsecret_proof")), []byte(hex.EncodeToString(mac.Sum(nil))))
 }
 
 // switchesFor counts the calls that switches may be limited to.
