@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -208,7 +207,7 @@ func (p *parser) entryID(value []byte) uint64 {
 }
 
 func (p *parser) badID(value []byte, path string) {
-	p.fail(value, "%s is not a decimal id: %.40s", path, strconv.QuoteToASCII(string(value)))
+	p.fail(value, "%s is not a decimal id: %.40s", path, value)
 }
 
 func (p *parser) entryTime(value []byte) control.Millis {

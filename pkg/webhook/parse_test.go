@@ -221,7 +221,7 @@ func TestParseRefusesWithPlaceAndReason(t *testing.T) {
 		{"two messaging arrays", `{"object":"page","entry":[{"messaging":[],"messaging":[]}]}`, "entry[0].messaging occurs twice"},
 		{"messaging no array", `{"object":"page","entry":[{"messaging":{}}]}`, "entry[0].messaging is not an array"},
 		{"element no object", element(`"x"`), "entry[0].messaging[1] is not an object"},
-		{"person by name", element(`{"sender":{"id":"bob"}}`), `entry[0].messaging[1].sender.id is not a decimal id: "\"bob\""`},
+		{"person by name", element(`{"sender":{"id":"bob"}}`), `entry[0].messaging[1].sender.id is not a decimal id: "bob" (offset`},
 		{"person as float", element(`{"sender":{"id":1e16}}`), "entry[0].messaging[1].sender.id is not a decimal id"},
 		{"negative person", element(`{"sender":{"id":-5}}`), "entry[0].messaging[1].sender.id is not a decimal id"},
 		{"person beyond 64 bits", element(`{"sender":{"id":"18446744073709551616"}}`), "sender.id is not a decimal id"},

@@ -14,6 +14,7 @@ import (
 const goodbye = "Thank you for flying with ACME Air. Goodbye!"
 
 func TestFAQBotAnswersWhatItKnows(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for question, want := range map[string]string{
 		"where is my order?":      "4711",
@@ -35,6 +36,7 @@ func TestFAQBotAnswersWhatItKnows(t *testing.T) {
 }
 
 func TestFAQBotGreetsWithButtonsThatItUnderstands(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.delivers(demoapps.FAQBot, "messaging", says("hello"))
 	if got := fmt.Sprint(w.calling().body["message"]); !strings.Contains(got, "ORDER") || !strings.Contains(got, "AGENT") {
@@ -51,6 +53,7 @@ func TestFAQBotGreetsWithButtonsThatItUnderstands(t *testing.T) {
 }
 
 func TestFAQBotPassesToLiveAgentWhenAskedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, event := range []string{
 		says("I want to talk to a human"), says("Agent!"),
@@ -77,6 +80,7 @@ func (w *world) passed(metadata string) {
 }
 
 func TestFAQBotPassesWhenItDoesNotUnderstandTwice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ask := func(text string) { w.delivers(demoapps.FAQBot, "messaging", says(text)) }
 	sorry := func() {
@@ -96,6 +100,7 @@ func TestFAQBotPassesWhenItDoesNotUnderstandTwice(t *testing.T) {
 }
 
 func TestFAQBotIsSilentOnStandby(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.delivers(demoapps.FAQBot, "standby", says("where is my order?"))
 	w.delivers(demoapps.FAQBot, "messaging", echo(demoapps.FAQBot, "m_e", "order"))
@@ -105,6 +110,7 @@ func TestFAQBotIsSilentOnStandby(t *testing.T) {
 }
 
 func TestLiveAgentGreetsWhenItIsGivenControl(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, id := range []string{`"700000000000002"`, `700000000000002`} {
 		w.delivers(demoapps.LiveAgent, "messaging",
@@ -118,6 +124,7 @@ func TestLiveAgentGreetsWhenItIsGivenControl(t *testing.T) {
 }
 
 func TestLiveAgentAnswersAndReleasesOnGoodbye(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.delivers(demoapps.LiveAgent, "messaging", says("my bag is lost"))
 	if c := w.calling(); !strings.Contains(c.text(), "found your bag") {
@@ -137,6 +144,7 @@ func TestLiveAgentAnswersAndReleasesOnGoodbye(t *testing.T) {
 }
 
 func TestLiveAgentKeepsControlWhenGoodbyeWasRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.answers(func(called) (int, string) { return 400, `{"error":{"message":"no","code":10,"error_subcode":2018278}}` })
 	w.delivers(demoapps.LiveAgent, "messaging", says("bye"))
@@ -145,6 +153,7 @@ func TestLiveAgentKeepsControlWhenGoodbyeWasRefused(t *testing.T) {
 }
 
 func TestSurveyIsSentWhenLiveAgentSaysGoodbyeOnStandby(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.delivers(demoapps.Survey, "standby", says(goodbye))
 	w.delivers(demoapps.Survey, "standby", echo(demoapps.FAQBot, "m_1", goodbye))
@@ -160,6 +169,7 @@ func TestSurveyIsSentWhenLiveAgentSaysGoodbyeOnStandby(t *testing.T) {
 }
 
 func TestSurveyThanksForTheAnswer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.delivers(demoapps.Survey, "messaging", from(`"messaging_feedback":{"feedback_screens":[]}`))
 	if c := w.calling(); c.app != demoapps.Survey || c.text() != "Thank you for your feedback!" {
@@ -168,6 +178,7 @@ func TestSurveyThanksForTheAnswer(t *testing.T) {
 }
 
 func TestCallsNotAcceptedAreRepeatedAndUnknownOutcomesAreNot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	n := 0
 	w.answers(func(called) (int, string) {
@@ -192,6 +203,7 @@ func TestCallsNotAcceptedAreRepeatedAndUnknownOutcomesAreNot(t *testing.T) {
 }
 
 func TestARefusedSendSaysWhy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.answers(func(called) (int, string) {
 		return 400, `{"error":{"message":"(#10) another app is controlling this thread now.","code":10,"error_subcode":2018300}}`

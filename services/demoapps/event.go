@@ -92,9 +92,15 @@ func (e *event) kind() string {
 		name string
 		raw  json.RawMessage
 	}{
-		{"request_thread_control", e.Request}, {"app_roles", e.Roles}, {"messaging_feedback", e.Feedback},
-		{"delivery", e.Delivery}, {"read", e.Read}, {"reaction", e.Reaction}, {"message_edit", e.Edit},
-		{"referral", e.Referral}, {"optin", e.Optin},
+		{"request_thread_control", e.Request},
+		{"app_roles", e.Roles},
+		{"messaging_feedback", e.Feedback},
+		{"delivery", e.Delivery},
+		{"read", e.Read},
+		{"reaction", e.Reaction},
+		{"message_edit", e.Edit},
+		{"referral", e.Referral},
+		{"optin", e.Optin},
 	} {
 		if k.raw != nil {
 			return k.name

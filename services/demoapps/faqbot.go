@@ -35,7 +35,7 @@ func topics() []topic {
 const (
 	faqGreeting = "Hello, this is the ACME Air bot. What can I do for you?"
 	faqRephrase = "Sorry, I did not get that. Ask about orders, opening hours, baggage or refunds, or say \"agent\"."
-	faqPassing  = "One moment, I am passing you to an agent."
+	faqHandover = "One moment, I am passing you to an agent."
 )
 
 func (b *faqBot) messaging(ctx context.Context, e *event) error {
@@ -59,8 +59,8 @@ func (b *faqBot) standby(context.Context, *event) error { return nil }
 
 func (b *faqBot) answer(ctx context.Context, person, asked string) error {
 	said := words(asked)
-	mentions := func(any ...string) bool {
-		return slices.ContainsFunc(any, func(w string) bool { return slices.Contains(said, w) })
+	mentions := func(some ...string) bool {
+		return slices.ContainsFunc(some, func(w string) bool { return slices.Contains(said, w) })
 	}
 	if mentions("agent", "human", "person", "representative") {
 		return b.passOn(ctx, person, "asked for an agent: "+asked)
@@ -95,7 +95,7 @@ func (b *faqBot) miss(ctx context.Context, person, asked string) error {
 // passOn tells the person, then passes control with what was asked.
 func (b *faqBot) passOn(ctx context.Context, person, why string) error {
 	delete(b.misses, person)
-	if _, err := b.graph.say(ctx, person, faqPassing); err != nil {
+	if _, err := b.graph.say(ctx, person, faqHandover); err != nil {
 		return fmt.Errorf("telling the person: %w", err)
 	}
 	return b.graph.pass(ctx, person, LiveAgent, shorten(why, 500))

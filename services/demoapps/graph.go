@@ -82,13 +82,12 @@ func (g *graphClient) once(ctx context.Context, edge string, body object) (objec
 	req.Header.Set("Content-Type", "application/json")
 	res, err := g.http.Do(req)
 	if err != nil {
-		var inner *url.Error
-		if errors.As(err, &inner) {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err // the address holds the token
 		}
 		return nil, fmt.Errorf("demoapps: %s: %w", edge, err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end below
+	defer res.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("demoapps: %s: reading the answer: %w", edge, err)

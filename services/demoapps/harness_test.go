@@ -50,6 +50,7 @@ type world struct {
 	calls  chan called
 	told   chan demoapps.Delivery
 	stop   func()
+	client *http.Client
 
 	mu     sync.Mutex
 	answer func(c called) (int, string)
@@ -62,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, roster: roster, calls: make(chan called, 256), told: make(chan demoapps.Delivery, 4096)}
+	w := &world{t: t, client: &http.Client{Transport: &http.Transport{}}, roster: roster, calls: make(chan called, 256), told: make(chan demoapps.Delivery, 4096)}
 	graph := httptest.NewServer(http.HandlerFunc(w.graph))
 	t.Cleanup(graph.Close)
 	w.apps, err = demoapps.New(
@@ -82,7 +83,7 @@ func newWorld(t *testing.T) *world {
 	})
 	t.Cleanup(func() {
 		w.stop()
-		http.DefaultClient.CloseIdleConnections()
+		w.client.CloseIdleConnections()
 	})
 	return w
 }
@@ -165,7 +166,7 @@ func (w *world) posts(app uint64, body, signature, id string) int {
 	req.Header.Set("X-Hub-Signature-256", signature)
 	req.Header.Set("Baton-Delivery-Id", id)
 	req.Header.Set("Baton-Attempt", "1")
-	res, err := http.DefaultClient.Do(req)
+	res, err := w.client.Do(req)
 	if err != nil {
 		w.t.Fatal(err)
 	}

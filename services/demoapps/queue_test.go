@@ -14,6 +14,7 @@ import (
 // A full queue answers 503 and takes nothing, so that the webhook comes again
 // whole.
 func TestAFullQueueAsksForTheWebhookAgain(t *testing.T) {
+	t.Parallel()
 	a := &app{App: App{Secret: "s"}, queue: make(chan received, 3), logger: slog.New(slog.DiscardHandler)}
 	post := func(events int) *httptest.ResponseRecorder {
 		body := `{"entry":[{"messaging":[` + strings.TrimSuffix(strings.Repeat(`{"message":{"mid":"m"}},`, events), ",") + `]}]}`
@@ -32,6 +33,7 @@ func TestAFullQueueAsksForTheWebhookAgain(t *testing.T) {
 }
 
 func TestWhatIsRememberedOfPeopleIsBounded(t *testing.T) {
+	t.Parallel()
 	a := &app{seen: map[string]mark{}}
 	for i := range 3 * maxRemembered {
 		if a.repeated(Delivery{ID: "1-1", Person: fmt.Sprint(i), Kind: "message"}) {

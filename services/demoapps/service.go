@@ -109,7 +109,7 @@ func New(config Config, deps Deps) (*Service, error) {
 }
 
 func (s *Service) add(config Config, deps Deps, identity App) error {
-	listener, err := net.Listen("tcp", config.Listen)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", config.Listen)
 	if err != nil {
 		return fmt.Errorf("demoapps: webhook of %s: %w", identity.Name, err)
 	}
@@ -194,11 +194,15 @@ func (a *app) serve(ctx context.Context) error {
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),
 	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(a.listener) }()
+	var served error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		served = server.Serve(a.listener)
+	}()
 	select {
-	case err := <-done:
-		return fmt.Errorf("demoapps: webhook of %s: %w", a.Name, err)
+	case <-done:
+		return fmt.Errorf("demoapps: webhook of %s: %w", a.Name, served)
 	case <-ctx.Done():
 	}
 	// Webhooks under way are to be answered although ctx has ended.

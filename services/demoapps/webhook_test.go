@@ -14,6 +14,7 @@ import (
 )
 
 func TestChallengeIsAnsweredForTheRightTokenOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := w.app(demoapps.Survey)
 	for query, want := range map[string]string{
@@ -21,7 +22,7 @@ func TestChallengeIsAnsweredForTheRightTokenOnly(t *testing.T) {
 		"hub.mode=subscribe&hub.challenge=123&hub.verify_token=wrong":            "403 ",
 		"hub.challenge=123&hub.verify_token=" + a.VerifyToken:                    "403 ",
 	} {
-		res, err := http.Get(w.apps.CallbackURL(a.ID) + "?" + query)
+		res, err := w.client.Get(w.apps.CallbackURL(a.ID) + "?" + query)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,6 +35,7 @@ func TestChallengeIsAnsweredForTheRightTokenOnly(t *testing.T) {
 }
 
 func TestWebhooksAreCheckedBeforeTheyCount(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	good := `{"object":"page","entry":[{"messaging":[` + says("where is my order?") + `]}]}`
 	secret := w.app(demoapps.FAQBot).Secret
@@ -59,7 +61,7 @@ func TestWebhooksAreCheckedBeforeTheyCount(t *testing.T) {
 	}
 	w.silent(demoapps.FAQBot)
 	req, _ := http.NewRequest(http.MethodPut, w.apps.CallbackURL(demoapps.FAQBot), nil)
-	res, err := http.DefaultClient.Do(req)
+	res, err := w.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +72,7 @@ func TestWebhooksAreCheckedBeforeTheyCount(t *testing.T) {
 }
 
 func TestRepeatedDeliveriesAreDropped(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	order := says("where is my order?")
 	w.deliversAs(demoapps.FAQBot, "messaging", order, "7-100")
@@ -87,6 +90,7 @@ func TestRepeatedDeliveriesAreDropped(t *testing.T) {
 }
 
 func TestEntriesOfOneWebhookHaveTheirIDsInOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	body := `{"object":"page","entry":[{"standby":[` + says("one") + `]},{"standby":[` + says("two") + `]}]}`
 	if got := w.posts(demoapps.FAQBot, body, "sha256="+hexMAC(w.app(demoapps.FAQBot).Secret, []byte(body)), "7-1, 7-2"); got != 200 {
@@ -100,6 +104,7 @@ func TestEntriesOfOneWebhookHaveTheirIDsInOrder(t *testing.T) {
 }
 
 func TestADeliveryIsOneLine(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.delivers(demoapps.FAQBot, "messaging", says("where is my order?"))
 	w.delivers(demoapps.LiveAgent, "standby", says("where is my order?"))
@@ -121,6 +126,7 @@ func TestADeliveryIsOneLine(t *testing.T) {
 }
 
 func TestEveryFaultOfTheConfigurationIsNamedAtOnce(t *testing.T) {
+	t.Parallel()
 	_, err := demoapps.New(demoapps.Config{
 		GraphURL: "graph", ReleaseAfter: -1,
 		Roster: demoapps.Roster{Apps: []demoapps.App{{ID: demoapps.FAQBot, Name: "faq-bot"}}},
@@ -133,6 +139,7 @@ func TestEveryFaultOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 }
 
 func TestATakenPortIsReportedAndNothingIsLeftBound(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	taken := strings.TrimSuffix(strings.TrimPrefix(w.apps.CallbackURL(demoapps.FAQBot), "http://"), "/webhook")
 	_, err := demoapps.New(demoapps.Config{GraphURL: "http://127.0.0.1:1", Listen: taken, Roster: w.roster},
@@ -146,6 +153,7 @@ func TestATakenPortIsReportedAndNothingIsLeftBound(t *testing.T) {
 }
 
 func TestDevRosterKeepsItsSecrets(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first, err := demoapps.DevRoster(dir)
 	if err != nil {
@@ -180,6 +188,7 @@ func TestDevRosterKeepsItsSecrets(t *testing.T) {
 }
 
 func TestStoppingEndsCallsUnderWay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.answers(func(called) (int, string) { return 503, `{"error":{"message":"later","code":2}}` })
 	w.delivers(demoapps.FAQBot, "messaging", says("where is my order?"))

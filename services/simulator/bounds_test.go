@@ -28,6 +28,7 @@ func newQuiet(t *testing.T) *Service {
 }
 
 func TestTheQueueIsBoundedAndRefusalLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	s := newQuiet(t)
 	for range maxPending {
 		if err := s.Referral(0, 0, "r"); err != nil {
@@ -54,6 +55,7 @@ func TestTheQueueIsBoundedAndRefusalLeavesNoTrace(t *testing.T) {
 }
 
 func TestTheQuietThreadUsedLongestAgoMakesRoom(t *testing.T) {
+	t.Parallel()
 	s := newQuiet(t)
 	for person := range uint64(maxThreads) {
 		s.threads[keyOf(100+person)] = newThread(keyOf(100 + person))
@@ -70,6 +72,7 @@ func TestTheQuietThreadUsedLongestAgoMakesRoom(t *testing.T) {
 }
 
 func TestTheTranscriptIsBounded(t *testing.T) {
+	t.Parallel()
 	tr := newTranscript()
 	for i := range 3 * maxLines {
 		tr.append([]Line{{Text: fmt.Sprint(i)}})
@@ -80,6 +83,7 @@ func TestTheTranscriptIsBounded(t *testing.T) {
 }
 
 func TestAnOlderSnapshotNeverReplacesANewerOne(t *testing.T) {
+	t.Parallel()
 	s := newQuiet(t)
 	s.mu.Lock()
 	old := s.snapshot(0)
@@ -96,6 +100,7 @@ func TestAnOlderSnapshotNeverReplacesANewerOne(t *testing.T) {
 }
 
 func TestRunEndsAtOnceWhenItsContextHas(t *testing.T) {
+	t.Parallel()
 	s := newQuiet(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

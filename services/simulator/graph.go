@@ -138,7 +138,7 @@ func (s *Service) switchesFor(c *call) Switches {
 	return s.SwitchesOf(c.page.ID)
 }
 
-var versionStep = regexp.MustCompile(`^v\d+\.\d+$`) //nolint:gochecknoglobals // a constant
+var versionStep = regexp.MustCompile(`^v\d+\.\d+$`)
 
 // route reads the path: an optional version, a node, an optional edge.
 func (c *call) route(path string) error {
@@ -201,7 +201,7 @@ func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
 	}
 	if kind == "multipart/form-data" {
 		r.Body = http.MaxBytesReader(w, r.Body, maxMultipart)
-		if err := r.ParseMultipartForm(maxBody); err != nil {
+		if err := r.ParseMultipartForm(maxBody); err != nil { //nolint:gosec // bounded above
 			return nil, badBody(err)
 		}
 		p.add(r.MultipartForm.Value)
@@ -252,8 +252,7 @@ func (p params) addJSON(body []byte) error {
 }
 
 func badBody(err error) error {
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return &graphError{Status: http.StatusRequestEntityTooLarge, Code: 100, Message: "(#100) The request is too large"}
 	}
 	return &graphError{Code: 100, Message: "(#100) Invalid parameter: the body cannot be read"}
