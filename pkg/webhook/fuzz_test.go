@@ -9,7 +9,7 @@ import (
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
-//nolint:gochecknoglobals // seeds shared by the fuzz targets
+// seeds are shared by the fuzz targets.
 var seeds = []string{
 	vectorBody,
 	`{"object":"instagram","entry":[{"id":"1","time":1,"standby":[{"sender":{"id":2},"message":{"mid":"m","is_deleted":true}}]}]}`,

@@ -99,7 +99,7 @@ type parser struct {
 func (p *parser) fail(part []byte, format string, args ...any) {
 	if p.err == nil {
 		// Parts are cut from the body without a capacity of their own.
-		offset := max(cap(p.body)-cap(part), 0)
+		offset := min(cap(p.body)-cap(part), len(p.body))
 		p.err = &ParseError{Offset: offset, Reason: fmt.Sprintf(format, args...)}
 	}
 }
