@@ -82,10 +82,12 @@ func TestReadLogDeliversOldAndNewInOrder(t *testing.T) {
 	done := errors.New("enough")
 	started := make(chan struct{})
 	var once sync.Once
-	go func() {
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	writer.Go(func() {
 		<-started
 		fill(t, c, 0, last, 10)
-	}()
+	})
 	err := c.ReadLog(ctx, bus.ReadOptions{Partitions: []int{0}, After: 5}, func(m bus.Message) error {
 		once.Do(func() { close(started) })
 		got = append(got, m.Sequence)

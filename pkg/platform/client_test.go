@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,6 +141,41 @@ func TestConnectionThatCannotBeOpenedSendsNothing(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "hidden-token") {
 		t.Errorf("the error shows the token: %v", err)
+	}
+}
+
+func TestConnectionThatComesTooLateSendsNothing(t *testing.T) {
+	t.Parallel()
+	arrived, busy := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		close(arrived)
+		<-busy
+		_, _ = io.WriteString(w, `{"message_id":"m_1"}`)
+	}))
+	t.Cleanup(server.Close)
+	c, err := New(Config{BaseURL: server.URL, MaxConnections: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	first := make(chan error, 1)
+	go func() {
+		_, err := c.SendMessage(context.Background(), Message{JSON: []byte("{}"), ConnectWithin: time.Minute})
+		first <- err
+	}()
+	<-arrived
+	_, err = c.SendMessage(context.Background(), Message{JSON: []byte("{}"), ConnectWithin: time.Millisecond})
+	if !errors.Is(err, ErrNotSent) {
+		t.Errorf("%v", err)
+	}
+	close(busy)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if calls.Load() != 1 {
+		t.Errorf("%d calls", calls.Load())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"sync/atomic"
+	"time"
 )
 
 // How a call may fail. Callers compare with errors.Is.
@@ -79,6 +80,18 @@ func (c *Client) roundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
+}
+
+// connectWithin cancels r unless it has a connection in time. stop must be
+// called when r is over.
+func connectWithin(r *http.Request, within time.Duration) (bounded *http.Request, stop func()) {
+	if within <= 0 {
+		return r, func() {}
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	timer := time.AfterFunc(within, cancel)
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { timer.Stop() }}
+	return r.WithContext(httptrace.WithClientTrace(ctx, trace)), func() { timer.Stop(); cancel() }
 }
 
 // limitHeaders tell a caller how much of its limits is used.

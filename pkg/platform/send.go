@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -26,6 +27,9 @@ type Message struct {
 	ContentType string
 	// Length of Body; -1 or 0 when unknown.
 	Length int64
+	// ConnectWithin gives up with ErrNotSent when no connection stands after
+	// this time; zero for no bound but the call's.
+	ConnectWithin time.Duration
 }
 
 // Answer is the platform's success.
@@ -55,6 +59,8 @@ func (c *Client) SendMessage(ctx context.Context, m Message) (Answer, error) {
 	if length > 0 {
 		r.ContentLength = length
 	}
+	r, stop := connectWithin(r, m.ConnectWithin)
+	defer stop()
 	header, raw, err := c.do(r)
 	if err != nil {
 		return Answer{}, err

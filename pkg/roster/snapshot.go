@@ -84,6 +84,11 @@ func (s *Snapshot) Caller(token string) (*Caller, bool) {
 	return c, ok
 }
 
+// Revoked reports whether the token was valid once and was taken back.
+func (s *Snapshot) Revoked(token string) bool {
+	return slices.Contains(s.document.Revoked, HashToken(token))
+}
+
 // Asset is a compiled Page or Instagram account.
 type Asset struct {
 	ID     uint64

@@ -92,7 +92,7 @@ func (s *step) put(key control.ThreadKey, st control.State) {
 // add stages an entry; after is its thread's state with it.
 func (s *step) add(e eventlog.Entry, after control.State) {
 	s.entries = append(s.entries, e)
-	s.bytes += entrySize(e.Event)
+	s.bytes += eventlog.SizeOf(&e)
 	if eventlog.OnTopic(e.Event) {
 		s.after = append(s.after, after)
 	}
@@ -137,34 +137,3 @@ func (s *step) abandon() { s.answers = nil }
 // finishing is the context of the publish: it outlives a stop of the node by
 // the grace the service is given, never the process.
 func (s *step) finishing(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
-
-// entrySize estimates the encoded size of an event.
-func entrySize(e control.Event) int {
-	const fixed = 160
-	switch e := e.(type) {
-	case control.Passed:
-		return fixed + len(e.Metadata)
-	case control.Taken:
-		return fixed + len(e.Metadata)
-	case control.Released:
-		return fixed + len(e.Metadata)
-	case control.Requested:
-		return fixed + len(e.Metadata)
-	case control.MetadataPassed:
-		return fixed + len(e.Metadata)
-	case control.Routed:
-		return fixed + len(e.Metadata)
-	case control.SendAccepted:
-		return fixed + len(e.Metadata) + 9*len(e.Buttons)
-	case control.SendConfirmed:
-		return fixed + len(e.Mid)
-	case control.SendFailed:
-		return fixed + len(e.Error)
-	case control.SurveyHeld:
-		return fixed + len(e.Message) + 9*len(e.Questions)
-	case control.UserMenuSet:
-		return fixed + 9*len(e.Items)
-	default:
-		return fixed
-	}
-}

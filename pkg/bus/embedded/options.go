@@ -48,7 +48,10 @@ type Reader struct {
 	// Name and Password are what it connects with. The names baton and reader are
 	// taken.
 	Name, Password string
-	// Pages it may read; none means all.
+	// Pages it may read; none means all. A reader with pages names its durable
+	// consumers NAME or NAME-1 to NAME-9, and gives its ordered consumers the
+	// prefix NAME (they become NAME_1 to NAME_256), so that no other can read what
+	// its consumers get; every consumer says which subjects it wants.
 	Pages []uint64
 }
 

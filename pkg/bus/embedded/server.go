@@ -32,6 +32,7 @@ type Server struct {
 	nats     *server.Server
 	lock     *Lock
 	password string
+	readers  []Reader
 }
 
 // Start locks the data directory, starts the server and returns when it serves.
@@ -142,8 +143,8 @@ func (s *Server) options(o Options) (*server.Options, error) {
 	if err := setListener(opts, o); err != nil {
 		return nil, err
 	}
-	setUsers(opts, o, s.password)
-	return opts, nil
+	s.readers = o.identities()
+	return opts, setUsers(opts, o, s.password)
 }
 
 func setListener(opts *server.Options, o Options) error {
