@@ -9,7 +9,7 @@ import (
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
-//nolint:gochecknoglobals // seeds shared by the fuzz targets
+// seeds are shared by the fuzz targets.
 var seeds = []string{
 	vectorBody,
 	`{"object":"instagram","entry":[{"id":"1","time":1,"standby":[{"sender":{"id":2},"message":{"mid":"m","is_deleted":true}}]}]}`,
@@ -39,12 +39,30 @@ func FuzzParse(f *testing.F) {
 		if !json.Valid(b) || !utf8.Valid(b) {
 			t.Fatalf("%q was taken", b)
 		}
+		if n := elements(t, b); n != len(w.Events) && !duplicateKeys(b) {
+			t.Errorf("%q: %d events, want %d", b, len(w.Events), n)
+		}
 		for _, e := range w.Events {
 			if !json.Valid(e.Raw) || !utf8.ValidString(e.Mid+e.Ref+e.Ad+e.Metadata) {
 				t.Errorf("event %+v", e)
 			}
 		}
 	})
+}
+
+// elements counts the events of a body as encoding/json sees it.
+func elements(t *testing.T, b []byte) (n int) {
+	t.Helper()
+	top, _ := meaning(t, b).(map[string]any)
+	entries, _ := top["entry"].([]any)
+	for _, entry := range entries {
+		object, _ := entry.(map[string]any)
+		for _, name := range []string{"messaging", "standby", "changes"} {
+			array, _ := object[name].([]any)
+			n += len(array)
+		}
+	}
+	return n
 }
 
 // FuzzAppendElement: a valid object keeps its meaning; nothing else is taken.
