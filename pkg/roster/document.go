@@ -81,7 +81,7 @@ func (d Document) Encode() ([]byte, error) {
 func Digest(c Config) string {
 	data, err := json.Marshal(fromConfig(c))
 	if err != nil {
-		panic("roster: a checked configuration does not encode: " + err.Error())
+		panic("roster: a checked configuration does not encode: " + err.Error()) //nolint:forbidigo // Load has checked it
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])

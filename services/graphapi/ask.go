@@ -25,20 +25,17 @@ func (s *Service) ask(ctx context.Context, q *commandv1.Request, within time.Dur
 	defer cancel()
 	deadline := time.Now().Add(within)
 	p := partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, s.config.Partitions)
-	reason := errNoAnswer
 	for attempt := 0; ; attempt++ {
 		q.BudgetMs = max(1, time.Until(deadline).Milliseconds())
 		answer, err := s.attempt(ctx, p, q)
 		if err == nil {
 			return answer, nil
 		}
-		reason = err
 		if !pause(ctx, backoff(attempt)) {
-			break
+			s.logger.Warn("no answer from the holder", "partition", p, "err", err)
+			return nil, fmt.Errorf("%w: partition %d: %w", errNoAnswer, p, err)
 		}
 	}
-	s.logger.Warn("no answer from the holder", "partition", p, "err", reason)
-	return nil, fmt.Errorf("%w: partition %d: %w", errNoAnswer, p, reason)
 }
 
 // attempt asks once. The error says why the answer, if any, does not count.

@@ -12,7 +12,7 @@ func TestWhoMayCall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const proof = "88303ff8af15ef60ce2fe78ba5c2180e5b2bed1bf30483c4f1f29bc1ea4f2c85"
-	for name, c := range map[string]struct {
+	for name, c := range map[string]struct { //nolint:paralleltest // one world, asked in turn
 		path          string
 		code, subcode int
 		text          string
@@ -103,7 +103,7 @@ func TestBadBodiesChangeNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *Config) { c.RequestBytes, c.UploadBytes = 2000, 3000 })
 	take := "/v25.0/me/take_thread_control?access_token=TA"
-	for name, c := range map[string]struct{ path, contentType, body string }{
+	for name, c := range map[string]struct{ path, contentType, body string }{ //nolint:paralleltest // one world, asked in turn
 		"broken JSON":       {take, "application/json", `{"recipient":`},
 		"JSON array":        {take, "application/json", `[1]`},
 		"deep JSON":         {take, "application/json", strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100)},

@@ -21,7 +21,7 @@ func TestRequestFormsOfPublishedClients(t *testing.T) {
 	form := func(p string) string {
 		return url.Values{"recipient": {`{"id":"` + p + `"}`}, "target_app_id": {"700000000000002"}, "metadata": {"m"}}.Encode()
 	}
-	for i, c := range []struct {
+	for i, c := range []struct { //nolint:paralleltest // one world, asked in turn
 		name string
 		make func(p string) (path, contentType, body string)
 	}{
@@ -115,7 +115,7 @@ func TestRefusalsHaveTheirCodes(t *testing.T) {
 	w := newWorld(t)
 	w.ok(w.post("pass_thread_control", "TA", `{`+to(person)+`,"target_app_id":700000000000002}`))
 	body := `{` + to(person) + `}`
-	for _, c := range []struct {
+	for _, c := range []struct { //nolint:paralleltest // one world, asked in turn
 		row, edge, token, body string
 		code, subcode          int
 		reason                 string
@@ -238,7 +238,7 @@ func TestBatchAnswersEachCallByItself(t *testing.T) {
 		{"method":"POST","relative_url":"me/nonsense","body":"a=b"},
 		{"method":"POST","relative_url":""},
 		7]`, url.QueryEscape(`{"id":"55"}`), url.QueryEscape(`{"id":"55"}`), url.QueryEscape(`{"text":"x"}`), "56")
-	for name, send := range map[string]func() got{
+	for name, send := range map[string]func() got{ //nolint:paralleltest // one world, asked in turn
 		"form": func() got {
 			return w.call(http.MethodPost, "/v25.0/", "application/x-www-form-urlencoded",
 				url.Values{"access_token": {"TA"}, "batch": {batch}, "include_headers": {"false"}}.Encode())

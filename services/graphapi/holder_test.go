@@ -133,16 +133,17 @@ func (h *holder) remember(q *commandv1.Request, e control.Event) {
 			h.mu.keys[string(key[:])] = earlier
 		}
 	}
-	switch e := e.(type) {
-	case control.SendConfirmed:
+	if e, ok := e.(control.SendConfirmed); ok {
 		put(e.Key, &commandv1.Earlier{Outcome: uint32(control.OutcomeConfirmed), Mid: e.Mid})
-	case control.SendFailed:
+		return
+	}
+	if e, ok := e.(control.SendFailed); ok {
 		put(e.Key, &commandv1.Earlier{Outcome: uint32(e.Outcome), Error: e.Error})
-	default:
-		if len(q.GetIdempotencyKey()) > 0 {
-			h.mu.keys[string(q.GetIdempotencyKey())] = &commandv1.Earlier{Done: true}
-			h.mu.digests[string(q.GetIdempotencyKey())] = q.GetDigest()
-		}
+		return
+	}
+	if len(q.GetIdempotencyKey()) > 0 {
+		h.mu.keys[string(q.GetIdempotencyKey())] = &commandv1.Earlier{Done: true}
+		h.mu.digests[string(q.GetIdempotencyKey())] = q.GetDigest()
 	}
 }
 
@@ -198,15 +199,6 @@ func sendOf(by control.AppID, v *commandv1.Send, call control.Call) control.Send
 		s.Survey = &control.SurveyTemplate{Days: int(t.GetDays()), Questions: t.GetQuestions(), Message: t.GetMessage()}
 	}
 	return s
-}
-
-// change puts an event into a thread's state without a command.
-func (h *holder) change(key control.ThreadKey, set func(*control.State)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s := h.mu.threads[key]
-	set(&s)
-	h.mu.threads[key] = s
 }
 
 // faulty lets fault answer instead of the rules; nil ends it.

@@ -35,10 +35,10 @@ func (s *Service) secondaryReceivers(_ context.Context, c *call) (reply, error) 
 }
 
 func (s *Service) appName(c *call, id control.AppID) string {
-	switch id {
-	case control.PageInbox:
+	if id == control.PageInbox {
 		return "Page Inbox"
-	case control.InstagramInbox:
+	}
+	if id == control.InstagramInbox {
 		return "Instagram Inbox"
 	}
 	if app, ok := c.snapshot.App(id); ok {

@@ -11,14 +11,14 @@ import (
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 )
 
-// keyed posts with an Idempotency-Key.
-func (w *world) keyed(edge, token, key, body string) got {
+// keyed posts with an Idempotency-Key, always the same.
+func (w *world) keyed(edge, token, body string) got {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.api.URL+"/v25.0/me/"+edge+"?access_token="+token, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r.Header.Set("Idempotency-Key", key)
+	r.Header.Set("Idempotency-Key", "k1")
 	r.Header.Set("Content-Type", "application/json")
 	return w.do(r)
 }
@@ -27,15 +27,15 @@ func TestRepeatOfAConfirmedSendGetsItsAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for range 2 {
-		if g := w.ok(w.keyed("messages", "TA", "k1", text(person))); !strings.Contains(g.body, `"message_id":"m_1"`) {
+		if g := w.ok(w.keyed("messages", "TA", text(person))); !strings.Contains(g.body, `"message_id":"m_1"`) {
 			t.Errorf("%s", g.body)
 		}
 	}
 	if len(w.platform.calls()) != 1 {
 		t.Errorf("forwarded %d times", len(w.platform.calls()))
 	}
-	w.refused(w.keyed("messages", "TA", "k1", text("77")), 100, 0)
-	w.ok(w.keyed("messages", "TB", "k1", text(person))) // another app's key
+	w.refused(w.keyed("messages", "TA", text("77")), 100, 0)
+	w.ok(w.keyed("messages", "TB", text(person))) // another app's key
 }
 
 func TestRepeatOfARefusedSendGetsItsError(t *testing.T) {
@@ -45,8 +45,8 @@ func TestRepeatOfARefusedSendGetsItsError(t *testing.T) {
 		rw.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(rw, `{"error":{"code":551,"message":"gone","type":"OAuthException","fbtrace_id":"X"}}`)
 	})
-	first := w.keyed("messages", "TA", "k1", text(person))
-	second := w.keyed("messages", "TA", "k1", text(person))
+	first := w.keyed("messages", "TA", text(person))
+	second := w.keyed("messages", "TA", text(person))
 	if first.body != second.body || second.status != 400 || len(w.platform.calls()) != 1 {
 		t.Errorf("%s / %s", first.body, second.body)
 	}
@@ -57,7 +57,7 @@ func TestRepeatOfAnUnknownSendIsUnknown(t *testing.T) {
 	w := newWorld(t)
 	w.platform.answers(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) })
 	for range 2 {
-		g := w.keyed("messages", "TA", "k1", text(person))
+		g := w.keyed("messages", "TA", text(person))
 		if e := w.refused(g, 2, 0); g.status != 400 || !strings.Contains(e.Error.Data, "unknown") {
 			t.Errorf("%d %s", g.status, g.body)
 		}
@@ -78,11 +78,11 @@ func TestRepeatOfAnAbandonedSendIsFresh(t *testing.T) {
 		}
 		return nil, false
 	})
-	if g := w.keyed("messages", "TA", "k1", text(person)); g.status != http.StatusServiceUnavailable {
+	if g := w.keyed("messages", "TA", text(person)); g.status != http.StatusServiceUnavailable {
 		t.Errorf("%d %s", g.status, g.body)
 	}
 	slow.Store(false)
-	w.ok(w.keyed("messages", "TA", "k1", text(person)))
+	w.ok(w.keyed("messages", "TA", text(person)))
 	if len(w.platform.calls()) != 1 {
 		t.Errorf("forwarded %d times", len(w.platform.calls()))
 	}
@@ -92,13 +92,13 @@ func TestRepeatOfAControlCallIsExact(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	body := `{` + to(person) + `,"target_app_id":"700000000000002"}`
-	w.ok(w.keyed("pass_thread_control", "TA", "k1", body))
+	w.ok(w.keyed("pass_thread_control", "TA", body))
 	w.ok(w.post("release_thread_control", "TB", `{`+to(person)+`}`))
-	w.ok(w.keyed("pass_thread_control", "TA", "k1", body))
+	w.ok(w.keyed("pass_thread_control", "TA", body))
 	if o := w.owner(9001234567890123); o != 0 {
 		t.Errorf("the repeat was decided again: owner %d", o)
 	}
-	w.refused(w.keyed("take_thread_control", "TA", "k1", `{`+to(person)+`}`), 100, 0)
+	w.refused(w.keyed("take_thread_control", "TA", `{`+to(person)+`}`), 100, 0)
 }
 
 func TestQuestionWithoutAnswerIsAskedAgainUnderItsID(t *testing.T) {

@@ -17,12 +17,11 @@ import (
 // outcomes are the ends of sends in the log.
 func (w *world) outcomes() (kinds []control.OutcomeKind) {
 	for _, e := range w.holder.logged() {
-		switch e := e.(type) {
-		case control.SendConfirmed:
+		if _, ok := e.(control.SendConfirmed); ok {
 			kinds = append(kinds, control.OutcomeConfirmed)
-		case control.SendFailed:
-			kinds = append(kinds, e.Outcome)
-		default:
+		}
+		if failed, ok := e.(control.SendFailed); ok {
+			kinds = append(kinds, failed.Outcome)
 		}
 	}
 	return kinds
