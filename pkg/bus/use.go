@@ -16,8 +16,6 @@ type StreamUse struct {
 
 // StreamUse returns the use of every stream of Baton, for metrics and alarms.
 func (c *Conn) StreamUse(ctx context.Context) ([]StreamUse, error) {
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
 	names := streamNames()
 	uses := make([]StreamUse, 0, len(names))
 	for _, name := range names {
