@@ -57,7 +57,7 @@ func (u upstream) Mirror(ctx context.Context, thread control.ThreadKey, inbox bo
 	if !ok {
 		return errUnknownAsset
 	}
-	h := platform.Handover{Node: thread.Asset, Token: asset.AccessToken.Value(), Person: thread.Person, Target: asset.Rules.Inbox()}
+	h := platform.Handover{Node: thread.Asset, Token: asset.AccessToken.Value(), Person: thread.Person, Target: uint64(asset.Rules.Inbox())}
 	if inbox {
 		return u.platform.PassThreadControl(ctx, h)
 	}
