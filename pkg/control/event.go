@@ -280,8 +280,11 @@ type Refused struct {
 	Verb   Verb
 	Reason Reason
 	Owner  AppID
-	At     Millis
-	Count  uint32
+	// Since, Until and Next are those of the Refusal.
+	Since, Until Millis
+	Next         Next
+	At           Millis
+	Count        uint32
 }
 
 func (Assigned) event()        {}
