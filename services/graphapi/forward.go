@@ -112,10 +112,7 @@ func (f *sending) outgoing() (platform.Message, *upload, error) {
 // outgoing with an empty token leaves the app's own metadata.
 func (s *Service) outgoing(c *call, m *graph.Message, token string) (platform.Message, *upload, error) {
 	asset := c.caller.Asset
-	out := platform.Message{Node: asset.ID, Token: asset.AccessToken.Value()}
-	if asset.LinkedPage != 0 {
-		out.Node = asset.LinkedPage
-	}
+	out := platform.Message{Node: asset.Node(), Token: asset.AccessToken.Value()}
 	fields, err := forwarded(c.params, m, token)
 	if err != nil {
 		return platform.Message{}, nil, err

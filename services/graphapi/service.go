@@ -128,8 +128,7 @@ func New(c Config, d Deps) (*Service, error) {
 
 // ServeHTTP answers one request: a call, or a batch of calls.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	trace := newTrace()
-	c, err := s.read(w, r, trace)
+	c, err := s.read(w, r)
 	switch {
 	case err != nil:
 		s.fail(c, err).write(w)
