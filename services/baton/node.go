@@ -144,7 +144,15 @@ func (n *node) openBus(ctx context.Context) error {
 		Partitions: n.cfg.Partitions, Replicas: replicas, InboundBytes: int64(n.cfg.Retention.InboundBytes),
 		ControlAge: time.Duration(n.cfg.Retention.Control),
 	})
-	return err
+	if err != nil || n.server == nil {
+		return err
+	}
+	stop, err := n.bus.ServeReaders(n.server.Access())
+	if err != nil {
+		return err
+	}
+	n.onClose(func() error { stop(); return nil })
+	return nil
 }
 
 func (n *node) busOptions() (bus.Options, error) {
