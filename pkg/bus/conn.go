@@ -184,14 +184,6 @@ func (o Options) observers(part string, l *link) []nats.Option {
 	}
 }
 
-// bounded gives ctx a deadline when it has none.
-func (c *Conn) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, c.timeout)
-}
-
 func remaining(ctx context.Context, most time.Duration) time.Duration {
 	if d, ok := ctx.Deadline(); ok {
 		return max(min(most, time.Until(d)), time.Millisecond)

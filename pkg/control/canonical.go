@@ -64,7 +64,7 @@ func appendSurvey(b []byte, v *Survey) []byte {
 	return appendHashes(b, v.Questions)
 }
 
-func appendAnswerable(b []byte, a *Answerable) []byte {
+func appendAnswerable(b []byte, a *DeliveredSurvey) []byte {
 	return appendHashes(appendNumbers(b, uint64(a.ID), uint64(a.App)), a.Questions)
 }
 

@@ -62,8 +62,8 @@ func (p *parser) survey() Survey {
 	return Survey{ID: p.position(), App: p.app(), ExpiresAt: p.millis(), Message: p.bytes(), Questions: p.hashes()}
 }
 
-func (p *parser) answerable() Answerable {
-	return Answerable{ID: p.position(), App: p.app(), Questions: p.hashes()}
+func (p *parser) answerable() DeliveredSurvey {
+	return DeliveredSurvey{ID: p.position(), Answerable: Answerable{App: p.app(), Questions: p.hashes()}}
 }
 
 func (p *parser) effect() Effect {

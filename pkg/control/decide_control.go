@@ -206,8 +206,8 @@ func (t *turn) release(c *Release) Refusal {
 }
 
 // letGo emits the event by which the owner gave the thread up. The oldest
-// request is granted where the page says so; else the thread rests idle and its
-// surveys go out.
+// request is granted where the page says so, and a repeat of the release is
+// still one; else the thread rests idle and its surveys go out.
 func (t *turn) letGo(released Event) {
 	waiting, ok := t.oldestRequest()
 	t.emit(released)
@@ -216,7 +216,7 @@ func (t *turn) letGo(released Event) {
 		return
 	}
 	change := t.change(waiting.App, appActor(waiting.App), WhyRequest)
-	change.Metadata = waiting.Metadata
+	change.Metadata, change.Print = waiting.Metadata, t.state.LastChange
 	t.emit(Passed{change})
 }
 

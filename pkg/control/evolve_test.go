@@ -173,7 +173,7 @@ func TestReplayOfTheSameEventsIsTheSameThread(t *testing.T) {
 	want := State{
 		Since: 15, LastUserAt: 10, LastChangeAt: 15, Revision: 2,
 		Rare: &Rare{
-			Answerable: []Answerable{{ID: 6, App: 3}},
+			Answerable: []DeliveredSurvey{{ID: 6, Answerable: Answerable{App: 3}}},
 			Effects:    []Effect{{Kind: EffectSurvey, ID: 6, App: 3, Since: 15, Survey: 4}},
 		},
 	}

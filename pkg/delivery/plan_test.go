@@ -164,12 +164,26 @@ func TestSilentEvents(t *testing.T) {
 	p := page(3, func(p *Page) { p.Rules.BroadcastHandovers, p.Rules.AnnounceIdleAssignment = true, true })
 	change := control.Change{From: 1}
 	for _, e := range []control.Event{
-		control.Released{Change: change}, control.Expired{Change: change}, control.Extended{App: 1}, control.DoneMarked{Done: true},
-		control.InboxDone{Change: change}, control.SendAccepted{App: 1}, control.SendConfirmed{App: 1}, control.SendFailed{App: 1},
-		control.SurveyHeld{App: 1}, control.SurveyDelivered{App: 1}, control.SurveyDropped{App: 1}, control.EchoWaits{},
-		control.UserMenuSet{App: 1}, control.Refused{App: 1}, control.RosterApplied{}, control.SideConfirmed{},
-		control.SideRefused{}, control.Routed{Audience: control.ToNobody, Owner: 1, Creator: 1},
-		control.Taken{Change: control.Change{To: 1}}, control.Assigned{Change: control.Change{To: 1, Why: control.WhyLink}},
+		control.Released{Change: change},
+		control.Expired{Change: change},
+		control.Extended{App: 1},
+		control.DoneMarked{Done: true},
+		control.InboxDone{Change: change},
+		control.SendAccepted{App: 1},
+		control.SendConfirmed{App: 1},
+		control.SendFailed{App: 1},
+		control.SurveyHeld{App: 1},
+		control.SurveyDelivered{App: 1},
+		control.SurveyDropped{App: 1},
+		control.EchoWaits{},
+		control.UserMenuSet{App: 1},
+		control.Refused{App: 1},
+		control.RosterApplied{},
+		control.SideConfirmed{},
+		control.SideRefused{},
+		control.Routed{Audience: control.ToNobody, Owner: 1, Creator: 1},
+		control.Taken{Change: control.Change{To: 1}},
+		control.Assigned{Change: control.Change{To: 1, Why: control.WhyLink}},
 	} {
 		if got := Plan(p, entry(e)); got != nil {
 			t.Errorf("%T: %+v", e, got)

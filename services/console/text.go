@@ -105,7 +105,9 @@ func (n names) event(e control.Event) string {
 	case control.UserMenuSet:
 		return fmt.Sprintf("%s set the person's menu to %d items", n.app(e.App), len(e.Items))
 	case control.Refused:
-		return fmt.Sprintf("%s was refused %s ×%d: %s", n.app(e.App), e.Verb, e.Count, e.Reason)
+		return fmt.Sprintf("%s was refused %s ×%d: %s", n.app(e.App), e.Verb, e.Count, n.refusal(control.Refusal{
+			Reason: e.Reason, Owner: e.Owner, Since: e.Since, Until: e.Until, Next: e.Next,
+		}).GetText())
 	default:
 		return n.message(e)
 	}

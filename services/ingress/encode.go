@@ -78,7 +78,7 @@ func fill(out *inboundv1.Event, e *webhook.Event) {
 	out.Dedupe, out.Raw = e.Dedupe[:], e.Raw
 	out.Mid, out.PayloadHash = e.Mid, e.PayloadHash
 	out.Ref, out.Ad, out.FromAd = e.Ref, e.Ad, e.FromAd
-	out.ReceivingApp, out.HasWindow, out.ReceivingDays = uint64(e.ReceivingApp), e.HasWindow, int32(e.ReceivingDays) //nolint:gosec // -1 to 30
+	out.ReceivingApp, out.HasWindow, out.ReceivingDays = uint64(e.ReceivingApp), e.HasWindow, int32(e.ReceivingDays)
 	out.EchoApp, out.Metadata, out.Questions = uint64(e.EchoApp), e.Metadata, e.Questions
 	out.PreviousOwner, out.NewOwner = uint64(e.PreviousOwner), uint64(e.NewOwner)
 }

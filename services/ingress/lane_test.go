@@ -73,9 +73,9 @@ func TestAMessageHoldsItsBytes(t *testing.T) {
 	s := service(t, ingress.Config{}, d)
 	var elements []string
 	for i := range 9 { // 1.8 MB, then one larger than a message, then a small one
-		elements = append(elements, message(7, "m_"+strconv.Itoa(i), repeat("x", 200<<10)))
+		elements = append(elements, message(7, "m_"+strconv.Itoa(i), xs(200<<10)))
 	}
-	elements = append(elements, message(7, "m_9", repeat("x", 600<<10)), message(7, "m_10", "x"))
+	elements = append(elements, message(7, "m_9", xs(600<<10)), message(7, "m_10", "x"))
 	if w := send(t, s, post(elements...)); w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
@@ -307,7 +307,7 @@ func TestAFullStreamIs503AndNothingIsDeleted(t *testing.T) {
 	s := service(t, ingress.Config{}, d)
 	accepted := 0
 	for c.results[ingress.ResultFull] == 0 && accepted < 100 {
-		if w := send(t, s, post(message(7, "m_"+strconv.Itoa(accepted), repeat("x", 8<<10)))); w.Code == 200 {
+		if w := send(t, s, post(message(7, "m_"+strconv.Itoa(accepted), xs(8<<10)))); w.Code == 200 {
 			accepted++
 		} else if w.Code != 503 || w.Header().Get("Retry-After") == "" {
 			t.Fatalf("%d %s", w.Code, w.Body)
@@ -333,7 +333,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	full := 0
 	for i := range 20 { // each holds its body and its event: at most 4 fit
 		before := ingress.Waiting(s)
-		a.send(t, s, post(message(7, "m_"+strconv.Itoa(i+1), repeat("x", 20<<10))))
+		a.send(t, s, post(message(7, "m_"+strconv.Itoa(i+1), xs(20<<10))))
 		for ingress.Waiting(s) == before && full == 0 {
 			ingress.Yield()
 			c.mu.Lock()

@@ -32,20 +32,20 @@ const (
 )
 
 // nats runs an embedded server with streams until the test ends.
-func nats(t testing.TB, sync bool, inboundBytes int64) (*bus.Conn, *embedded.Server) {
-	t.Helper()
-	server, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Sync: sync})
+func nats(tb testing.TB, sync bool, inboundBytes int64) (*bus.Conn, *embedded.Server) {
+	tb.Helper()
+	server, err := embedded.Start(embedded.Options{Dir: tb.TempDir(), Sync: sync})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(server.Stop)
-	conn, err := bus.Dial(t.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password()})
+	tb.Cleanup(server.Stop)
+	conn, err := bus.Dial(tb.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(conn.Close)
-	if _, err := conn.EnsureStreams(t.Context(), bus.Config{Partitions: partitions, Replicas: 1, InboundBytes: inboundBytes}); err != nil {
-		t.Fatal(err)
+	tb.Cleanup(conn.Close)
+	if _, err := conn.EnsureStreams(tb.Context(), bus.Config{Partitions: partitions, Replicas: 1, InboundBytes: inboundBytes}); err != nil {
+		tb.Fatal(err)
 	}
 	return conn, server
 }
@@ -61,26 +61,26 @@ func deps(p ingress.Publisher) ingress.Deps {
 	}
 }
 
-func service(t testing.TB, c ingress.Config, d ingress.Deps) *ingress.Service {
-	t.Helper()
+func service(tb testing.TB, c ingress.Config, d ingress.Deps) *ingress.Service {
+	tb.Helper()
 	c.Partitions = partitions
 	s, err := ingress.New(c, d)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // run runs s until the test ends.
-func run(t testing.TB, s *ingress.Service) {
-	t.Helper()
+func run(tb testing.TB, s *ingress.Service) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 }
@@ -104,43 +104,43 @@ func post(elements ...string) []byte {
 	return b.Bytes()
 }
 
-func signed(t testing.TB, body []byte) *http.Request {
-	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook", bytes.NewReader(body))
+func signed(tb testing.TB, body []byte) *http.Request {
+	tb.Helper()
+	r := httptest.NewRequestWithContext(tb.Context(), http.MethodPost, "/webhook", bytes.NewReader(body))
 	r.Header.Set(webhook.Header256, webhook.Sign256([]byte(secret), body))
 	return r
 }
 
 // send posts a signed body and returns the answer.
-func send(t testing.TB, s *ingress.Service, body []byte) *httptest.ResponseRecorder {
-	t.Helper()
+func send(tb testing.TB, s *ingress.Service, body []byte) *httptest.ResponseRecorder {
+	tb.Helper()
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, signed(t, body))
+	s.ServeHTTP(w, signed(tb, body))
 	return w
 }
 
 // stored reads everything on the input, in stream order.
-func stored(t testing.TB, c *bus.Conn) (batches []*inboundv1.Batch, at []int) {
-	t.Helper()
-	first, last, _, err := c.InboundRange(t.Context())
+func stored(tb testing.TB, c *bus.Conn) (batches []*inboundv1.Batch, at []int) {
+	tb.Helper()
+	first, last, _, err := c.InboundRange(tb.Context())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for seq := max(first, 1); seq <= last; seq++ {
-		m, err := c.Inbound(t.Context(), seq)
+		m, err := c.Inbound(tb.Context(), seq)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		batches, at = append(batches, decode(t, m.Data)), append(at, m.Partition)
+		batches, at = append(batches, decode(tb, m.Data)), append(at, m.Partition)
 	}
 	return batches, at
 }
 
-func decode(t testing.TB, data []byte) *inboundv1.Batch {
-	t.Helper()
+func decode(tb testing.TB, data []byte) *inboundv1.Batch {
+	tb.Helper()
 	b := &inboundv1.Batch{}
 	if err := proto.Unmarshal(data, b); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -206,9 +206,9 @@ type answers struct {
 	codes []int
 }
 
-func (a *answers) send(t testing.TB, s *ingress.Service, body []byte) {
-	t.Helper()
-	r := signed(t, body)
+func (a *answers) send(tb testing.TB, s *ingress.Service, body []byte) {
+	tb.Helper()
+	r := signed(tb, body)
 	a.wg.Go(func() {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
@@ -223,4 +223,4 @@ func (a *answers) wait() []int {
 	return a.codes
 }
 
-func repeat(s string, n int) string { return strings.Repeat(s, n) }
+func xs(n int) string { return strings.Repeat("x", n) }

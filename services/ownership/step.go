@@ -60,7 +60,7 @@ type cause struct {
 // be nil.
 func (s *step) decide(key control.ThreadKey, page *control.Page, cmd control.Command, c cause) control.Refusal {
 	st, from := s.state(key), len(s.entries)
-	events, refusal := control.Decide(st, control.Env{Now: s.now, Position: s.next(), Page: page}, cmd)
+	events, refusal := control.Decide(st, s.env(key, page), cmd)
 	for _, e := range events {
 		st = control.Evolve(st, e)
 		s.add(eventlog.Entry{Thread: key, Cause: c.id, Trace: c.trace, Event: e}, st)
@@ -73,6 +73,11 @@ func (s *step) decide(key control.ThreadKey, page *control.Page, cmd control.Com
 		s.h.deps.Observe.refused(refusal)
 	}
 	return refusal
+}
+
+// env is what the rules know beside the thread.
+func (s *step) env(key control.ThreadKey, page *control.Page) control.Env {
+	return control.Env{Now: s.now, Position: s.next(), Page: page, Person: key.Person}
 }
 
 // project stages the table rows of the entries from an index on.

@@ -46,7 +46,7 @@ func TestBatonsClientTellsTheOutcomesApart(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	h := platform.Handover{Node: page, Token: token, Person: person, Target: control.PageInbox, Metadata: "m"}
+	h := platform.Handover{Node: page, Token: token, Person: person, Target: uint64(control.PageInbox), Metadata: "m"}
 	if err := c.PassThreadControl(t.Context(), h); err != nil {
 		t.Error(err)
 	}

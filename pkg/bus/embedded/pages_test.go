@@ -142,7 +142,7 @@ func TestReadersCannotMakeConsumersWithoutEnd(t *testing.T) {
 	baton(t, s)
 	r := connect(t, s)
 	for i := range 256 {
-		_, err := r.js.CreateConsumer(t.Context(), "BATON_CONTROL", jetstream.ConsumerConfig{Name: fmt.Sprint("c", i), MemoryStorage: true})
+		_, err := r.js.CreateConsumer(t.Context(), "BATON_CONTROL", jetstream.ConsumerConfig{Name: fmt.Sprint("c", i), MemoryStorage: true, InactiveThreshold: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
