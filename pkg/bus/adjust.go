@@ -17,8 +17,6 @@ func (c *Conn) AdjustStreams(ctx context.Context, cfg Config) ([]DifferenceError
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
 	found, err := c.findStreams(ctx)
 	if err != nil {
 		return nil, err
@@ -66,11 +64,18 @@ func (c *Conn) alter(ctx context.Context, wanted []jetstream.StreamConfig, found
 		}
 		next := found[want.Name].Config
 		next.MaxBytes, next.MaxAge, next.Replicas = want.MaxBytes, want.MaxAge, want.Replicas
-		if _, err := c.js.UpdateStream(ctx, next); err != nil {
+		if err := c.update(ctx, next); err != nil {
 			return fmt.Errorf("alter stream %s: %w", want.Name, adminError(err))
 		}
 	}
 	return nil
+}
+
+func (c *Conn) update(ctx context.Context, cfg jetstream.StreamConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	_, err := c.js.UpdateStream(ctx, cfg)
+	return err
 }
 
 func touches(changes []DifferenceError, stream string) bool {

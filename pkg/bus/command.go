@@ -55,9 +55,7 @@ func (c *Conn) Ask(ctx context.Context, p int, data []byte) ([]byte, error) {
 	if err := c.check(p); err != nil {
 		return nil, err
 	}
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
-	reply, err := c.work.RequestWithContext(ctx, at(subjectCommand, p), data)
+	reply, err := c.work.request(ctx, &nats.Msg{Subject: at(subjectCommand, p), Data: data})
 	if err != nil {
 		return nil, fmt.Errorf("ask partition %d: %w", p, askError(err))
 	}
@@ -68,7 +66,7 @@ func askError(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return ErrNoHolder
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, errLost):
 		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	case errors.Is(err, nats.ErrConnectionClosed):
 		return fmt.Errorf("%w: %w", ErrNoAnswer, ErrClosed)

@@ -50,7 +50,7 @@ type Options struct {
 // requests, one for the consumers, so that acknowledgements never queue behind
 // bulk reads. None of them keeps messages back while it is disconnected.
 type Conn struct {
-	logs, work, reads *nats.Conn
+	logs, work, reads *link
 	js                jetstream.JetStream // on reads
 	timeout           time.Duration
 	logger            *slog.Logger
@@ -68,16 +68,16 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	c := &Conn{timeout: o.Timeout, logger: o.Logger}
 	for _, part := range []struct {
 		name string
-		conn **nats.Conn
+		link **link
 	}{{"log", &c.logs}, {"work", &c.work}, {"read", &c.reads}} {
-		nc, err := o.connect(ctx, part.name)
+		l, err := o.connect(ctx, part.name)
 		if err != nil {
 			c.Close()
 			return nil, fmt.Errorf("connect to NATS %s: %w", o.target(), err)
 		}
-		*part.conn = nc
+		*part.link = l
 	}
-	js, err := jetstream.New(c.reads)
+	js, err := jetstream.New(c.reads.Conn)
 	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("connect to JetStream: %w", err)
@@ -88,9 +88,9 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 
 // Close closes the connections. Calls under way end with an error.
 func (c *Conn) Close() {
-	for _, nc := range []*nats.Conn{c.logs, c.work, c.reads} {
-		if nc != nil {
-			nc.Close()
+	for _, l := range []*link{c.logs, c.work, c.reads} {
+		if l != nil {
+			l.Close()
 		}
 	}
 }
@@ -122,10 +122,12 @@ func (o Options) target() string {
 	return redactURLs(o.URL)
 }
 
-func (o Options) connect(ctx context.Context, part string) (*nats.Conn, error) {
+func (o Options) connect(ctx context.Context, part string) (*link, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	l := &link{timeout: o.Timeout}
+	l.mu.waiting = make(map[uint64]context.CancelCauseFunc)
 	opts := []nats.Option{
 		nats.Name(o.Name + "/" + part),
 		nats.Timeout(remaining(ctx, o.Timeout)),
@@ -136,8 +138,13 @@ func (o Options) connect(ctx context.Context, part string) (*nats.Conn, error) {
 		nats.MaxPingsOutstanding(2),
 	}
 	opts = append(opts, o.identity()...)
-	opts = append(opts, o.observers(part)...)
-	return nats.Connect(o.URL, opts...)
+	opts = append(opts, o.observers(part, l)...)
+	nc, err := nats.Connect(o.URL, opts...)
+	if err != nil {
+		return nil, err
+	}
+	l.Conn = nc
+	return l, nil
 }
 
 func (o Options) identity() []nats.Option {
@@ -157,10 +164,11 @@ func (o Options) identity() []nats.Option {
 	return opts
 }
 
-func (o Options) observers(part string) []nats.Option {
+func (o Options) observers(part string, l *link) []nats.Option {
 	log := o.Logger.With("connection", part)
 	return []nats.Option{
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			l.broken()
 			if err != nil {
 				log.Warn("nats connection lost", "err", err)
 			}
@@ -174,14 +182,6 @@ func (o Options) observers(part string) []nats.Option {
 			log.Warn("nats reported an error", "err", err)
 		}),
 	}
-}
-
-// bounded gives ctx a deadline when it has none.
-func (c *Conn) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, c.timeout)
 }
 
 func remaining(ctx context.Context, most time.Duration) time.Duration {

@@ -53,7 +53,7 @@ func (c *Conn) PublishControl(ctx context.Context, changes []ControlMessage, mov
 	}
 	seqs := make([]uint64, len(moves))
 	for i := range moves {
-		seqs[i] = last - uint64(len(moves)-1-i) //nolint:gosec // the cursors are the batch's last messages
+		seqs[i] = last - uint64(len(moves)-1-i) // the cursors are the last messages
 	}
 	return seqs, nil
 }
@@ -129,7 +129,7 @@ func cursorMessage(move CursorMove) *nats.Msg {
 func (c *Conn) publishBatch(ctx context.Context, batch []*nats.Msg) (uint64, error) {
 	last := batch[len(batch)-1]
 	if len(batch) == 1 {
-		return c.publish(ctx, c.work, last)
+		return publish(ctx, c.work, last)
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("publish control changes: not sent: %w", err)
@@ -145,5 +145,5 @@ func (c *Conn) publishBatch(ctx context.Context, batch []*nats.Msg) (uint64, err
 			return 0, fmt.Errorf("publish control changes: %w", callError(err))
 		}
 	}
-	return c.publish(ctx, c.work, last)
+	return publish(ctx, c.work, last)
 }

@@ -21,7 +21,7 @@ func (c *Conn) SaveCursor(ctx context.Context, p int, data []byte, expected uint
 	if err := c.check(p); err != nil {
 		return 0, err
 	}
-	return c.publish(ctx, c.work, fenced(at(subjectCursor, p), data, expected))
+	return publish(ctx, c.work, fenced(at(subjectCursor, p), data, expected))
 }
 
 // lastOn reads the last message of a subject; nil and 0 for none.

@@ -18,13 +18,13 @@ import (
 // Errors name stream, setting, wanted, found and the way out: ErrInvalid for
 // the configuration, ErrPartitionCount, ErrNewerFormat and ErrForeignStream for
 // streams of another installation, ErrStreamMissing when a stream is gone while
-// the others hold messages, ErrStreamDiffers (all differences at once).
+// the others hold messages, ErrStreamDiffers (all differences at once),
+// ErrUnavailable when the server does not answer a question within
+// Options.Timeout: ask again.
 func (c *Conn) EnsureStreams(ctx context.Context, cfg Config) (Identity, error) {
 	if err := cfg.Validate(); err != nil {
 		return Identity{}, err
 	}
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
 	found, err := c.findStreams(ctx)
 	if err != nil {
 		return Identity{}, err
@@ -49,8 +49,8 @@ type streamSet map[string]*jetstream.StreamInfo
 
 func (c *Conn) findStreams(ctx context.Context) (streamSet, error) {
 	found := streamSet{}
-	for _, name := range []string{StreamLog, StreamInbound, StreamControl, StreamCursor, StreamRoster} {
-		stream, err := c.js.Stream(ctx, name)
+	for _, name := range streamNames() {
+		stream, err := c.lookup(ctx, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
 		}
@@ -60,6 +60,14 @@ func (c *Conn) findStreams(ctx context.Context) (streamSet, error) {
 		found[name] = stream.CachedInfo()
 	}
 	return found, nil
+}
+
+// lookup asks for a stream. A cluster without a leader does not answer: the
+// question must end before ctx does, so that it can be asked again.
+func (c *Conn) lookup(ctx context.Context, name string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return c.js.Stream(ctx, name)
 }
 
 // identityOf returns the identity of the streams that exist, or a new one when
@@ -73,13 +81,12 @@ func identityOf(found streamSet, cfg Config) (Identity, error) {
 	if err := checkComplete(found, cfg); err != nil {
 		return Identity{}, err
 	}
-	anchor := found[StreamLog]
-	if anchor == nil {
-		for _, anchor = range found { //nolint:revive // any one: all are empty
-			break
+	for _, name := range streamNames() { // the log first
+		if found[name] != nil {
+			return checkIdentity(found[name], cfg)
 		}
 	}
-	return checkIdentity(anchor, cfg)
+	return Identity{}, nil // cannot be: found is not empty
 }
 
 // checkComplete refuses to create a stream beside others that hold messages:
@@ -132,7 +139,7 @@ func checkIdentity(info *jetstream.StreamInfo, cfg Config) (Identity, error) {
 // createMissing creates what does not exist. When another node is faster with
 // the log, the log's identity is taken over from it.
 func (c *Conn) createMissing(ctx context.Context, cfg Config, id Identity, found streamSet) (Identity, streamSet, error) {
-	for _, name := range []string{StreamLog, StreamInbound, StreamControl, StreamCursor, StreamRoster} {
+	for _, name := range streamNames() {
 		if found[name] != nil {
 			continue
 		}
@@ -163,9 +170,11 @@ func wantedStream(cfg Config, id Identity, name string) jetstream.StreamConfig {
 // create creates a stream, or returns the one that another node has created in
 // the meantime.
 func (c *Conn) create(ctx context.Context, want jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
-	stream, err := c.js.CreateStream(ctx, want)
+	try, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	stream, err := c.js.CreateStream(try, want)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		stream, err = c.js.Stream(ctx, want.Name)
+		stream, err = c.lookup(ctx, want.Name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create stream %s: %w", want.Name, adminError(err))
@@ -175,8 +184,7 @@ func (c *Conn) create(ctx context.Context, want jetstream.StreamConfig) (*jetstr
 
 // adminError adds our class to an error of the JetStream API.
 func adminError(err error) error {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		own := &apiError{Code: api.Code, ErrCode: int(api.ErrorCode), Description: api.Description}
 		if own.class() != nil {
 			return own

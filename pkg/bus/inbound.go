@@ -21,7 +21,7 @@ func (c *Conn) PublishInbound(ctx context.Context, p int, data []byte) (uint64, 
 	if err := c.check(p); err != nil {
 		return 0, err
 	}
-	return c.publish(ctx, c.work, &nats.Msg{Subject: at(subjectInbound, p), Data: data})
+	return publish(ctx, c.work, &nats.Msg{Subject: at(subjectInbound, p), Data: data})
 }
 
 // ReadInbound is ReadLog for the input. Messages that have been trimmed are
@@ -93,10 +93,10 @@ func (c *Conn) TrimInbound(ctx context.Context, upTo uint64) error {
 
 // direct reads one input message from any replica, without the JSON envelope.
 func (c *Conn) direct(ctx context.Context, seq uint64) (Message, error) {
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
-	reply, err := c.work.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+StreamInbound,
-		[]byte(`{"seq":`+strconv.FormatUint(seq, 10)+`}`))
+	reply, err := c.work.request(ctx, &nats.Msg{
+		Subject: "$JS.API.DIRECT.GET." + StreamInbound,
+		Data:    []byte(`{"seq":` + strconv.FormatUint(seq, 10) + `}`),
+	})
 	if err != nil {
 		return Message{}, fmt.Errorf("read %s %d: %w", StreamInbound, seq, callError(err))
 	}

@@ -20,7 +20,7 @@ func (c *Conn) AppendLog(ctx context.Context, p int, data []byte, expected uint6
 	if err := c.check(p); err != nil {
 		return 0, err
 	}
-	return c.publish(ctx, c.logs, fenced(at(subjectLog, p), data, expected))
+	return publish(ctx, c.logs, fenced(at(subjectLog, p), data, expected))
 }
 
 // Barrier proves that the last sequence on the log of partition p was the
@@ -31,7 +31,7 @@ func (c *Conn) Barrier(ctx context.Context, p int, expected uint64) error {
 	if err := c.check(p); err != nil {
 		return err
 	}
-	_, err := c.publish(ctx, c.logs, &nats.Msg{Subject: at(subjectBarrier, p), Header: nats.Header{
+	_, err := publish(ctx, c.logs, &nats.Msg{Subject: at(subjectBarrier, p), Header: nats.Header{
 		headerExpected:        []string{strconv.FormatUint(expected, 10)},
 		headerExpectedSubject: []string{at(subjectLog, p)},
 		headerRollup:          []string{"sub"},

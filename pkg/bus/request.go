@@ -99,17 +99,15 @@ type ack struct {
 	Count    int       `json:"count"`
 }
 
-// publish sends one message on nc and waits for the stream's answer. It never
+// publish sends one message on a link and waits for the stream's answer. It never
 // sends twice.
-func (c *Conn) publish(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64, error) {
+func publish(ctx context.Context, l *link, m *nats.Msg) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("publish on %s: not sent: %w", m.Subject, err)
 	}
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
-	reply, err := nc.RequestMsgWithContext(ctx, m)
+	reply, err := l.request(ctx, m)
 	if err != nil {
-		return 0, fmt.Errorf("publish on %s: %w", m.Subject, publishError(nc, err))
+		return 0, fmt.Errorf("publish on %s: %w", m.Subject, publishError(l, err))
 	}
 	var a ack
 	if err := json.Unmarshal(reply.Data, &a); err != nil {
@@ -125,11 +123,11 @@ func (c *Conn) publish(ctx context.Context, nc *nats.Conn, m *nats.Msg) (uint64,
 }
 
 // publishError classes what nats.go said about a publish.
-func publishError(nc *nats.Conn, err error) error {
+func publishError(l *link, err error) error {
 	if class := connectionError(err); class != nil {
 		return fmt.Errorf("%w: %w", class, err)
 	}
-	if nc.IsClosed() {
+	if l.IsClosed() {
 		return fmt.Errorf("%w: %w: %w", ErrOutcomeUnknown, ErrClosed, err)
 	}
 	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
@@ -145,13 +143,11 @@ func fenced(subject string, data []byte, expected uint64) *nats.Msg {
 
 // call asks the JetStream API and decodes its answer into response.
 func (c *Conn) call(ctx context.Context, api string, request, response any) error {
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
 	body, err := json.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", api, err)
 	}
-	reply, err := c.work.RequestWithContext(ctx, "$JS.API."+api, body)
+	reply, err := c.work.request(ctx, &nats.Msg{Subject: "$JS.API." + api, Data: body})
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", api, callError(err))
 	}

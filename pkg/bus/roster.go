@@ -27,7 +27,7 @@ func (c *Conn) SaveRoster(ctx context.Context, data []byte, expected uint64) (ui
 	if len(data) > MaxRoster {
 		return 0, fmt.Errorf("%w: roster of %d bytes, at most %d", ErrTooLarge, len(data), MaxRoster)
 	}
-	return c.publish(ctx, c.work, fenced(subjectRoster, data, expected))
+	return publish(ctx, c.work, fenced(subjectRoster, data, expected))
 }
 
 // WatchRoster calls fn with the newest version of the roster, if there is one,

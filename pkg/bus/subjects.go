@@ -15,6 +15,11 @@ const (
 	StreamRoster  = "BATON_ROSTER"
 )
 
+// streamNames lists the streams, the log first: the others are compared with it.
+func streamNames() []string {
+	return []string{StreamLog, StreamInbound, StreamControl, StreamCursor, StreamRoster}
+}
+
 // Subjects. Those that end in a dot are followed by a partition, a suffix or
 // the parts of a control change.
 const (

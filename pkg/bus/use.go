@@ -16,9 +16,7 @@ type StreamUse struct {
 
 // StreamUse returns the use of every stream of Baton, for metrics and alarms.
 func (c *Conn) StreamUse(ctx context.Context) ([]StreamUse, error) {
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
-	names := []string{StreamInbound, StreamLog, StreamControl, StreamCursor, StreamRoster}
+	names := streamNames()
 	uses := make([]StreamUse, 0, len(names))
 	for _, name := range names {
 		use, err := c.streamUse(ctx, name)
@@ -47,7 +45,7 @@ func (c *Conn) streamUse(ctx context.Context, name string) (StreamUse, error) {
 	}
 	s := info.State
 	return StreamUse{
-		Name: name, Bytes: s.Bytes, Limit: uint64(max(info.Config.MaxBytes, 0)), //nolint:gosec // not negative
+		Name: name, Bytes: s.Bytes, Limit: uint64(max(info.Config.MaxBytes, 0)),
 		First: s.First, Last: s.Last, Messages: s.Messages,
 	}, nil
 }

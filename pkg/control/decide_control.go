@@ -63,8 +63,8 @@ func (t *turn) admit(verb Verb, by AppID, metadata string) Refusal {
 
 // repeated reports whether the call is the latest control event of the thread,
 // made again within RepeatWindow. Source: override 3.
-func (t *turn) repeated(print uint64) bool {
-	return t.state.LastChange == print && t.now-t.state.LastChangeAt <= RepeatWindow
+func (t *turn) repeated(fingerprint uint64) bool {
+	return t.state.LastChange == fingerprint && t.now-t.state.LastChangeAt <= RepeatWindow
 }
 
 // pass: rows 36 to 44.
@@ -72,8 +72,8 @@ func (t *turn) pass(c *Pass) Refusal {
 	if r := t.admit(VerbPass, c.By, c.Metadata); r.Refused() {
 		return r
 	}
-	print := Fingerprint(VerbPass, c.By, c.Target, c.Metadata)
-	if t.repeated(print) {
+	fingerprint := Fingerprint(VerbPass, c.By, c.Target, c.Metadata)
+	if t.repeated(fingerprint) {
 		return Refusal{}
 	}
 	target, why, reason := t.passTarget(c)
@@ -81,7 +81,7 @@ func (t *turn) pass(c *Pass) Refusal {
 		return t.refuse(VerbPass, c.By, reason)
 	}
 	change := t.change(target, appActor(c.By), why)
-	change.Metadata, change.Print, change.Call = c.Metadata, print, c.Call
+	change.Metadata, change.Print, change.Call = c.Metadata, fingerprint, c.Call
 	t.emit(Passed{change})
 	return Refusal{}
 }
@@ -119,15 +119,15 @@ func (t *turn) take(c *Take) Refusal {
 	if t.state.Owner == c.By {
 		return Refusal{}
 	}
-	print := Fingerprint(VerbTake, c.By, 0, c.Metadata)
-	if t.repeated(print) {
+	fingerprint := Fingerprint(VerbTake, c.By, 0, c.Metadata)
+	if t.repeated(fingerprint) {
 		return Refusal{}
 	}
 	if !t.mayTake(c.By) {
 		return t.refuse(VerbTake, c.By, ReasonTakeNotAllowed)
 	}
 	change := t.change(c.By, appActor(c.By), WhyCall)
-	change.Metadata, change.Print, change.Call = c.Metadata, print, c.Call
+	change.Metadata, change.Print, change.Call = c.Metadata, fingerprint, c.Call
 	t.emit(Taken{change})
 	return Refusal{}
 }
@@ -153,9 +153,9 @@ func (t *turn) request(c *RequestControl) Refusal {
 	if r := t.admit(VerbRequest, c.By, c.Metadata); r.Refused() {
 		return r
 	}
-	print := Fingerprint(VerbRequest, c.By, 0, c.Metadata)
+	fingerprint := Fingerprint(VerbRequest, c.By, 0, c.Metadata)
 	switch {
-	case t.repeated(print):
+	case t.repeated(fingerprint):
 		return Refusal{}
 	case t.page.Mode == ModeDefaultApp:
 		return t.refuse(VerbRequest, c.By, ReasonRequestNotAllowed)
@@ -163,7 +163,7 @@ func (t *turn) request(c *RequestControl) Refusal {
 		return t.refuse(VerbRequest, c.By, ReasonAlreadyOwner)
 	case t.state.Owner == 0:
 		change := t.change(c.By, appActor(c.By), WhyRequest)
-		change.Metadata, change.Print, change.Call = c.Metadata, print, c.Call
+		change.Metadata, change.Print, change.Call = c.Metadata, fingerprint, c.Call
 		t.emit(Passed{change})
 		return Refusal{}
 	}
@@ -172,7 +172,7 @@ func (t *turn) request(c *RequestControl) Refusal {
 		return t.refuse(VerbRequest, c.By, ReasonTooManyRequests)
 	}
 	t.emit(Requested{
-		App: c.By, Owner: t.state.Owner, At: t.now, Metadata: c.Metadata, Again: again, Print: print, Call: c.Call,
+		App: c.By, Owner: t.state.Owner, At: t.now, Metadata: c.Metadata, Again: again, Print: fingerprint, Call: c.Call,
 	})
 	return Refusal{}
 }
@@ -192,22 +192,22 @@ func (t *turn) release(c *Release) Refusal {
 	if r := t.admit(VerbRelease, c.By, c.Metadata); r.Refused() {
 		return r
 	}
-	print := Fingerprint(VerbRelease, c.By, 0, c.Metadata)
-	if t.repeated(print) {
+	fingerprint := Fingerprint(VerbRelease, c.By, 0, c.Metadata)
+	if t.repeated(fingerprint) {
 		return Refusal{}
 	}
 	if t.state.Owner != c.By {
 		return t.refuse(VerbRelease, c.By, ReasonNotOwner)
 	}
 	change := t.change(0, appActor(c.By), WhyCall)
-	change.Metadata, change.Print, change.Call = c.Metadata, print, c.Call
+	change.Metadata, change.Print, change.Call = c.Metadata, fingerprint, c.Call
 	t.letGo(Released{change})
 	return Refusal{}
 }
 
 // letGo emits the event by which the owner gave the thread up. The oldest
-// request is granted where the page says so; else the thread rests idle and its
-// surveys go out.
+// request is granted where the page says so, and a repeat of the release is
+// still one; else the thread rests idle and its surveys go out.
 func (t *turn) letGo(released Event) {
 	waiting, ok := t.oldestRequest()
 	t.emit(released)
@@ -216,7 +216,7 @@ func (t *turn) letGo(released Event) {
 		return
 	}
 	change := t.change(waiting.App, appActor(waiting.App), WhyRequest)
-	change.Metadata = waiting.Metadata
+	change.Metadata, change.Print = waiting.Metadata, t.state.LastChange
 	t.emit(Passed{change})
 }
 

@@ -41,7 +41,7 @@ func (s State) sendAccepted(e *SendAccepted) State {
 		Key: e.Call.Key, KeyUntil: e.Call.KeyUntil, Digest: e.Call.Digest,
 	})
 	if e.Answers != nil {
-		r.answerable(Answerable{ID: e.ID, App: e.Answers.App, Questions: e.Answers.Questions})
+		r.answerable(DeliveredSurvey{ID: e.ID, Answerable: *e.Answers})
 	}
 	return s.withRare(r)
 }
@@ -71,12 +71,12 @@ func (s State) unanswerable(id Position) State {
 		return s
 	}
 	r := s.rare()
-	r.Answerable = without(r.Answerable, func(a Answerable) bool { return a.ID == id })
+	r.Answerable = without(r.Answerable, func(a DeliveredSurvey) bool { return a.ID == id })
 	return s.withRare(r)
 }
 
 // answerable adds a, and forgets the oldest beyond MaxSurveys.
-func (r *Rare) answerable(a Answerable) {
+func (r *Rare) answerable(a DeliveredSurvey) {
 	list := with(r.Answerable, a)
 	r.Answerable = list[max(0, len(list)-MaxSurveys):]
 }
@@ -107,7 +107,7 @@ func (s State) surveyDelivered(e *SurveyDelivered) State {
 	}
 	held := r.Held[i]
 	r.Held = without(r.Held, func(h Survey) bool { return h.ID == e.Survey })
-	r.answerable(Answerable{ID: e.ID, App: held.App, Questions: held.Questions})
+	r.answerable(DeliveredSurvey{ID: e.ID, Answerable: Answerable{App: held.App, Questions: held.Questions}})
 	r.Effects = with(r.Effects, Effect{
 		Kind: EffectSurvey, ID: e.ID, App: held.App, Since: e.At, Message: held.Message, Survey: held.ID,
 	})

@@ -7,7 +7,6 @@ import (
 	"github.com/baton-router/baton/pkg/control/controltest"
 )
 
-//nolint:gochecknoglobals // a flag
 var rewrite = flag.Bool("rewrite", false, "write what was decided to the scenario files")
 
 // TestScenarios runs the scripts of behaviour over time.

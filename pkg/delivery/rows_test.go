@@ -12,7 +12,6 @@ import (
 	"github.com/baton-router/baton/pkg/control/controltest"
 )
 
-//nolint:gochecknoglobals // a flag
 var rewrite = flag.Bool("rewrite", false, "write what was planned to the conformance rows")
 
 // TestRows runs the conformance table with its deliveries.

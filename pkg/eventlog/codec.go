@@ -39,9 +39,14 @@ func Encode(r *Record) []byte { return Append(nil, r) }
 func Append(dst []byte, r *Record) []byte {
 	start := len(dst)
 	dst = append(dst, Version)
-	dst, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, recordToWire(r))
+	dst, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, headerToWire(r))
+	for i := range r.Entries {
+		if err == nil {
+			dst, err = appendEntry(dst, &r.Entries[i])
+		}
+	}
 	if err != nil {
-		// The message is built here out of valid text: it always encodes.
+		// The messages are built here out of valid text: they always encode.
 		panic(fmt.Sprintf("eventlog: encode record of partition %d at %d: %v", r.Partition, r.First, err))
 	}
 	r.Hash = sha256.Sum256(dst[start:])
@@ -55,18 +60,22 @@ func Decode(data []byte) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	if err := checkCount(body); err != nil {
-		return Record{}, err
-	}
-	var m logv1.GroupRecord
-	if err := proto.Unmarshal(body, &m); err != nil {
-		return Record{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	r, err := recordFromWire(&m, data[0])
+	l, err := layOut(body)
 	if err != nil {
 		return Record{}, err
 	}
-	copy(r.Hash[:], data[len(data)-HashSize:])
+	var m logv1.GroupRecord
+	if err := proto.Unmarshal(l.header, &m); err != nil {
+		return Record{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	r, err := headerFromWire(&m)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := l.entries(&r, data[0]); err != nil {
+		return Record{}, err
+	}
+	r.Hash = [HashSize]byte(data[len(data)-HashSize:])
 	return r, nil
 }
 
@@ -87,45 +96,94 @@ func unframe(data []byte) ([]byte, error) {
 	return signed[1:], nil
 }
 
-// checkCount bounds what decoding may allocate: at most MaxEvents entries.
-func checkCount(body []byte) error {
-	count := 0
-	for len(body) > 0 {
-		number, kind, n := protowire.ConsumeTag(body)
-		if n < 0 {
-			return fmt.Errorf("%w: %w", ErrDamaged, protowire.ParseError(n))
+// layout is a GroupRecord taken apart: the fields that are no entries, and from
+// the first entry on, of which there are count.
+type layout struct {
+	header []byte
+	rest   []byte
+	count  int
+}
+
+// layOut finds the parts of a GroupRecord and counts the entries, which bounds
+// what decoding may allocate.
+func layOut(body []byte) (layout, error) {
+	l := layout{header: body}
+	for at := 0; at < len(body); {
+		number, _, size := protowire.ConsumeField(body[at:])
+		if size < 0 {
+			return layout{}, fmt.Errorf("%w: %w", ErrDamaged, protowire.ParseError(size))
 		}
-		body = body[n:]
-		if n = protowire.ConsumeFieldValue(number, kind, body); n < 0 {
-			return fmt.Errorf("%w: %w", ErrDamaged, protowire.ParseError(n))
+		switch {
+		case number == entriesField && l.count == 0:
+			l.header, l.rest = body[:at:at], body[at:]
+		case number != entriesField && l.count > 0: // of a newer version
+			l.header = append(l.header, body[at:at+size]...)
 		}
-		body = body[n:]
 		if number == entriesField {
-			count++
+			l.count++
 		}
+		at += size
 	}
-	if count > MaxEvents {
-		return fmt.Errorf("%w: %d events, at most %d", ErrDamaged, count, MaxEvents)
+	if l.count > MaxEvents {
+		return layout{}, fmt.Errorf("%w: %d events, at most %d", ErrDamaged, l.count, MaxEvents)
+	}
+	return l, nil
+}
+
+// entries reads the entries into r.
+func (l *layout) entries(r *Record, version byte) error {
+	if l.count == 0 {
+		return nil
+	}
+	r.Entries = make([]Entry, 0, l.count)
+	for rest := l.rest; len(rest) > 0; {
+		number, kind, n := protowire.ConsumeTag(rest)
+		size := protowire.ConsumeFieldValue(number, kind, rest[n:])
+		value := rest[n : n+size]
+		rest = rest[n+size:]
+		if number != entriesField {
+			continue
+		}
+		data, n := protowire.ConsumeBytes(value)
+		if n < 0 || kind != protowire.BytesType {
+			return fmt.Errorf("%w: events of wire type %d", ErrDamaged, kind)
+		}
+		e, err := decodeEntry(data, version)
+		if err != nil {
+			return fmt.Errorf("position %d: %w", r.First+control.Position(len(r.Entries)), err)
+		}
+		r.Entries = append(r.Entries, e)
 	}
 	return nil
 }
 
-func recordToWire(r *Record) *logv1.GroupRecord {
+// decodeEntry reads an entry: by hand if it is as written by hand, else by the
+// generated code.
+func decodeEntry(data []byte, version byte) (Entry, error) {
+	var e Entry
+	if readEntry(&e, data) {
+		return e, nil
+	}
+	var m logv1.Entry
+	if err := proto.Unmarshal(data, &m); err != nil {
+		return Entry{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return entryFromWire(&m, version)
+}
+
+func headerToWire(r *Record) *logv1.GroupRecord {
 	m := &logv1.GroupRecord{
 		MinReader: MinReader, Partition: r.Partition, Epoch: r.Epoch, Group: idToWire(r.Group), Claim: r.Claim,
 		Holder: text(r.Holder), First: uint64(r.First), DecidedAtMs: int64(r.DecidedAt), RosterVersion: r.RosterVersion,
-		Input: r.Input, BatonId: idToWire(r.BatonID), Entries: make([]*logv1.Entry, len(r.Entries)),
+		Input: r.Input, BatonId: idToWire(r.BatonID),
 	}
 	if r.Prev != [HashSize]byte{} {
 		m.Prev = r.Prev[:]
 	}
-	for i := range r.Entries {
-		m.Entries[i] = entryToWire(&r.Entries[i])
-	}
 	return m
 }
 
-func recordFromWire(m *logv1.GroupRecord, version byte) (Record, error) {
+func headerFromWire(m *logv1.GroupRecord) (Record, error) {
 	if m.GetMinReader() > Version {
 		return Record{}, fmt.Errorf("%w: it needs a reader of version %d, this is %d", ErrNewerVersion, m.GetMinReader(), Version)
 	}
@@ -138,39 +196,23 @@ func recordFromWire(m *logv1.GroupRecord, version byte) (Record, error) {
 	if bad.text != "" {
 		return Record{}, fmt.Errorf("%w: %s", ErrDamaged, bad.text)
 	}
-	if len(m.GetEntries()) == 0 {
-		return r, nil
-	}
-	r.Entries = make([]Entry, len(m.GetEntries()))
-	for i, e := range m.GetEntries() {
-		if err := entryFromWire(&r.Entries[i], e, version); err != nil {
-			return Record{}, fmt.Errorf("position %d: %w", r.First+control.Position(i), err)
-		}
-	}
 	return r, nil
 }
 
-func entryToWire(e *Entry) *logv1.Entry {
-	m := &logv1.Entry{
-		Asset: e.Thread.Asset, Person: e.Thread.Person, Cause: idToWire(e.Cause), Trace: idToWire(e.Trace),
-	}
-	eventToWire(m, e.Event)
-	return m
-}
-
-func entryFromWire(e *Entry, m *logv1.Entry, version byte) error {
+func entryFromWire(m *logv1.Entry, version byte) (Entry, error) {
 	var bad fault
-	e.Thread = control.ThreadKey{Asset: m.GetAsset(), Person: m.GetPerson()}
-	e.Cause, e.Trace = bad.id(m.GetCause()), bad.id(m.GetTrace())
-	e.Event = bad.event(m)
+	e := Entry{
+		Thread: control.ThreadKey{Asset: m.GetAsset(), Person: m.GetPerson()}, Cause: bad.id(m.GetCause()),
+		Trace: bad.id(m.GetTrace()), Event: bad.event(m),
+	}
 	switch {
 	case bad.text != "":
-		return fmt.Errorf("%w: %s", ErrDamaged, bad.text)
+		return Entry{}, fmt.Errorf("%w: %s", ErrDamaged, bad.text)
 	case e.Event != nil:
-		return nil
+		return e, nil
 	case version > Version:
-		return fmt.Errorf("%w: version %d, with an event this build does not know", ErrNewerVersion, version)
+		return Entry{}, fmt.Errorf("%w: version %d, with an event this build does not know", ErrNewerVersion, version)
 	default:
-		return fmt.Errorf("%w: no event", ErrDamaged)
+		return Entry{}, fmt.Errorf("%w: no event", ErrDamaged)
 	}
 }

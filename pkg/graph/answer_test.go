@@ -144,8 +144,10 @@ func TestAnswers(t *testing.T) {
 		{string(graph.ThreadOwner{}.Body()), `{"data":[{"thread_owner":null}]}`},
 		{string(graph.ThreadOwner{Owned: true, AppID: "700000000000002", Expiration: 1790086400}.Body()), `{"data":[{"thread_owner":{"app_id":"700000000000002","expiration":1790086400}}]}`},
 		{string(graph.ThreadOwner{Owned: true, Expiration: 1790086400}.Body()), `{"data":[{"thread_owner":{"expiration":1790086400}}]}`},
-		{string(graph.ThreadOwner{Owned: true, AppID: "2", Expiration: 9, Pending: pending}.Body()),
-			`{"data":[{"thread_owner":{"app_id":"2","expiration":9,"pending_requests":[{"app_id":"3","since":5,"metadata":"m"},{"app_id":"4","since":6}]}}]}`},
+		{
+			string(graph.ThreadOwner{Owned: true, AppID: "2", Expiration: 9, Pending: pending}.Body()),
+			`{"data":[{"thread_owner":{"app_id":"2","expiration":9,"pending_requests":[{"app_id":"3","since":5,"metadata":"m"},{"app_id":"4","since":6}]}}]}`,
+		},
 		{string(list), `{"data":[{"id":"12345678910","name":"faq"}],"paging":{"cursors":{"before":"a","after":"b"}}}`},
 		{string(empty), `{"data":[]}`},
 	} {

@@ -28,10 +28,20 @@ func TestControlEdges(t *testing.T) {
 	owner, err7 := graph.DecodeOwnerQuery(p)
 	got := []any{pass, err1, take, err2, request, err3, release, err4, extend, err5, metadata, err6, owner, err7}
 	want := []any{
-		graph.Pass{Recipient: person, Target: 5, Metadata: "m"}, error(nil), graph.Take{Recipient: person, Metadata: "m"}, error(nil),
-		graph.Request{Recipient: person, Metadata: "m"}, error(nil), graph.Release{Recipient: person, Metadata: "m"}, error(nil),
-		graph.Extend{Recipient: person, Seconds: 3600}, error(nil), graph.PassMetadata{Recipient: person, Target: 5, Metadata: "m"}, error(nil),
-		graph.OwnerQuery{Recipient: person}, error(nil),
+		graph.Pass{Recipient: person, Target: 5, Metadata: "m"},
+		error(nil),
+		graph.Take{Recipient: person, Metadata: "m"},
+		error(nil),
+		graph.Request{Recipient: person, Metadata: "m"},
+		error(nil),
+		graph.Release{Recipient: person, Metadata: "m"},
+		error(nil),
+		graph.Extend{Recipient: person, Seconds: 3600},
+		error(nil),
+		graph.PassMetadata{Recipient: person, Target: 5, Metadata: "m"},
+		error(nil),
+		graph.OwnerQuery{Recipient: person},
+		error(nil),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -96,22 +106,34 @@ func TestDecodeMessage(t *testing.T) {
 		name, body string
 		want       graph.Message
 	}{
-		{"text", `{"recipient":{"id":"1"},"messaging_type":"response","message":{"text":"hi","metadata":"mine"},"persona_id":"7"}`,
-			graph.Message{Type: "RESPONSE", PersonaID: "7", Message: []byte(`{"text":"hi","metadata":"mine"}`), Metadata: "mine", Text: "hi"}},
-		{"no messaging type", `{"recipient":{"id":"1"},"message":{"text":"hi"}}`,
-			graph.Message{Type: "RESPONSE", Message: []byte(`{"text":"hi"}`), Text: "hi"}},
+		{
+			"text", `{"recipient":{"id":"1"},"messaging_type":"response","message":{"text":"hi","metadata":"mine"},"persona_id":"7"}`,
+			graph.Message{Type: "RESPONSE", PersonaID: "7", Message: []byte(`{"text":"hi","metadata":"mine"}`), Metadata: "mine", Text: "hi"},
+		},
+		{
+			"no messaging type", `{"recipient":{"id":"1"},"message":{"text":"hi"}}`,
+			graph.Message{Type: "RESPONSE", Message: []byte(`{"text":"hi"}`), Text: "hi"},
+		},
 		{"action", `{"recipient":{"id":"1"},"sender_action":"TYPING_ON"}`, graph.Message{Type: "RESPONSE", Action: "typing_on"}},
-		{"human agent", `{"recipient":{"id":"1"},"messaging_type":"MESSAGE_TAG","tag":"human_agent","message":{"text":"hi"}}`,
-			graph.Message{Type: "MESSAGE_TAG", Tag: "HUMAN_AGENT", Message: []byte(`{"text":"hi"}`), Text: "hi"}},
-		{"template", `{"recipient":{"id":"1"},"message":` + template + `}`,
+		{
+			"human agent", `{"recipient":{"id":"1"},"messaging_type":"MESSAGE_TAG","tag":"human_agent","message":{"text":"hi"}}`,
+			graph.Message{Type: "MESSAGE_TAG", Tag: "HUMAN_AGENT", Message: []byte(`{"text":"hi"}`), Text: "hi"},
+		},
+		{
+			"template", `{"recipient":{"id":"1"},"message":` + template + `}`,
 			graph.Message{
 				Type: "RESPONSE", Message: []byte(template), Metadata: "mine",
 				Buttons: []string{"P1", "P2"}, QuickReplies: []string{"Q1"},
-			}},
-		{"pass with the send", `{"recipient":{"id":"1"},"message":{"text":"hi"},"thread_control":{"control_type":"pass","app_id":5}}`,
-			graph.Message{Type: "RESPONSE", Message: []byte(`{"text":"hi"}`), Text: "hi", Control: &graph.SendControl{Target: 5}}},
-		{"release by default", `{"recipient":{"id":"1"},"message":{"text":"hi"},"thread_control":{}}`,
-			graph.Message{Type: "RESPONSE", Message: []byte(`{"text":"hi"}`), Text: "hi", Control: &graph.SendControl{Release: true}}},
+			},
+		},
+		{
+			"pass with the send", `{"recipient":{"id":"1"},"message":{"text":"hi"},"thread_control":{"control_type":"pass","app_id":5}}`,
+			graph.Message{Type: "RESPONSE", Message: []byte(`{"text":"hi"}`), Text: "hi", Control: &graph.SendControl{Target: 5}},
+		},
+		{
+			"release by default", `{"recipient":{"id":"1"},"message":{"text":"hi"},"thread_control":{}}`,
+			graph.Message{Type: "RESPONSE", Message: []byte(`{"text":"hi"}`), Text: "hi", Control: &graph.SendControl{Release: true}},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

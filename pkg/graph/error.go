@@ -35,8 +35,7 @@ func (e *Error) Error() string {
 // AsError returns the *Error in err's chain, or Internal for anything else, so
 // that nothing of an unforeseen error reaches a client.
 func AsError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return Internal()

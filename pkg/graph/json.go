@@ -30,8 +30,7 @@ func checkJSON(data []byte, maxDepth int) error {
 	}
 	var raw json.RawMessage
 	err := json.Unmarshal(data, &raw)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("%w at offset %d", err, syntax.Offset)
 	}
 	return errEmpty
@@ -129,7 +128,7 @@ func marshal(v any) []byte {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		panic(fmt.Sprintf("graph: encoding %T: %v", v, err))
+		panic(fmt.Sprintf("graph: encoding %T: %v", v, err)) //nolint:forbidigo // a broken invariant
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/url"
@@ -109,8 +110,6 @@ func (p *Params) addMultipart(contentType string, body []byte, limits Limits) er
 	if m.File != nil {
 		return InvalidParameter("A file is not accepted here")
 	}
-	for name, v := range m.Params.values {
-		p.values[name] = v
-	}
+	maps.Copy(p.values, m.Params.values)
 	return p.count(limits)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -88,9 +89,7 @@ func (c *Client) Close() { c.pool.CloseIdleConnections() }
 func (c *Client) address(path, token string, query url.Values) string {
 	u := c.base.JoinPath(strings.TrimPrefix(path, "/"))
 	q := make(url.Values, len(query)+2)
-	for k, v := range query {
-		q[k] = v
-	}
+	maps.Copy(q, query)
 	if token != "" {
 		q.Set("access_token", token)
 		if c.config.AppSecret != "" {

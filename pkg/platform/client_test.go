@@ -15,8 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
-
-	"github.com/baton-router/baton/pkg/control"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -187,7 +185,7 @@ func TestHandoversAreMirrored(t *testing.T) {
 		got = append(got, r.URL.Path+" "+string(data))
 		_, _ = io.WriteString(w, `{"success":true}`)
 	})
-	h := Handover{Node: 100, Token: "T", Person: 9001234567890123, Target: control.PageInbox, Metadata: "m"}
+	h := Handover{Node: 100, Token: "T", Person: 9001234567890123, Target: 263902037430900, Metadata: "m"}
 	if err := c.PassThreadControl(context.Background(), h); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +216,7 @@ func TestCallsArePassedThrough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // a test
+	defer answer.Body.Close()
 	body, _ := io.ReadAll(answer.Body)
 	if want := "PUT /v25.0/100/labels id application/x-www-form-urlencoded a=b"; string(body) != want || answer.StatusCode != http.StatusTeapot {
 		t.Errorf("%d %s", answer.StatusCode, body)

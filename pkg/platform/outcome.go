@@ -46,7 +46,7 @@ func (c *Client) do(r *http.Request) (http.Header, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // read to its end or given up
+	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, c.config.MaxAnswerBytes+1))
 	switch {
 	case err != nil:

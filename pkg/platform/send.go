@@ -10,8 +10,6 @@ import (
 	"net/url"
 	"strconv"
 	"time"
-
-	"github.com/baton-router/baton/pkg/control"
 )
 
 // Message is a call of the Send API.
@@ -91,14 +89,14 @@ type Handover struct {
 	Token  string
 	Person uint64
 	// Target gains control (pass).
-	Target   control.AppID
+	Target   uint64
 	Metadata string
 }
 
 // PassThreadControl hands the thread to Target on the platform. Errors:
 // *RefusedError, ErrUnknown, ErrNotSent.
 func (c *Client) PassThreadControl(ctx context.Context, h Handover) error {
-	return c.handover(ctx, "pass_thread_control", h, map[string]any{"target_app_id": h.Target.String()})
+	return c.handover(ctx, "pass_thread_control", h, map[string]any{"target_app_id": strconv.FormatUint(h.Target, 10)})
 }
 
 // TakeThreadControl takes the thread for Baton on the platform. Errors:

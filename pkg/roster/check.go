@@ -16,6 +16,9 @@ import (
 type checker struct {
 	report func(path, format string, args ...any)
 	warn   func(text string)
+	// stored says that a document is checked, whose connections may be left
+	// without a token by revocations.
+	stored bool
 }
 
 // settings checks everything but apps and pages.

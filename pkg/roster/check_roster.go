@@ -182,7 +182,7 @@ type tokenUse struct {
 func (k *checker) tokens(path string, p *Page, seen []tokenUse) []tokenUse {
 	for i := range p.Apps {
 		c := &p.Apps[i]
-		if c.AccessToken.IsZero() && len(c.AccessTokens) == 0 && len(c.Tokens) == 0 {
+		if !k.stored && c.AccessToken.IsZero() && len(c.AccessTokens) == 0 && len(c.Tokens) == 0 {
 			k.report(fmt.Sprintf("%s.apps[%d].access_token", path, i), "is missing")
 		}
 		at := fmt.Sprintf("%s.apps[%d].access_token", path, i)

@@ -34,7 +34,6 @@ type decoder struct {
 	places  map[string]place
 	anchors map[string]ast.Node
 	nodes   int
-	depth   int
 }
 
 func newDecoder(source string) *decoder {
@@ -166,7 +165,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	if _, ok := n.(*ast.NullNode); ok {
 		return // null leaves the default
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if text, ok := d.scalar(n, path); ok {
 			d.set(n, path, u.UnmarshalText([]byte(text)))
 		}
@@ -336,8 +335,8 @@ func newElement(t reflect.Type) reflect.Value {
 // keys lists the yaml keys of a struct.
 func keys(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("yaml"); name != "" && name != "-" {
+	for field := range t.Fields() {
+		if name := field.Tag.Get("yaml"); name != "" && name != "-" {
 			names = append(names, name)
 		}
 	}
@@ -345,9 +344,9 @@ func keys(t reflect.Type) []string {
 }
 
 func fieldIndex(t reflect.Type, key string) []int {
-	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("yaml") == key {
-			return []int{i}
+	for field := range t.Fields() {
+		if field.Tag.Get("yaml") == key {
+			return field.Index
 		}
 	}
 	return nil

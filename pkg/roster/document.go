@@ -36,8 +36,10 @@ type Document struct {
 	Pages    []Page `json:"pages"`
 	// Revoked tokens stay invalid even when a file still lists them.
 	Revoked []TokenHash `json:"revoked,omitempty"`
-	// FileDigest is that of the file last applied.
-	FileDigest string `json:"file_digest,omitempty"`
+	// FileDigest is that of the file last applied at a start, AppliedDigest of
+	// the one applied at run time since.
+	FileDigest    string `json:"file_digest,omitempty"`
+	AppliedDigest string `json:"applied_digest,omitempty"`
 }
 
 // ParseDocument reads stored bytes; none is the empty document. Errors:
@@ -79,7 +81,7 @@ func (d Document) Encode() ([]byte, error) {
 func Digest(c Config) string {
 	data, err := json.Marshal(fromConfig(c))
 	if err != nil {
-		panic("roster: a checked configuration does not encode: " + err.Error())
+		panic("roster: a checked configuration does not encode: " + err.Error()) //nolint:forbidigo // Load has checked it
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
@@ -90,7 +92,7 @@ func Digest(c Config) string {
 // that run-time changes survive, else Replace. The configuration must come from
 // Load with its secrets resolved.
 func FromConfig(c Config, previous Document) (next Document, applied bool) {
-	if previous.FileDigest == Digest(c) {
+	if digest := Digest(c); digest == previous.FileDigest || digest == previous.AppliedDigest {
 		return previous, false
 	}
 	return Replace(c, previous), true
@@ -102,6 +104,27 @@ func FromConfig(c Config, previous Document) (next Document, applied bool) {
 func Replace(c Config, previous Document) Document {
 	d := fromConfig(c)
 	d.FileDigest = Digest(c)
+	return d.succeeding(previous)
+}
+
+// Proposal is the document that a configuration alone describes, to be applied
+// at run time: Succeed makes it the next version of a roster.
+func Proposal(c Config) Document {
+	d := fromConfig(c)
+	d.AppliedDigest = Digest(c)
+	return d
+}
+
+// Succeed is the version after previous that has the apps and pages of a
+// Proposal. What a file cannot say, and Baton's own app, stay as they were. The
+// error names what does not fit together.
+func (d Document) Succeed(previous Document) (Document, error) {
+	d.BatonApp, d.FileDigest = previous.BatonApp, previous.FileDigest
+	return d.succeeding(previous).checked()
+}
+
+// succeeding keeps of previous what a file cannot say.
+func (d Document) succeeding(previous Document) Document {
 	d.Revoked = previous.Revoked
 	for i := range d.Pages {
 		p := &d.Pages[i]

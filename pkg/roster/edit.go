@@ -25,7 +25,7 @@ var (
 // Check returns the faults of the document as Faults, or nil.
 func (d Document) Check() error {
 	var faults Faults
-	k := &checker{report: func(path, format string, args ...any) {
+	k := &checker{stored: true, report: func(path, format string, args ...any) {
 		faults = append(faults, Fault{Source: "roster", Text: path + ": " + fmt.Sprintf(format, args...)})
 	}}
 	k.roster(d.BatonApp, true, d.Apps, d.Pages)

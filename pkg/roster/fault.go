@@ -26,7 +26,7 @@ func (f Fault) String() string {
 }
 
 // Faults is the error of Load: everything that is wrong, in file order.
-type Faults []Fault
+type Faults []Fault //nolint:errname // a list, called what operators call it
 
 // Error is one fault a line.
 func (f Faults) Error() string {

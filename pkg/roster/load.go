@@ -61,7 +61,7 @@ const simulatorApp = "700000000009999"
 
 // LoadFile is Load of a file.
 func LoadFile(name string, environ []string, flags map[string]string) (Config, error) {
-	data, err := os.ReadFile(name) //nolint:gosec // the operator names it
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return Config{}, Faults{{Source: name, Text: err.Error()}}
 	}
@@ -94,8 +94,8 @@ func (d *decoder) at(path, format string, args ...any) {
 // parent cuts the last key or index off a path.
 func parent(path string) string {
 	if strings.HasSuffix(path, `"]`) {
-		if i := strings.Index(path, `["`); i >= 0 {
-			return path[:i]
+		if head, _, ok := strings.Cut(path, `["`); ok {
+			return head
 		}
 	}
 	return path[:max(0, strings.LastIndexAny(path, ".["))]
@@ -143,7 +143,7 @@ func (d *decoder) override(c *Config, environ, flags map[string]string) {
 func (d *decoder) setOverride(v reflect.Value, path, source, text string) {
 	d.places[path] = place{} // line 0: later faults name the variable
 	var err error
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		err = u.UnmarshalText([]byte(text))
 	} else {
 		err = setScalar(v, text)
@@ -156,7 +156,7 @@ func (d *decoder) setOverride(v reflect.Value, path, source, text string) {
 // listScalars finds the single values of a configuration by path; lists and
 // maps have none.
 func listScalars(v reflect.Value, path string, into map[string]reflect.Value) {
-	if _, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if _, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		into[path] = v
 		return
 	}
@@ -189,7 +189,7 @@ func (d *decoder) resolveSecrets(v reflect.Value, path string, environ map[strin
 	if readFile == nil {
 		readFile = os.ReadFile
 	}
-	if s, ok := v.Addr().Interface().(*Secret); ok {
+	if s, ok := reflect.TypeAssert[*Secret](v.Addr()); ok {
 		env := func(name string) (string, bool) { value, ok := environ[name]; return value, ok }
 		if err := s.resolve(env, readFile); err != nil {
 			d.at(path, "%s", err)

@@ -20,20 +20,16 @@ func (e *ParseError) Error() string {
 // check reports whether data is one JSON value as RFC 8259 has it, in UTF-8,
 // with at most maxDepth containers inside one another.
 func check(data []byte, maxDepth int) *ParseError {
-	if !utf8.Valid(data) {
-		return &ParseError{Offset: firstInvalid(data), Reason: "not UTF-8"}
-	}
 	c := checker{data: data, maxDepth: maxDepth}
-	end := c.value(space(data, 0), 0)
-	if c.reason == "" {
-		if end = space(data, end); end < len(data) {
-			c.fail(end, "bytes after the JSON value")
-		}
-	}
-	if c.reason != "" {
-		return &ParseError{Offset: c.offset, Reason: c.reason}
-	}
-	return nil
+	return c.check()
+}
+
+// index checks data and appends its containers to jumps, in the order in which
+// they open.
+func index(data []byte, maxDepth int, jumps []jump) ([]jump, *ParseError) {
+	c := checker{data: data, maxDepth: maxDepth, record: true, jumps: jumps}
+	err := c.check()
+	return c.jumps, err
 }
 
 func firstInvalid(data []byte) int {
@@ -53,8 +49,51 @@ func firstInvalid(data []byte) int {
 type checker struct {
 	data     []byte
 	maxDepth int
+	record   bool // fill jumps
+	jumps    []jump
 	offset   int
 	reason   string
+}
+
+// jump leads over a container: its size in bytes, and the index of the first
+// container that opens after its end.
+type jump struct{ size, next int32 }
+
+func (c *checker) check() *ParseError {
+	if !utf8.Valid(c.data) {
+		return &ParseError{Offset: firstInvalid(c.data), Reason: "not UTF-8"}
+	}
+	end := c.value(space(c.data, 0), 0)
+	if c.reason == "" {
+		if end = space(c.data, end); end < len(c.data) {
+			c.fail(end, "bytes after the JSON value")
+		}
+	}
+	if c.reason != "" {
+		return &ParseError{Offset: c.offset, Reason: c.reason}
+	}
+	return nil
+}
+
+// container reads an object or an array.
+func (c *checker) container(i, depth int) int {
+	if depth > c.maxDepth {
+		return c.fail(i, "JSON is nested too deeply")
+	}
+	own := len(c.jumps)
+	if c.record {
+		c.jumps = append(c.jumps, jump{})
+	}
+	var end int
+	if c.data[i] == '{' {
+		end = c.object(i, depth)
+	} else {
+		end = c.array(i, depth)
+	}
+	if c.record {
+		c.jumps[own] = jump{int32(end - i), int32(len(c.jumps))}
+	}
+	return end
 }
 
 func (c *checker) fail(at int, reason string) int {
@@ -76,10 +115,8 @@ func (c *checker) value(i, depth int) int {
 	switch b := c.at(i); {
 	case b == '"':
 		return c.str(i)
-	case b == '{':
-		return c.object(i, depth+1)
-	case b == '[':
-		return c.array(i, depth+1)
+	case b == '{' || b == '[':
+		return c.container(i, depth+1)
 	case b == '-' || isDigit(b):
 		return c.number(i)
 	case b == 't':
@@ -103,9 +140,6 @@ func (c *checker) word(i int, word string) int {
 }
 
 func (c *checker) object(i, depth int) int {
-	if depth > c.maxDepth {
-		return c.fail(i, "JSON is nested too deeply")
-	}
 	i = space(c.data, i+1)
 	if c.at(i) == '}' {
 		return i + 1
@@ -131,9 +165,6 @@ func (c *checker) object(i, depth int) int {
 }
 
 func (c *checker) array(i, depth int) int {
-	if depth > c.maxDepth {
-		return c.fail(i, "JSON is nested too deeply")
-	}
 	i = space(c.data, i+1)
 	if c.at(i) == ']' {
 		return i + 1

@@ -87,15 +87,22 @@ func skipContainer(data []byte, i int) int {
 	return len(data)
 }
 
+// skipString returns the index after the string whose opening quote is at i: the
+// next quote with an even number of backslashes before it ends it.
 func skipString(data []byte, i int) int {
 	for i++; i < len(data); i++ {
-		if !special[data[i]] {
-			continue
+		quote := bytes.IndexByte(data[i:], '"')
+		if quote < 0 {
+			break
 		}
-		if data[i] == '"' {
+		i += quote
+		escapes := i
+		for data[escapes-1] == '\\' { // stops at the opening quote at the latest
+			escapes--
+		}
+		if (i-escapes)%2 == 0 {
 			return i + 1
 		}
-		i++ // a backslash and what it escapes
 	}
 	return len(data)
 }

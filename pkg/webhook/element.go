@@ -132,23 +132,23 @@ type elementReader struct {
 }
 
 func (r *elementReader) readArray(a array) {
-	if absent(a.value) {
+	if absent(a.value.raw) {
 		return
 	}
-	if a.value[0] != '[' {
-		r.fail(a.value, "entry[%d].%s is not an array", r.entries, a.name)
+	if a.value.raw[0] != '[' {
+		r.fail(a.value.raw, "entry[%d].%s is not an array", r.entries, a.name)
 		return
 	}
 	r.array, r.index = a.name, 0
-	for value := range items(a.value) {
+	for value := range r.items(a.value) {
 		if r.err != nil {
 			return
 		}
 		switch {
-		case value[0] != '{':
-			r.fail(value, "%s is not an object", r.path(""))
+		case value.raw[0] != '{':
+			r.fail(value.raw, "%s is not an object", r.path(""))
 		case len(r.events) >= r.limits.MaxEvents:
-			r.fail(value, "more than %d events", r.limits.MaxEvents)
+			r.fail(value.raw, "more than %d events", r.limits.MaxEvents)
 		case a.name == nameChanges:
 			r.change(value)
 		default:
@@ -159,21 +159,21 @@ func (r *elementReader) readArray(a array) {
 }
 
 // change reads an element of changes; see Parse.
-func (r *elementReader) change(change []byte) {
-	var inner []byte
-	for key, value := range members(change) {
+func (r *elementReader) change(change node) {
+	var inner node
+	for key, value := range r.members(change) {
 		if is(key, "value") {
 			inner = value
 		}
 	}
-	for key := range members(inner) {
+	for key := range r.members(inner) {
 		if is(key, "recipient") || is(key, "sender") {
 			r.element(inner)
 			return
 		}
 	}
-	e := Event{Asset: r.asset, Object: r.object, EntryTime: r.at, Raw: change}
-	e.Dedupe = bytesKey(e.Asset, change)
+	e := Event{Asset: r.asset, Object: r.object, EntryTime: r.at, Raw: change.raw}
+	e.Dedupe = bytesKey(e.Asset, e.Raw)
 	r.events = append(r.events, e)
 }
 
@@ -183,18 +183,18 @@ type parts struct {
 	bodies                       [bodies][]byte
 }
 
-func split(element []byte) (p parts) {
-	for key, value := range members(element) {
+func (r *elementReader) split(element node) (p parts) {
+	for key, value := range r.members(element) {
 		switch string(plain(key)) {
 		case "sender":
-			p.sender = value
+			p.sender = value.raw
 		case "recipient":
-			p.recipient = value
+			p.recipient = value.raw
 		case "timestamp":
-			p.timestamp = value
+			p.timestamp = value.raw
 		default:
 			if b := bodyOf(key); b < bodies {
-				p.bodies[b] = value
+				p.bodies[b] = value.raw
 			}
 		}
 	}
@@ -211,10 +211,10 @@ func (p *parts) first() (int, []byte) {
 	return bodies, nil
 }
 
-func (r *elementReader) element(element []byte) {
-	r.events = append(r.events, Event{Object: r.object, EntryTime: r.at, Raw: element})
+func (r *elementReader) element(element node) {
+	r.events = append(r.events, Event{Object: r.object, EntryTime: r.at, Raw: element.raw})
 	e := &r.events[len(r.events)-1]
-	p := split(element)
+	p := r.split(element)
 	body, value := p.first()
 	if body < bodies {
 		e.Kind = bodyKinds[body]

@@ -9,7 +9,7 @@ import (
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
-//nolint:gochecknoglobals // seeds shared by the fuzz targets
+// seeds are shared by the fuzz targets.
 var seeds = []string{
 	vectorBody,
 	`{"object":"instagram","entry":[{"id":"1","time":1,"standby":[{"sender":{"id":2},"message":{"mid":"m","is_deleted":true}}]}]}`,
@@ -27,6 +27,9 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 		f.Add(body(s))
 	}
+	for _, s := range samples() {
+		f.Add(body(s.element))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		w, err := webhook.Parse(b, webhook.Limits{})
 		if err != nil {
@@ -39,6 +42,9 @@ func FuzzParse(f *testing.F) {
 		if !json.Valid(b) || !utf8.Valid(b) {
 			t.Fatalf("%q was taken", b)
 		}
+		if n := elements(t, b); n != len(w.Events) && !duplicateKeys(b) {
+			t.Errorf("%q: %d events, want %d", b, len(w.Events), n)
+		}
 		for _, e := range w.Events {
 			if !json.Valid(e.Raw) || !utf8.ValidString(e.Mid+e.Ref+e.Ad+e.Metadata) {
 				t.Errorf("event %+v", e)
@@ -47,10 +53,28 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// elements counts the events of a body as encoding/json sees it.
+func elements(t *testing.T, b []byte) (n int) {
+	t.Helper()
+	top, _ := meaning(t, b).(map[string]any)
+	entries, _ := top["entry"].([]any)
+	for _, entry := range entries {
+		object, _ := entry.(map[string]any)
+		for _, name := range []string{"messaging", "standby", "changes"} {
+			array, _ := object[name].([]any)
+			n += len(array)
+		}
+	}
+	return n
+}
+
 // FuzzAppendElement: a valid object keeps its meaning; nothing else is taken.
 func FuzzAppendElement(f *testing.F) {
 	for _, s := range seeds {
 		f.Add([]byte(s), true, true, "order/é")
+	}
+	for _, s := range samples() {
+		f.Add([]byte(s.element), true, true, "order/é")
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, drop, echo bool, metadata string) {
 		e := webhook.Edit{DropPayload: drop, SetEcho: echo, EchoApp: 700000000000002}

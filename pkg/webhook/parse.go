@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -61,33 +60,20 @@ func Parse(body []byte, limits Limits) (Webhook, error) {
 	if len(body) > limits.MaxBytes {
 		return Webhook{}, &ParseError{Offset: limits.MaxBytes, Reason: fmt.Sprintf("longer than %d bytes", limits.MaxBytes)}
 	}
-	if err := check(body, limits.MaxDepth); err != nil {
+	jumps, err := index(body, limits.MaxDepth, make([]jump, 0, 8+len(body)/40))
+	if err != nil {
 		return Webhook{}, err
 	}
-	p := parser{body: body, limits: limits}
-	top := body[space(body, 0):]
-	object, entries := p.envelope(top)
-	if p.err == nil {
-		p.object, p.err = p.readObject(object, top)
-	}
-	if p.err == nil && (len(entries) == 0 || entries[0] != '[') {
-		p.fail(top, "no entry array")
-	}
-	if p.err != nil {
+	p := parser{document: document{jumps}, body: body, limits: limits}
+	if p.webhook(); p.err != nil {
 		return Webhook{}, p.err
-	}
-	p.events = make([]Event, 0, min(bytes.Count(entries, []byte(`"recipient"`)), limits.MaxEvents))
-	for entry := range items(entries) {
-		if p.entry(entry); p.err != nil {
-			return Webhook{}, p.err
-		}
-		p.entries++
 	}
 	return Webhook{Object: p.object, Events: p.events, Entries: p.entries}, nil
 }
 
 // parser goes through a checked body. err is the first fault of meaning.
 type parser struct {
+	document
 	body    []byte
 	limits  Limits
 	object  control.Object
@@ -100,21 +86,40 @@ type parser struct {
 func (p *parser) fail(part []byte, format string, args ...any) {
 	if p.err == nil {
 		// Parts are cut from the body without a capacity of their own.
-		offset := max(cap(p.body)-cap(part), 0)
+		offset := min(cap(p.body)-cap(part), len(p.body))
 		p.err = &ParseError{Offset: offset, Reason: fmt.Sprintf(format, args...)}
 	}
 }
 
-func (p *parser) envelope(top []byte) (object, entries []byte) {
-	if len(top) == 0 || top[0] != '{' {
-		p.fail(top, "the body is not an object")
+func (p *parser) webhook() {
+	top := node{raw: p.body[space(p.body, 0):]}
+	object, entries := p.envelope(top)
+	p.readObject(object, top.raw)
+	if p.err == nil && (len(entries.raw) == 0 || entries.raw[0] != '[') {
+		p.fail(top.raw, "no entry array")
 	}
-	for key, value := range members(top) {
+	if p.err != nil {
+		return
+	}
+	p.events = make([]Event, 0, min(bytes.Count(entries.raw, []byte(`"recipient"`)), p.limits.MaxEvents))
+	for entry := range p.items(entries) {
+		if p.entry(entry); p.err != nil {
+			return
+		}
+		p.entries++
+	}
+}
+
+func (p *parser) envelope(top node) (object []byte, entries node) {
+	if top.raw[0] != '{' {
+		p.fail(top.raw, "the body is not an object")
+	}
+	for key, value := range p.members(top) {
 		switch string(plain(key)) {
 		case "object":
-			object = value
+			object = value.raw
 		case "entry":
-			if entries != nil {
+			if entries.raw != nil {
 				p.fail(key, "entry occurs twice")
 			}
 			entries = value
@@ -123,24 +128,25 @@ func (p *parser) envelope(top []byte) (object, entries []byte) {
 	return object, entries
 }
 
-func (p *parser) readObject(value, top []byte) (control.Object, error) {
+func (p *parser) readObject(value, top []byte) {
 	switch name := text(value); name {
 	case "page":
-		return control.ObjectPage, nil
+		p.object = control.ObjectPage
 	case "instagram":
-		return control.ObjectInstagram, nil
+		p.object = control.ObjectInstagram
 	case "":
 		p.fail(top, "no object")
-		return 0, p.err
 	default:
-		return 0, fmt.Errorf("%w: %.40q", ErrObject, name)
+		if p.err == nil {
+			p.err = fmt.Errorf("%w: %.40q", ErrObject, name)
+		}
 	}
 }
 
 // array is one array of an entry that carries events.
 type array struct {
 	name  string
-	value []byte
+	value node
 }
 
 const (
@@ -149,24 +155,24 @@ const (
 	nameChanges   = "changes"
 )
 
-func (p *parser) entry(entry []byte) {
+func (p *parser) entry(entry node) {
 	if p.entries >= p.limits.MaxEntries {
-		p.fail(entry, "more than %d entries", p.limits.MaxEntries)
+		p.fail(entry.raw, "more than %d entries", p.limits.MaxEntries)
 		return
 	}
-	if entry[0] != '{' {
-		p.fail(entry, "entry[%d] is not an object", p.entries)
+	if entry.raw[0] != '{' {
+		p.fail(entry.raw, "entry[%d] is not an object", p.entries)
 		return
 	}
 	var asset, at []byte
 	var arrays [3]array
 	count := 0
-	for key, value := range members(entry) {
+	for key, value := range p.members(entry) {
 		switch string(plain(key)) {
 		case "id":
-			asset = value
+			asset = value.raw
 		case "time":
-			at = value
+			at = value.raw
 		case nameMessaging:
 			count = p.addArray(&arrays, count, array{nameMessaging, value})
 		case nameStandby:
@@ -186,7 +192,7 @@ func (p *parser) entry(entry []byte) {
 func (p *parser) addArray(arrays *[3]array, count int, a array) int {
 	for _, other := range arrays[:count] {
 		if other.name == a.name {
-			p.fail(a.value, "entry[%d].%s occurs twice", p.entries, a.name)
+			p.fail(a.value.raw, "entry[%d].%s occurs twice", p.entries, a.name)
 			return count
 		}
 	}
@@ -208,7 +214,7 @@ func (p *parser) entryID(value []byte) uint64 {
 }
 
 func (p *parser) badID(value []byte, path string) {
-	p.fail(value, "%s is not a decimal id: %.40s", path, strconv.QuoteToASCII(string(value)))
+	p.fail(value, "%s is not a decimal id: %.40s", path, value)
 }
 
 func (p *parser) entryTime(value []byte) control.Millis {

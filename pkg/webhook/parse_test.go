@@ -44,85 +44,142 @@ func with(e webhook.Event, change func(*webhook.Event)) webhook.Event {
 	return e
 }
 
-func TestParseReadsEveryKindOfEvent(t *testing.T) {
-	t.Parallel()
+// sample is an element of protocol 5 with what is read from it.
+type sample struct {
+	name, element string
+	want          webhook.Event
+}
+
+// samples are one or more of every kind.
+func samples() []sample {
 	echo := with(event(control.KindEcho), func(e *webhook.Event) { e.At = 1790000001000; e.Mid = "m_e1" })
-	tests := []struct {
-		name, element string
-		want          webhook.Event
-	}{
-		{"text with quick reply", `{` + base + `,"message":{"mid":"m_b1","text":"Blue","quick_reply":{"payload":"COLOR_BLUE"}}}`,
-			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_b1" })},
-		{"reply", `{` + base + `,"message":{"mid":"m_b2","text":"yes","reply_to":{"mid":"m_b0","is_self_reply":false}}}`,
-			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_b2" })},
-		{"attachment", `{` + base + `,"message":{"mid":"m_b3","attachments":[{"type":"image","payload":{"url":"https:\/\/cdn.test\/1.jpg"}}]}}`,
-			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_b3" })},
-		{"message from an ad", `{` + base + `,"message":{"mid":"m_b4","text":"hi","referral":{"ref":"r1","ad_id":"6001","source":"ADS","type":"OPEN_THREAD","ads_context_data":{"ad_title":"Sale"}}}}`,
-			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid, e.Ref, e.Ad, e.FromAd = "m_b4", "r1", "6001", true })},
-		{"echo", `{` + echoed + `,"message":{"mid":"m_e1","is_echo":true,"app_id":700000000000002,"metadata":"dev-string","text":"Hello"}}`,
-			with(echo, func(e *webhook.Event) { e.EchoApp, e.Metadata = 700000000000002, "dev-string" })},
-		{"echo with a quoted app id", `{` + echoed + `,"message":{"mid":"m_e1","is_echo":true,"app_id":"700000000000002"}}`,
-			with(echo, func(e *webhook.Event) { e.EchoApp = 700000000000002 })},
-		{"echo of the inbox with 14 digits", `{` + echoed + `,"message":{"mid":"m_e1","is_echo":true,"app_id":26390203743090}}`,
-			with(echo, func(e *webhook.Event) { e.EchoApp = control.PageInbox })},
+	return []sample{
+		{
+			"text with quick reply", `{` + base + `,"message":{"mid":"m_b1","text":"Blue","quick_reply":{"payload":"COLOR_BLUE"}}}`,
+			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_b1" }),
+		},
+		{
+			"reply", `{` + base + `,"message":{"mid":"m_b2","text":"yes","reply_to":{"mid":"m_b0","is_self_reply":false}}}`,
+			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_b2" }),
+		},
+		{
+			"attachment", `{` + base + `,"message":{"mid":"m_b3","attachments":[{"type":"image","payload":{"url":"https:\/\/cdn.test\/1.jpg"}}]}}`,
+			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_b3" }),
+		},
+		{
+			"message from an ad", `{` + base + `,"message":{"mid":"m_b4","text":"hi","referral":{"ref":"r1","ad_id":"6001","source":"ADS","type":"OPEN_THREAD","ads_context_data":{"ad_title":"Sale"}}}}`,
+			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid, e.Ref, e.Ad, e.FromAd = "m_b4", "r1", "6001", true }),
+		},
+		{
+			"echo", `{` + echoed + `,"message":{"mid":"m_e1","is_echo":true,"app_id":700000000000002,"metadata":"dev-string","text":"Hello"}}`,
+			with(echo, func(e *webhook.Event) { e.EchoApp, e.Metadata = 700000000000002, "dev-string" }),
+		},
+		{
+			"echo with a quoted app id", `{` + echoed + `,"message":{"mid":"m_e1","is_echo":true,"app_id":"700000000000002"}}`,
+			with(echo, func(e *webhook.Event) { e.EchoApp = 700000000000002 }),
+		},
+		{
+			"echo of the inbox with 14 digits", `{` + echoed + `,"message":{"mid":"m_e1","is_echo":true,"app_id":26390203743090}}`,
+			with(echo, func(e *webhook.Event) { e.EchoApp = control.PageInbox }),
+		},
 		{"echo of a human", `{` + echoed + `,"message":{"mid":"m_e1","is_echo":true,"text":"x"}}`, echo},
-		{"postback", `{` + base + `,"postback":{"mid":"m_p1","title":"Talk","payload":"CARE_HELP","referral":{"ref":"r1","source":"SHORTLINK","type":"OPEN_THREAD"}}}`,
+		{
+			"postback", `{` + base + `,"postback":{"mid":"m_p1","title":"Talk","payload":"CARE_HELP","referral":{"ref":"r1","source":"SHORTLINK","type":"OPEN_THREAD"}}}`,
 			with(event(control.KindPostback), func(e *webhook.Event) {
 				e.Mid, e.PayloadHash, e.Ref = "m_p1", control.PayloadHash("CARE_HELP"), "r1"
-			})},
-		{"link referral", `{` + base + `,"referral":{"ref":"campaign7","source":"SHORTLINK","type":"OPEN_THREAD","referer_uri":".."}}`,
-			with(event(control.KindReferral), func(e *webhook.Event) { e.Ref = "campaign7" })},
-		{"ad referral with its own route", `{` + base + `,"referral":{"ad_id":6001,"source":"ADS","receiving_app_id":700000000000002,"receiving_app_control_expiration":4}}`,
+			}),
+		},
+		{
+			"link referral", `{` + base + `,"referral":{"ref":"campaign7","source":"SHORTLINK","type":"OPEN_THREAD","referer_uri":".."}}`,
+			with(event(control.KindReferral), func(e *webhook.Event) { e.Ref = "campaign7" }),
+		},
+		{
+			"ad referral with its own route", `{` + base + `,"referral":{"ad_id":6001,"source":"ADS","receiving_app_id":700000000000002,"receiving_app_control_expiration":4}}`,
 			with(event(control.KindReferral), func(e *webhook.Event) {
 				e.Ad, e.FromAd, e.ReceivingApp, e.HasWindow, e.ReceivingDays = "6001", true, 700000000000002, true, 4
-			})},
-		{"ad referral with a bad window", `{` + base + `,"referral":{"source":"ADS","receiving_app_id":"700000000000002","receiving_app_control_expiration":31}}`,
+			}),
+		},
+		{
+			"ad referral with a bad window", `{` + base + `,"referral":{"source":"ADS","receiving_app_id":"700000000000002","receiving_app_control_expiration":31}}`,
 			with(event(control.KindReferral), func(e *webhook.Event) {
 				e.FromAd, e.ReceivingApp, e.HasWindow, e.ReceivingDays = true, 700000000000002, true, -1
-			})},
+			}),
+		},
 		{"optin", `{` + base + `,"optin":{"type":"notification_messages","payload":"p"}}`, event(control.KindOptin)},
-		{"optin with user_ref", `{"recipient":{"id":"100200300400500"},"timestamp":1790000000045,"optin":{"ref":"..","user_ref":"u"}}`,
-			with(event(control.KindOptin), func(e *webhook.Event) { e.Person = 0 })},
-		{"delivery without timestamp", `{"sender":{"id":"9001234567890123"},"recipient":{"id":"100200300400500"},"delivery":{"mids":["m_e1"],"watermark":1790000002000}}`,
-			with(event(control.KindDelivery), func(e *webhook.Event) { e.At = 0 })},
+		{
+			"optin with user_ref", `{"recipient":{"id":"100200300400500"},"timestamp":1790000000045,"optin":{"ref":"..","user_ref":"u"}}`,
+			with(event(control.KindOptin), func(e *webhook.Event) { e.Person = 0 }),
+		},
+		{
+			"delivery without timestamp", `{"sender":{"id":"9001234567890123"},"recipient":{"id":"100200300400500"},"delivery":{"mids":["m_e1"],"watermark":1790000002000}}`,
+			with(event(control.KindDelivery), func(e *webhook.Event) { e.At = 0 }),
+		},
 		{"read", `{` + base + `,"read":{"watermark":1790000003000}}`, event(control.KindRead)},
 		{"seen", `{` + base + `,"read":{"mid":"m_e1"}}`, event(control.KindRead)},
 		{"reaction", `{` + base + `,"reaction":{"reaction":"love","emoji":"\u2764\ufe0f","action":"react","mid":"m_e1"}}`, event(control.KindReaction)},
 		{"edit", `{` + base + `,"message_edit":{"mid":"m_b1","text":"Blue!","num_edit":"1"}}`, event(control.KindEdit)},
 		{"unsend", `{` + base + `,"message":{"mid":"m_b1","is_deleted":true}}`, event(control.KindUnsend)},
-		{"unsupported", `{` + base + `,"message":{"mid":"m_b1","is_unsupported":true}}`,
-			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_b1" })},
-		{"survey answer", `{"sender":{"id":"9001234567890123"},"recipient":{"id":"100200300400500"},"messaging_feedback":{"feedback_screens":[{"screen_id":0,"questions":{"q1":{"type":"csat","payload":"5","follow_up":{"type":"free_form","payload":"great"}}}}]}}`,
-			with(event(control.KindFeedback), func(e *webhook.Event) { e.At = 0; e.Questions = []uint64{control.PayloadHash("q1")} })},
+		{
+			"unsupported", `{` + base + `,"message":{"mid":"m_b1","is_unsupported":true}}`,
+			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_b1" }),
+		},
+		{
+			"survey answer", `{"sender":{"id":"9001234567890123"},"recipient":{"id":"100200300400500"},"messaging_feedback":{"feedback_screens":[{"screen_id":0,"questions":{"q1":{"type":"csat","payload":"5","follow_up":{"type":"free_form","payload":"great"}}}}]}}`,
+			with(event(control.KindFeedback), func(e *webhook.Event) { e.At = 0; e.Questions = []uint64{control.PayloadHash("q1")} }),
+		},
 		{"thumbs", `{` + base + `,"response_feedback":{"feedback":"Good response","mid":"m_e1"}}`, event(control.KindResponseFeedback)},
 		{"account linking", `{` + base + `,"account_linking":{"status":"linked","authorization_code":"abc"}}`, event(control.KindAccountLinking)},
-		{"policy", `{"recipient":{"id":"100200300400500"},"timestamp":1790000000045,"policy_enforcement":{"action":"block","reason":".."}}`,
-			with(event(control.KindPolicy), func(e *webhook.Event) { e.Person = 0 })},
+		{
+			"policy", `{"recipient":{"id":"100200300400500"},"timestamp":1790000000045,"policy_enforcement":{"action":"block","reason":".."}}`,
+			with(event(control.KindPolicy), func(e *webhook.Event) { e.Person = 0 }),
+		},
 		{"cart", `{` + base + `,"order":{"products":[{"id":1,"unit_price":11}],"note":".."}}`, event(control.KindOrder)},
-		{"pass", `{` + base + `,"pass_thread_control":{"previous_owner_app_id":"700000000000001","new_owner_app_id":"700000000000002","metadata":"order 42"}}`,
+		{
+			"pass", `{` + base + `,"pass_thread_control":{"previous_owner_app_id":"700000000000001","new_owner_app_id":"700000000000002","metadata":"order 42"}}`,
 			with(event(control.KindPlatformPass), func(e *webhook.Event) {
 				e.PreviousOwner, e.NewOwner, e.Metadata = 700000000000001, 700000000000002, "order 42"
-			})},
-		{"pass from idle", `{` + base + `,"pass_thread_control":{"previous_owner_app_id":null,"new_owner_app_id":263902037430900}}`,
-			with(event(control.KindPlatformPass), func(e *webhook.Event) { e.NewOwner = control.PageInbox })},
-		{"take", `{` + base + `,"take_thread_control":{"previous_owner_app_id":"1","new_owner_app_id":2}}`,
-			with(event(control.KindPlatformTake), func(e *webhook.Event) { e.PreviousOwner, e.NewOwner = 1, 2 })},
-		{"request", `{` + base + `,"request_thread_control":{"requested_owner_app_id":700000000000003,"metadata":"agent ready"}}`,
-			with(event(control.KindPlatformRequest), func(e *webhook.Event) { e.NewOwner, e.Metadata = 700000000000003, "agent ready" })},
-		{"roles", `{"recipient":{"id":"100200300400500"},"timestamp":1790000000045,"app_roles":{"700000000000001":["primary_receiver"]}}`,
-			with(event(control.KindPlatformRoles), func(e *webhook.Event) { e.Person = 0 })},
+			}),
+		},
+		{
+			"pass from idle", `{` + base + `,"pass_thread_control":{"previous_owner_app_id":null,"new_owner_app_id":263902037430900}}`,
+			with(event(control.KindPlatformPass), func(e *webhook.Event) { e.NewOwner = control.PageInbox }),
+		},
+		{
+			"take", `{` + base + `,"take_thread_control":{"previous_owner_app_id":"1","new_owner_app_id":2}}`,
+			with(event(control.KindPlatformTake), func(e *webhook.Event) { e.PreviousOwner, e.NewOwner = 1, 2 }),
+		},
+		{
+			"request", `{` + base + `,"request_thread_control":{"requested_owner_app_id":700000000000003,"metadata":"agent ready"}}`,
+			with(event(control.KindPlatformRequest), func(e *webhook.Event) { e.NewOwner, e.Metadata = 700000000000003, "agent ready" }),
+		},
+		{
+			"roles", `{"recipient":{"id":"100200300400500"},"timestamp":1790000000045,"app_roles":{"700000000000001":["primary_receiver"]}}`,
+			with(event(control.KindPlatformRoles), func(e *webhook.Event) { e.Person = 0 }),
+		},
 		{"unknown kind", `{` + base + `,"phone_call":{"id":7}}`, event(control.KindOther)},
 		{"null is absent", `{` + base + `,"message":null,"read":{"watermark":1}}`, event(control.KindRead)},
-		{"reaction of the page itself", `{` + echoed + `,"reaction":{"mid":"m_b1"}}`,
-			with(event(control.KindReaction), func(e *webhook.Event) { e.At = 1790000001000 })},
-		{"ids as numbers beyond 2^53", `{"sender":{"id":17841400000000001},"recipient":{"id":100200300400500},"timestamp":1790000000045,"read":{}}`,
-			with(event(control.KindRead), func(e *webhook.Event) { e.Person = 17841400000000001 })},
-		{"escaped keys and text", `{` + base + `,"m\u0065ssage":{"mid":"m_\u00e9\ud83d\ude00\/"}}`,
-			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_é😀/" })},
-		{"the last duplicate wins", `{` + base + `,"message":{"mid":"a","mid":"b","is_echo":true,"is_echo":false}}`,
-			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "b" })},
+		{
+			"reaction of the page itself", `{` + echoed + `,"reaction":{"mid":"m_b1"}}`,
+			with(event(control.KindReaction), func(e *webhook.Event) { e.At = 1790000001000 }),
+		},
+		{
+			"ids as numbers beyond 2^53", `{"sender":{"id":17841400000000001},"recipient":{"id":100200300400500},"timestamp":1790000000045,"read":{}}`,
+			with(event(control.KindRead), func(e *webhook.Event) { e.Person = 17841400000000001 }),
+		},
+		{
+			"escaped keys and text", `{` + base + `,"m\u0065ssage":{"mid":"m_\u00e9\ud83d\ude00\/"}}`,
+			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_é😀/" }),
+		},
+		{
+			"the last duplicate wins", `{` + base + `,"message":{"mid":"a","mid":"b","is_echo":true,"is_echo":false}}`,
+			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "b" }),
+		},
 	}
-	for _, test := range tests {
+}
+
+func TestParseReadsEveryKindOfEvent(t *testing.T) {
+	t.Parallel()
+	for _, test := range samples() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			events := parse(t, body(test.element))
@@ -221,7 +278,7 @@ func TestParseRefusesWithPlaceAndReason(t *testing.T) {
 		{"two messaging arrays", `{"object":"page","entry":[{"messaging":[],"messaging":[]}]}`, "entry[0].messaging occurs twice"},
 		{"messaging no array", `{"object":"page","entry":[{"messaging":{}}]}`, "entry[0].messaging is not an array"},
 		{"element no object", element(`"x"`), "entry[0].messaging[1] is not an object"},
-		{"person by name", element(`{"sender":{"id":"bob"}}`), `entry[0].messaging[1].sender.id is not a decimal id: "\"bob\""`},
+		{"person by name", element(`{"sender":{"id":"bob"}}`), `entry[0].messaging[1].sender.id is not a decimal id: "bob" (offset`},
 		{"person as float", element(`{"sender":{"id":1e16}}`), "entry[0].messaging[1].sender.id is not a decimal id"},
 		{"negative person", element(`{"sender":{"id":-5}}`), "entry[0].messaging[1].sender.id is not a decimal id"},
 		{"person beyond 64 bits", element(`{"sender":{"id":"18446744073709551616"}}`), "sender.id is not a decimal id"},

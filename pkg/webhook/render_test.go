@@ -27,10 +27,15 @@ func TestAppendElementWritesThePlatformsForm(t *testing.T) {
 		{"payload goes", `{"postback":{"mid":"m","payload":"P","title":"T"},"payload":1}`, webhook.Edit{DropPayload: true}, `{"postback":{"mid":"m","title":"T"},"payload":1}`},
 		{"an escaped payload too", `{"postback":{"p\u0061yload":"P"}}`, webhook.Edit{DropPayload: true}, `{"postback":{}}`},
 		{"payload of a quick reply stays", `{"message":{"quick_reply":{"payload":"P"}}}`, webhook.Edit{DropPayload: true}, `{"message":{"quick_reply":{"payload":"P"}}}`},
-		{"echo", `{"message":{"mid":"m","app_id":"1","metadata":"baton1:3-4","text":"x"}}`, echo,
-			`{"message":{"mid":"m","text":"x","app_id":700000000000002,"metadata":"order \"42\"\/\u00e9"}}`},
-		{"echo without metadata", `{"message":{"app_id":1,"metadata":"baton1:3-4","metadata":"baton1:3-4"}}`,
-			webhook.Edit{SetEcho: true, EchoApp: 5}, `{"message":{"app_id":5}}`},
+		{
+			"echo", `{"message":{"mid":"m","app_id":"1","metadata":"baton1:3-4","text":"x"}}`, echo,
+			`{"message":{"mid":"m","text":"x","app_id":700000000000002,"metadata":"order \"42\"\/\u00e9"}}`,
+		},
+		{
+			"echo without metadata", `{"message":{"app_id":1,"metadata":"baton1:3-4","metadata":"baton1:3-4"}}`,
+			webhook.Edit{SetEcho: true, EchoApp: 5},
+			`{"message":{"app_id":5}}`,
+		},
 		{"echo of nobody", `{"message":{"app_id":1,"text":""}}`, webhook.Edit{SetEcho: true}, `{"message":{"text":""}}`},
 	}
 	for _, test := range tests {
@@ -63,18 +68,30 @@ func TestAppendHandoverWritesTheDocumentedEvents(t *testing.T) {
 		h    webhook.Handover
 		want string
 	}{
-		{"pass", as(func(h *webhook.Handover) { h.Verb = webhook.HandoverPass }),
-			head + `"pass_thread_control":{"previous_owner_app_id":"700000000000001","new_owner_app_id":"700000000000002","metadata":"order 42"}}`},
-		{"pass from idle, no metadata", as(func(h *webhook.Handover) { h.Verb, h.Previous, h.Metadata = webhook.HandoverPass, 0, "" }),
-			head + `"pass_thread_control":{"previous_owner_app_id":null,"new_owner_app_id":"700000000000002"}}`},
-		{"take, numbers", as(func(h *webhook.Handover) { h.Verb, h.NumericIDs = webhook.HandoverTake, true }),
-			head + `"take_thread_control":{"previous_owner_app_id":700000000000001,"new_owner_app_id":700000000000002,"metadata":"order 42"}}`},
-		{"request", as(func(h *webhook.Handover) { h.Verb = webhook.HandoverRequest }),
-			head + `"request_thread_control":{"requested_owner_app_id":"700000000000002","metadata":"order 42"}}`},
-		{"metadata", as(func(h *webhook.Handover) { h.Verb = webhook.HandoverMetadata }),
-			head + `"pass_thread_metadata":{"sender_app_id":"700000000000001","metadata":"order 42"}}`},
-		{"roles", as(func(h *webhook.Handover) { h.Verb, h.Role = webhook.HandoverRoles, "primary_receiver" }),
-			`{"recipient":{"id":"100200300400500"},"timestamp":1790000000500,"app_roles":{"700000000000002":["primary_receiver"]}}`},
+		{
+			"pass", as(func(h *webhook.Handover) { h.Verb = webhook.HandoverPass }),
+			head + `"pass_thread_control":{"previous_owner_app_id":"700000000000001","new_owner_app_id":"700000000000002","metadata":"order 42"}}`,
+		},
+		{
+			"pass from idle, no metadata", as(func(h *webhook.Handover) { h.Verb, h.Previous, h.Metadata = webhook.HandoverPass, 0, "" }),
+			head + `"pass_thread_control":{"previous_owner_app_id":null,"new_owner_app_id":"700000000000002"}}`,
+		},
+		{
+			"take, numbers", as(func(h *webhook.Handover) { h.Verb, h.NumericIDs = webhook.HandoverTake, true }),
+			head + `"take_thread_control":{"previous_owner_app_id":700000000000001,"new_owner_app_id":700000000000002,"metadata":"order 42"}}`,
+		},
+		{
+			"request", as(func(h *webhook.Handover) { h.Verb = webhook.HandoverRequest }),
+			head + `"request_thread_control":{"requested_owner_app_id":"700000000000002","metadata":"order 42"}}`,
+		},
+		{
+			"metadata", as(func(h *webhook.Handover) { h.Verb = webhook.HandoverMetadata }),
+			head + `"pass_thread_metadata":{"sender_app_id":"700000000000001","metadata":"order 42"}}`,
+		},
+		{
+			"roles", as(func(h *webhook.Handover) { h.Verb, h.Role = webhook.HandoverRoles, "primary_receiver" }),
+			`{"recipient":{"id":"100200300400500"},"timestamp":1790000000500,"app_roles":{"700000000000002":["primary_receiver"]}}`,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

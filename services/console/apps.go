@@ -2,9 +2,7 @@ package console
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -108,17 +106,16 @@ func (s *Service) Apply(ctx context.Context, req *connect.Request[adminv1.ApplyR
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := roster.Load(roster.Source{Name: req.Msg.GetName(), Data: []byte(req.Msg.GetYaml()), RosterOnly: true})
-	if faults := (roster.Faults)(nil); errors.As(err, &faults) {
-		return connect.NewResponse(&adminv1.ApplyResponse{Faults: strings.Split(faults.Error(), "\n")}), nil
-	}
+	proposal, err := roster.ParseDocument(req.Msg.GetDocument())
 	if err != nil {
-		return nil, err
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
 	resp := &adminv1.ApplyResponse{}
 	version, err := s.deps.Rosters.Change(ctx, func(old roster.Document) (roster.Document, bool, error) {
-		cfg.Platform.AppID = old.BatonApp // apply brings apps and pages only
-		next := roster.Replace(cfg, old)
+		next, err := proposal.Succeed(old)
+		if err != nil {
+			return old, false, connect.NewError(connect.CodeInvalidArgument, err)
+		}
 		resp.Changes = nil
 		for _, d := range roster.Compare(old, next) {
 			resp.Changes = append(resp.Changes, d.String())

@@ -212,13 +212,12 @@ func (s *Service) names() names { return names{s.deps.Rosters.Current()} }
 // entry is an event of the log as operators read it.
 func (s *Service) entry(rec *eventlog.Record, p control.Position) (*adminv1.LogEntry, error) {
 	e, _ := rec.At(p)
-	kind, text := s.names().event(e.Event)
 	full, err := eventlog.EntryJSON(&e)
 	if err != nil {
 		return nil, err
 	}
 	return &adminv1.LogEntry{
 		Partition: rec.Partition, Position: uint64(p), DecidedAt: stamp(rec.DecidedAt), Thread: threadName(e.Thread),
-		Kind: kind, Text: text, Cause: causeOf(e), EventJson: string(full),
+		Kind: control.Name(e.Event), Text: s.names().event(e.Event), Cause: causeOf(e), EventJson: string(full),
 	}, nil
 }

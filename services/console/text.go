@@ -81,90 +81,70 @@ func threadName(k control.ThreadKey) string {
 }
 
 // event says in one line what happened.
-func (n names) event(e control.Event) (kind, text string) {
+func (n names) event(e control.Event) string {
 	if c, ok := control.ChangeOf(e); ok {
-		return n.change(e, c)
+		return n.change(c)
 	}
 	switch e := e.(type) {
 	case control.Requested:
-		return "requested", fmt.Sprintf("%s asks %s for control%s", n.app(e.App), n.app(e.Owner), quoted(e.Metadata))
+		return fmt.Sprintf("%s asks %s for control%s", n.app(e.App), n.app(e.Owner), quoted(e.Metadata))
 	case control.Extended:
-		return "extended", fmt.Sprintf("%s keeps control until %s", n.app(e.App), stamp(e.ExpiresAt))
+		return fmt.Sprintf("%s keeps control until %s", n.app(e.App), stamp(e.ExpiresAt))
 	case control.MetadataPassed:
-		return "metadata", fmt.Sprintf("%s tells %s%s", n.app(e.App), n.app(e.Target), quoted(e.Metadata))
+		return fmt.Sprintf("%s tells %s%s", n.app(e.App), n.app(e.Target), quoted(e.Metadata))
 	case control.DoneMarked:
-		return "done_marked", fmt.Sprintf("%s set done to %t", n.actor(e.By), e.Done)
+		return fmt.Sprintf("%s set done to %t", n.actor(e.By), e.Done)
 	case control.RoleChanged:
-		return "roles", fmt.Sprintf("%s is now %s", n.app(e.App), role(e.Primary))
+		return fmt.Sprintf("%s is now %s", n.app(e.App), role(e.Primary))
 	case control.RosterApplied:
-		return "roster_applied", fmt.Sprintf("roster version %d in force", e.Version)
+		return fmt.Sprintf("roster version %d in force", e.Version)
 	case control.Routed:
-		return "routed", n.routed(e)
+		return n.routed(e)
 	case control.EchoWaits:
-		return "echo_waits", "an echo waits for the outcome of an open send"
+		return "an echo waits for the outcome of an open send"
 	case control.UserMenuSet:
-		return "user_menu_set", fmt.Sprintf("%s set the person's menu to %d items", n.app(e.App), len(e.Items))
+		return fmt.Sprintf("%s set the person's menu to %d items", n.app(e.App), len(e.Items))
 	case control.Refused:
-		return "refused", fmt.Sprintf("%s was refused %s ×%d: %s", n.app(e.App), e.Verb, e.Count, e.Reason)
+		return fmt.Sprintf("%s was refused %s ×%d: %s", n.app(e.App), e.Verb, e.Count, n.refusal(control.Refusal{
+			Reason: e.Reason, Owner: e.Owner, Since: e.Since, Until: e.Until, Next: e.Next,
+		}).GetText())
 	default:
 		return n.message(e)
 	}
 }
 
-func (n names) change(e control.Event, c control.Change) (kind, text string) {
-	kind = changeKind(e)
-	text = fmt.Sprintf("%s → %s", n.app(c.From), n.app(c.To))
+func (n names) change(c control.Change) string {
+	text := fmt.Sprintf("%s → %s", n.app(c.From), n.app(c.To))
 	if who := n.actor(c.By); who != "" {
 		text += " by " + who
 	}
 	if c.Why != control.WhyNone {
 		text += " (" + c.Why.String() + ")"
 	}
-	return kind, text + quoted(c.Metadata)
-}
-
-func changeKind(e control.Event) string {
-	switch e.(type) {
-	case control.Assigned:
-		return "assigned"
-	case control.Passed:
-		return "passed"
-	case control.Taken:
-		return "taken"
-	case control.Released:
-		return "released"
-	case control.Expired:
-		return "expired"
-	case control.Captured:
-		return "captured"
-	case control.InboxTaken:
-		return "inbox_taken"
-	default:
-		return "inbox_done"
-	}
+	return text + quoted(c.Metadata)
 }
 
 // message describes the life of sends, surveys and mirrored sides.
-func (n names) message(e control.Event) (kind, text string) {
+func (n names) message(e control.Event) string {
 	switch e := e.(type) {
 	case control.SendAccepted:
-		return "send_accepted", fmt.Sprintf("%s may send (thread with %s)", n.app(e.App), n.app(e.Owner))
+		return fmt.Sprintf("%s may send (thread with %s)", n.app(e.App), n.app(e.Owner))
 	case control.SendConfirmed:
-		return "send_confirmed", fmt.Sprintf("send %d of %s is %s", e.ID, n.app(e.App), e.Mid)
+		return fmt.Sprintf("send %d of %s is %s", e.ID, n.app(e.App), e.Mid)
 	case control.SendFailed:
-		return "send_failed", fmt.Sprintf("send %d of %s: %s", e.ID, n.app(e.App), outcome(e.Outcome))
+		return fmt.Sprintf("send %d of %s: %s", e.ID, n.app(e.App), outcome(e.Outcome))
 	case control.SurveyHeld:
-		return "survey_held", fmt.Sprintf("%s's survey waits until the thread is idle, at most until %s", n.app(e.App), stamp(e.ExpiresAt))
+		return fmt.Sprintf("%s's survey waits until the thread is idle, at most until %s", n.app(e.App), stamp(e.ExpiresAt))
 	case control.SurveyDelivered:
-		return "survey_delivered", fmt.Sprintf("%s's survey %d goes out", n.app(e.App), e.Survey)
+		return fmt.Sprintf("%s's survey %d goes out", n.app(e.App), e.Survey)
 	case control.SurveyDropped:
-		return "survey_dropped", fmt.Sprintf("%s's survey %d is dropped %s", n.app(e.App), e.Survey, e.Error)
+		return fmt.Sprintf("%s's survey %d is dropped %s", n.app(e.App), e.Survey, e.Error)
 	case control.SideConfirmed:
-		return "side_confirmed", fmt.Sprintf("the platform's side is %s", side(e.WantInbox))
+		return fmt.Sprintf("the platform's side is %s", side(e.WantInbox))
 	case control.SideRefused:
-		return "side_refused", "the platform refused the wanted side: " + e.Error
+		return "the platform refused the wanted side: " + e.Error
 	}
-	return "unknown", ""
+	return ""
 }
 
 func (n names) routed(e control.Routed) string {

@@ -206,6 +206,7 @@ func (h *holder) warmUp() error {
 	h.threads = make(map[control.ThreadKey]slot)
 	err := h.part.EachThread(func(key control.ThreadKey, st control.State) error {
 		h.threads[key] = slot{state: st}
+		h.deps.Observe.owned(st.Owner, 1)
 		if st.Rare != nil {
 			h.startEffects(key, st)
 		}

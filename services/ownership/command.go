@@ -85,7 +85,7 @@ func (h *holder) decideFresh(s *step, page *control.Page, c call) {
 		return
 	}
 	if dryRun(c.req) {
-		_, refusal := control.Decide(s.state(c.key), control.Env{Now: s.now, Position: s.next(), Page: page}, cmd)
+		_, refusal := control.Decide(s.state(c.key), s.env(c.key, page), cmd)
 		s.respond(c, h.response(s, c, refusal, 0), "dry_run")
 		return
 	}

@@ -128,6 +128,9 @@ func (h *holder) hold(ctx context.Context) error {
 }
 
 func (h *holder) reset() {
+	for _, t := range h.threads {
+		h.deps.Observe.owned(t.state.Owner, -1)
+	}
 	h.threads, h.due, h.sweeping, h.dueAt, h.dueNeeds = nil, nil, nil, 0, 0
 	h.unread = inboundRest{}
 	h.ready, h.todo = nil, nil
@@ -281,6 +284,10 @@ func (h *holder) applied1(rec *eventlog.Record, raw []byte, sequence uint64, s *
 	h.applied, h.sequence = h.part.Applied(), sequence
 	if s != nil {
 		for _, c := range changes {
+			if before := h.threads[c.Thread].state.Owner; before != c.State.Owner {
+				h.deps.Observe.owned(before, -1)
+				h.deps.Observe.owned(c.State.Owner, 1)
+			}
 			h.threads[c.Thread] = slot{state: c.State, armed: c.Due}
 		}
 	}

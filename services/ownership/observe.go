@@ -31,6 +31,9 @@ type Observer struct {
 	Decided func(control.Event)
 	// Refused is called for each refused command.
 	Refused func(control.Verb, control.Reason)
+	// Owned is called when an app gains (+1) or loses (-1) a thread, and for
+	// the threads found at a claim.
+	Owned func(app control.AppID, delta int)
 	// Appended is called after each record with how long the fenced publish
 	// took and how many events it held.
 	Appended func(d time.Duration, events int)
@@ -62,6 +65,12 @@ func (o *Observer) decided(e control.Event) {
 func (o *Observer) refused(r control.Refusal) {
 	if o.Refused != nil {
 		o.Refused(r.Verb, r.Reason)
+	}
+}
+
+func (o *Observer) owned(app control.AppID, delta int) {
+	if o.Owned != nil && app != 0 {
+		o.Owned(app, delta)
 	}
 }
 

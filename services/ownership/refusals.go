@@ -24,7 +24,7 @@ type refusalKey struct {
 }
 
 type refusalCount struct {
-	owner  control.AppID
+	last   control.Refusal
 	count  uint32
 	nextAt control.Millis // not logged again before
 }
@@ -43,7 +43,7 @@ func (l refusalLog) note(key control.ThreadKey, app control.AppID, r control.Ref
 		l.open[k] = c
 	}
 	c.count++
-	c.owner = r.Owner
+	c.last = r
 }
 
 // flush stages the refusals that may be logged, when the step logs anything at
@@ -61,7 +61,8 @@ func (l refusalLog) flush(s *step) {
 			continue
 		}
 		s.add(eventlog.Entry{Thread: k.thread, Event: control.Refused{
-			App: k.app, Verb: k.verb, Reason: k.reason, Owner: c.owner, At: s.now, Count: c.count,
+			App: k.app, Verb: k.verb, Reason: k.reason, Owner: c.last.Owner, Since: c.last.Since, Until: c.last.Until, Next: c.last.Next,
+			At: s.now, Count: c.count,
 		}}, control.State{})
 		c.count, c.nextAt = 0, s.now+control.Minute
 	}

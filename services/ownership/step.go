@@ -60,7 +60,7 @@ type cause struct {
 // be nil.
 func (s *step) decide(key control.ThreadKey, page *control.Page, cmd control.Command, c cause) control.Refusal {
 	st, from := s.state(key), len(s.entries)
-	events, refusal := control.Decide(st, control.Env{Now: s.now, Position: s.next(), Page: page}, cmd)
+	events, refusal := control.Decide(st, s.env(key, page), cmd)
 	for _, e := range events {
 		st = control.Evolve(st, e)
 		s.add(eventlog.Entry{Thread: key, Cause: c.id, Trace: c.trace, Event: e}, st)
@@ -73,6 +73,11 @@ func (s *step) decide(key control.ThreadKey, page *control.Page, cmd control.Com
 		s.h.deps.Observe.refused(refusal)
 	}
 	return refusal
+}
+
+// env is what the rules know beside the thread.
+func (s *step) env(key control.ThreadKey, page *control.Page) control.Env {
+	return control.Env{Now: s.now, Position: s.next(), Page: page, Person: key.Person}
 }
 
 // project stages the table rows of the entries from an index on.
@@ -92,7 +97,7 @@ func (s *step) put(key control.ThreadKey, st control.State) {
 // add stages an entry; after is its thread's state with it.
 func (s *step) add(e eventlog.Entry, after control.State) {
 	s.entries = append(s.entries, e)
-	s.bytes += entrySize(e.Event)
+	s.bytes += eventlog.SizeOf(&e)
 	if eventlog.OnTopic(e.Event) {
 		s.after = append(s.after, after)
 	}
@@ -137,34 +142,3 @@ func (s *step) abandon() { s.answers = nil }
 // finishing is the context of the publish: it outlives a stop of the node by
 // the grace the service is given, never the process.
 func (s *step) finishing(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
-
-// entrySize estimates the encoded size of an event.
-func entrySize(e control.Event) int {
-	const fixed = 160
-	switch e := e.(type) {
-	case control.Passed:
-		return fixed + len(e.Metadata)
-	case control.Taken:
-		return fixed + len(e.Metadata)
-	case control.Released:
-		return fixed + len(e.Metadata)
-	case control.Requested:
-		return fixed + len(e.Metadata)
-	case control.MetadataPassed:
-		return fixed + len(e.Metadata)
-	case control.Routed:
-		return fixed + len(e.Metadata)
-	case control.SendAccepted:
-		return fixed + len(e.Metadata) + 9*len(e.Buttons)
-	case control.SendConfirmed:
-		return fixed + len(e.Mid)
-	case control.SendFailed:
-		return fixed + len(e.Error)
-	case control.SurveyHeld:
-		return fixed + len(e.Message) + 9*len(e.Questions)
-	case control.UserMenuSet:
-		return fixed + 9*len(e.Items)
-	default:
-		return fixed
-	}
-}

@@ -39,7 +39,16 @@ func (s *Service) Clock(forward time.Duration) (time.Duration, error) {
 		return before, fmt.Errorf("simulator: keeping the clock: %w", err)
 	}
 	s.offset.Store(int64(before + forward))
+	close(s.jumped)
+	s.jumped = make(chan struct{})
 	return before + forward, nil
+}
+
+// Jumped is closed at the next move of the clock.
+func (s *Service) Jumped() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jumped
 }
 
 func (s *Service) millis() control.Millis { return control.Millis(s.Now().UnixMilli()) }

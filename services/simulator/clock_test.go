@@ -13,6 +13,7 @@ import (
 )
 
 func TestTheClockOnlyMovesForward(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, d := range []time.Duration{-1, 21 * 365 * 24 * time.Hour} {
 		if _, err := w.sim.Clock(d); !errors.Is(err, simulator.ErrInvalid) {
@@ -38,6 +39,7 @@ func TestTheClockOnlyMovesForward(t *testing.T) {
 }
 
 func TestAClockThatCannotBeKeptDoesNotMove(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.stop()
 	c := baseConfig(t, w.ingress.URL)
@@ -55,6 +57,7 @@ func TestAClockThatCannotBeKeptDoesNotMove(t *testing.T) {
 }
 
 func TestClockPeopleAndProfileSurviveARestart(t *testing.T) {
+	t.Parallel()
 	f := newIngress(t)
 	c := baseConfig(t, f.URL)
 	w := start(t, f, c)
@@ -84,6 +87,7 @@ func TestClockPeopleAndProfileSurviveARestart(t *testing.T) {
 }
 
 func TestMessageIDsNeverRepeatAfterAKill(t *testing.T) {
+	t.Parallel()
 	f := newIngress(t)
 	c := baseConfig(t, f.URL)
 	c.Listen = ""
@@ -104,6 +108,7 @@ func TestMessageIDsNeverRepeatAfterAKill(t *testing.T) {
 }
 
 func TestTheSameSeedMakesTheSameIDs(t *testing.T) {
+	t.Parallel()
 	f := newIngress(t)
 	var mids [2]string
 	for i := range mids {
@@ -123,6 +128,7 @@ func TestTheSameSeedMakesTheSameIDs(t *testing.T) {
 }
 
 func TestAStateFileThatCannotBeReadIsRefusedWithTheWayOut(t *testing.T) {
+	t.Parallel()
 	c := baseConfig(t, "http://127.0.0.1:1/webhook")
 	path := filepath.Join(c.DataDir, "simulator.json")
 	for content, want := range map[string]string{"{": "remove it", `{"format":99}`: "newer version"} {
@@ -136,6 +142,7 @@ func TestAStateFileThatCannotBeReadIsRefusedWithTheWayOut(t *testing.T) {
 }
 
 func TestEveryFaultOfTheConfigurationIsNamedAtOnce(t *testing.T) {
+	t.Parallel()
 	_, err := simulator.New(simulator.Config{
 		WebhookURL: "webhook", MaxInFlight: -1,
 		Pages: []simulator.Page{{ID: 1, AccessToken: "a"}, {ID: 1, AccessToken: "a"}, {}},
@@ -148,6 +155,7 @@ func TestEveryFaultOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 }
 
 func TestDevRosterKeepsItsSecrets(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first, err := simulator.DevRoster(dir)
 	if err != nil {

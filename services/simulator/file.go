@@ -123,7 +123,7 @@ func writeAtomically(path string, b []byte) (err error) {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the data directory
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

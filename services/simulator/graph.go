@@ -2,6 +2,9 @@ package simulator
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,6 +98,9 @@ func (s *Service) answer(table map[string]edgeFunc, w http.ResponseWriter, r *ht
 	if page == nil {
 		return reply{}, &graphError{Code: 190, Message: "Invalid OAuth access token - Cannot parse access token"}
 	}
+	if !s.proves(p) {
+		return reply{}, &graphError{Code: 100, Type: "GraphMethodException", Message: "Invalid appsecret_proof provided in the API argument"}
+	}
 	c := &call{page: page, params: p}
 	if err := c.route(r.URL.Path); err != nil {
 		return reply{}, err
@@ -112,6 +118,16 @@ func (s *Service) answer(table map[string]edgeFunc, w http.ResponseWriter, r *ht
 	return answer, err
 }
 
+// proves checks an appsecret_proof when there is one. Source: protocol 2.0.
+func (s *Service) proves(p params) bool {
+	if !p.has("appsecret_proof") {
+		return true
+	}
+	mac := hmac.New(sha256.New, []byte(s.config.AppSecret))
+	mac.Write([]byte(p.text("access_token")))
+	return hmac.Equal([]byte(p.text("appsecret_proof")), []byte(hex.EncodeToString(mac.Sum(nil))))
+}
+
 // switchesFor counts the calls that switches may be limited to.
 func (s *Service) switchesFor(c *call) Switches {
 	counted := c.edge == "messages" && !c.params.has("sender_action") ||
@@ -122,7 +138,7 @@ func (s *Service) switchesFor(c *call) Switches {
 	return s.SwitchesOf(c.page.ID)
 }
 
-var versionStep = regexp.MustCompile(`^v\d+\.\d+$`) //nolint:gochecknoglobals // a constant
+var versionStep = regexp.MustCompile(`^v\d+\.\d+$`)
 
 // route reads the path: an optional version, a node, an optional edge.
 func (c *call) route(path string) error {
@@ -185,7 +201,7 @@ func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
 	}
 	if kind == "multipart/form-data" {
 		r.Body = http.MaxBytesReader(w, r.Body, maxMultipart)
-		if err := r.ParseMultipartForm(maxBody); err != nil {
+		if err := r.ParseMultipartForm(maxBody); err != nil { //nolint:gosec // bounded above
 			return nil, badBody(err)
 		}
 		p.add(r.MultipartForm.Value)
@@ -236,8 +252,7 @@ func (p params) addJSON(body []byte) error {
 }
 
 func badBody(err error) error {
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return &graphError{Status: http.StatusRequestEntityTooLarge, Code: 100, Message: "(#100) The request is too large"}
 	}
 	return &graphError{Code: 100, Message: "(#100) Invalid parameter: the body cannot be read"}

@@ -9,7 +9,8 @@ import (
 // graphError is what the platform answers to a call that it refuses. Source:
 // protocol 3.
 type graphError struct {
-	Status  int // zero means 400
+	Status  int    // zero means 400
+	Type    string // "" means OAuthException
 	Code    int
 	Subcode int
 	Message string
@@ -29,11 +30,15 @@ func (r *Refusal) graphError() *graphError {
 	return &graphError{Status: r.Status, Code: r.Code, Subcode: r.Subcode, Message: text, Transient: r.Status >= 500}
 }
 
-// failure renders an error. One that is not a graphError is an internal fault
-// or a full queue: the platform is out of order for a moment.
+// failure renders an error. One that is not a graphError is a full queue or an
+// internal fault.
 func (s *Service) failure(err error) (int, any) {
 	var e *graphError
-	if !errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
+	case errors.Is(err, ErrBusy): // nothing was sent, so not a 5xx
+		e = &graphError{Code: 613, Transient: true, Message: "(#613) Calls to this api have exceeded the rate limit."}
+	default:
 		s.logger.Warn("graph call failed", "err", err)
 		e = &graphError{
 			Status: http.StatusServiceUnavailable, Code: 2, Transient: true,
@@ -41,6 +46,9 @@ func (s *Service) failure(err error) (int, any) {
 		}
 	}
 	body := map[string]any{"message": e.Message, "type": "OAuthException", "code": e.Code, "fbtrace_id": s.trace()}
+	if e.Type != "" {
+		body["type"] = e.Type
+	}
 	if e.Subcode != 0 {
 		body["error_subcode"] = e.Subcode
 	}

@@ -3,7 +3,6 @@ package simulator_test
 import (
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 )
 
 func TestMessagesAreRefusedAsThePlatformDoes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	to := `"recipient":{"id":"9001234567890123"}`
@@ -56,6 +56,7 @@ func TestMessagesAreRefusedAsThePlatformDoes(t *testing.T) {
 }
 
 func TestTheWindowIs24HoursAndSevenDaysForHumans(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	human := `{"recipient":{"id":"9001234567890123"},"messaging_type":"MESSAGE_TAG","tag":"HUMAN_AGENT","message":{"text":"hi"}}`
@@ -81,6 +82,7 @@ func TestTheWindowIs24HoursAndSevenDaysForHumans(t *testing.T) {
 }
 
 func TestTokensAndNodesAreChecked(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	for path, want := range map[string][2]int{
@@ -101,6 +103,7 @@ func TestTokensAndNodesAreChecked(t *testing.T) {
 }
 
 func TestParametersMayComeInEveryForm(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	values := url.Values{
@@ -113,7 +116,7 @@ func TestParametersMayComeInEveryForm(t *testing.T) {
 		"query":     {"/v2.6/me/messages?" + values.Encode(), "", ""},
 		"multipart": {"/v24.0/100200300400500/messages?access_token=" + token, "multipart/form-data; boundary=b", multipart},
 	} {
-		res, err := http.Post(w.sim.URL()+c.path, c.kind, strings.NewReader(c.body))
+		res, err := w.client.Post(w.sim.URL()+c.path, c.kind, strings.NewReader(c.body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,6 +129,7 @@ func TestParametersMayComeInEveryForm(t *testing.T) {
 }
 
 func TestSenderActionsAreAnsweredWithTheRecipientAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	for _, action := range []string{"typing_on", "TYPING_OFF", "mark_seen"} {
@@ -137,6 +141,7 @@ func TestSenderActionsAreAnsweredWithTheRecipientAlone(t *testing.T) {
 }
 
 func TestProfilesAndUserSettingsAreKept(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	menu := `[{"locale":"default","call_to_actions":[{"type":"postback","title":"Help","payload":"HELP"}]}]`

@@ -201,6 +201,7 @@ type world struct {
 	sim     *simulator.Service
 	ingress *fakeIngress
 	stop    func()
+	client  *http.Client
 }
 
 func baseConfig(t *testing.T, webhookURL string) simulator.Config {
@@ -230,7 +231,7 @@ func start(t *testing.T, f *fakeIngress, c simulator.Config) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- sim.Run(ctx) }()
-	w := &world{t: t, sim: sim, ingress: f}
+	w := &world{t: t, sim: sim, ingress: f, client: &http.Client{Transport: &http.Transport{}}}
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -239,7 +240,7 @@ func start(t *testing.T, f *fakeIngress, c simulator.Config) *world {
 	})
 	t.Cleanup(func() {
 		w.stop()
-		http.DefaultClient.CloseIdleConnections()
+		w.client.CloseIdleConnections()
 	})
 	return w
 }
@@ -281,7 +282,7 @@ func (w *world) graph(method, path, body string) answered {
 	if req.Header.Get("Authorization") == "" && !strings.Contains(path, "access_token") {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := w.client.Do(req)
 	if err != nil {
 		w.t.Fatal(err)
 	}

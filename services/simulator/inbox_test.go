@@ -13,6 +13,7 @@ import (
 const inbox = "263902037430900"
 
 func TestAReplyInTheInboxTakesControl(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	r, err := w.sim.Reply(page, person, "Lena here")
@@ -38,6 +39,7 @@ func TestAReplyInTheInboxTakesControl(t *testing.T) {
 }
 
 func TestWhileTheInboxHasControlBatonHearsStandbyAndCannotSend(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	if _, err := w.sim.Main(page, person); err != nil {
@@ -79,6 +81,7 @@ func ownerOf(a answered) any {
 }
 
 func TestDoneGivesControlBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	if _, err := w.sim.Main(page, person); err != nil {
@@ -108,6 +111,7 @@ func TestDoneGivesControlBack(t *testing.T) {
 }
 
 func TestDoneOnAThreadOfBatonTellsNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	if r, err := w.sim.Done(page, person); err != nil || r.Moved || r.InboxOwns {
@@ -117,6 +121,7 @@ func TestDoneOnAThreadOfBatonTellsNobody(t *testing.T) {
 }
 
 func TestPassToTheInboxIsKeptOnThePlatform(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	for body, want := range map[string]int{
@@ -139,6 +144,7 @@ func TestPassToTheInboxIsKeptOnThePlatform(t *testing.T) {
 }
 
 func TestATapGivesBatonControlBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	if _, err := w.sim.Main(page, person); err != nil {
@@ -154,6 +160,7 @@ func TestATapGivesBatonControlBack(t *testing.T) {
 }
 
 func TestTheInboxLosesAThreadAfter24HoursWithoutThePerson(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	if _, err := w.sim.Main(page, person); err != nil {

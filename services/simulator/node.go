@@ -60,7 +60,7 @@ func choose(all map[string]any, wish, id string) map[string]any {
 		wish = "first_name,last_name,profile_pic"
 	}
 	out := map[string]any{"id": id}
-	for _, name := range strings.Split(wish, ",") {
+	for name := range strings.SplitSeq(wish, ",") {
 		if v, known := all[strings.TrimSpace(name)]; known {
 			out[strings.TrimSpace(name)] = v
 		}

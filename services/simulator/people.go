@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -164,8 +165,7 @@ func (s *Service) Postback(page, person uint64, payload, title string) (Tap, err
 func (t *turn) find(payload, title string) (button, error) {
 	known := append([]button(nil), t.service.menuButtons(t.page.ID, t.facts.Menu)...)
 	known = append(known, t.facts.Buttons...)
-	for i := len(known) - 1; i >= 0; i-- {
-		b := known[i]
+	for _, b := range slices.Backward(known) {
 		if (payload == "" || b.Payload == payload) && (title == "" || b.Title == title) {
 			return b, nil
 		}

@@ -23,6 +23,7 @@ func (g got) rest() map[string]any {
 }
 
 func TestPeopleWriteAsThePlatformReportsIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	mid, err := w.sim.Message(0+page, 0, "yes", simulator.MessageOptions{
 		QuickReply: "COLOR_BLUE", ReplyTo: "m_b0",
@@ -48,6 +49,7 @@ func TestPeopleWriteAsThePlatformReportsIt(t *testing.T) {
 }
 
 func TestInstagramThreadsAreTheirOwn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if _, err := w.sim.Message(insta, person, "hi", simulator.MessageOptions{}); err != nil {
 		t.Fatal(err)
@@ -71,6 +73,7 @@ func TestInstagramThreadsAreTheirOwn(t *testing.T) {
 }
 
 func TestATapFindsTheLatestButton(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	w.switches(simulator.Switches{DropDeliveries: true, DropReads: true})
@@ -104,6 +107,7 @@ func TestATapFindsTheLatestButton(t *testing.T) {
 }
 
 func TestMenuItemsCanBeTapped(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
 	a := w.graph("POST", "/me/messenger_profile", `{"get_started":{"payload":"START"},
@@ -121,6 +125,7 @@ func TestMenuItemsCanBeTapped(t *testing.T) {
 }
 
 func TestAdsAndLinksComeAsReferrals(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if _, err := w.sim.Ad(page, person, 6001, "hi", simulator.AdOptions{ReceivingApp: 700000000000002, ReceivingDays: 4}); err != nil {
 		t.Fatal(err)
@@ -154,6 +159,7 @@ func TestAdsAndLinksComeAsReferrals(t *testing.T) {
 }
 
 func TestReactionsEditsAndUnsendsNameTheMessage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	own := w.writes("Blue")
 	w.switches(simulator.Switches{DropDeliveries: true, DropReads: true})
@@ -197,6 +203,7 @@ func TestReactionsEditsAndUnsendsNameTheMessage(t *testing.T) {
 }
 
 func TestASurveyCanBeAnsweredOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.writes("bye")
 	w.switches(simulator.Switches{DropDeliveries: true, DropReads: true})
@@ -226,6 +233,7 @@ func TestASurveyCanBeAnsweredOnce(t *testing.T) {
 }
 
 func TestBadInputOfPeopleIsRefusedAndLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	long := strings.Repeat("x", 2001)
 	var no simulator.MessageOptions
@@ -264,6 +272,7 @@ func TestBadInputOfPeopleIsRefusedAndLeavesNoTrace(t *testing.T) {
 }
 
 func TestTheTranscriptIsWhatThePersonSees(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	seen := make(chan simulator.Line, 16)
 	stopped := make(chan error, 1)

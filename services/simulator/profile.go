@@ -45,7 +45,7 @@ func (s *Service) readProfile(_ *http.Request, c *call) (reply, error) {
 	defer s.mu.Unlock()
 	stored := s.profiles[c.page.ID]
 	found := map[string]any{}
-	for _, name := range strings.Split(c.params.text("fields"), ",") {
+	for name := range strings.SplitSeq(c.params.text("fields"), ",") {
 		if v, ok := stored[strings.TrimSpace(name)]; ok {
 			found[strings.TrimSpace(name)] = v
 		}
@@ -112,7 +112,7 @@ func names(text string) ([]string, error) {
 		return list, err
 	}
 	var list []string
-	for _, name := range strings.Split(text, ",") {
+	for name := range strings.SplitSeq(text, ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			list = append(list, name)
 		}

@@ -198,7 +198,8 @@ func (s *Service) attempt(ctx context.Context, client *http.Client, body []byte)
 	if err != nil {
 		return pushed{again: true, err: err}
 	}
-	defer drainBody(res.Body)
+	defer res.Body.Close()
+	drain(res.Body)
 	return verdict(res)
 }
 
@@ -216,9 +217,9 @@ func verdict(res *http.Response) pushed {
 	return p
 }
 
-func drainBody(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, 64<<10) // to keep the connection; what is left does not matter
-	_ = body.Close()
+// drain reads an answer off, so that the connection can be used again.
+func drain(body io.Reader) {
+	_, _ = io.CopyN(io.Discard, body, 64<<10) // beyond that a new connection is cheaper
 }
 
 // render is the body of a webhook: the same bytes on every attempt.
@@ -258,7 +259,7 @@ func (s *Service) Verify(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("simulator: handshake: %w", err)
 	}
-	defer drainBody(res.Body)
+	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 1024))
 	if err != nil || res.StatusCode != http.StatusOK || string(body) != challenge {
 		return fmt.Errorf("simulator: handshake: status %d, body is not the challenge", res.StatusCode)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestWebhooksOfAThreadArriveInOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var want []string
 	for i := range 200 {
@@ -36,6 +37,7 @@ func TestWebhooksOfAThreadArriveInOrder(t *testing.T) {
 }
 
 func TestThreadsDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
 	f := newIngress(t)
 	release := make(chan struct{})
 	var once sync.Once
@@ -58,6 +60,7 @@ func TestThreadsDoNotWaitForEachOther(t *testing.T) {
 }
 
 func TestWebhooksAreRepeatedOn5xxUntilAcceptedByteForByte(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var mu sync.Mutex
 	var bodies [][]byte
@@ -87,6 +90,7 @@ func TestWebhooksAreRepeatedOn5xxUntilAcceptedByteForByte(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.ingress.answers(func(n int, _ []byte) (int, string) {
 		if n == 1 {
@@ -104,6 +108,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 }
 
 func TestAWebhookRefusedAsMalformedIsDroppedAndTheNextGoesOn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.ingress.answers(func(n int, _ []byte) (int, string) {
 		if n == 1 {
@@ -122,6 +127,7 @@ func TestAWebhookRefusedAsMalformedIsDroppedAndTheNextGoesOn(t *testing.T) {
 }
 
 func TestRetriesAreBounded(t *testing.T) {
+	t.Parallel()
 	f := newIngress(t)
 	c := baseConfig(t, f.URL)
 	c.RetryFor = 50 * time.Millisecond
@@ -143,6 +149,7 @@ func TestRetriesAreBounded(t *testing.T) {
 }
 
 func TestWebhooksNotAcceptedSurviveARestart(t *testing.T) {
+	t.Parallel()
 	f := newIngress(t)
 	c := baseConfig(t, f.URL)
 	w := start(t, f, c)
@@ -174,6 +181,7 @@ func TestWebhooksNotAcceptedSurviveARestart(t *testing.T) {
 }
 
 func TestWhatHappensBeforeRunIsPushedOnceItRuns(t *testing.T) {
+	t.Parallel()
 	f := newIngress(t)
 	c := baseConfig(t, f.URL)
 	c.Listen = ""
@@ -189,6 +197,7 @@ func TestWhatHappensBeforeRunIsPushedOnceItRuns(t *testing.T) {
 }
 
 func TestVerifyPerformsTheHandshake(t *testing.T) {
+	t.Parallel()
 	f := newIngress(t)
 	w := start(t, f, baseConfig(t, f.URL))
 	if err := w.sim.Verify(t.Context()); err != nil {
@@ -202,6 +211,7 @@ func TestVerifyPerformsTheHandshake(t *testing.T) {
 }
 
 func TestSeveralPeopleAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const people, each = 20, 10
 	var wg sync.WaitGroup

@@ -25,6 +25,7 @@ func newClient(t *testing.T, w *world) simv1connect.SimServiceClient {
 }
 
 func TestRPCDoesWhatTheMethodsDo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := newClient(t, w)
 	ctx := t.Context()
@@ -77,6 +78,7 @@ func TestRPCDoesWhatTheMethodsDo(t *testing.T) {
 }
 
 func TestRPCSwitchesRoundTrip(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := newClient(t, w)
 	want := &simv1.Switches{
@@ -102,6 +104,7 @@ func TestRPCSwitchesRoundTrip(t *testing.T) {
 }
 
 func TestRPCErrorsHaveTheirCode(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := newClient(t, w)
 	ctx := t.Context()
@@ -146,6 +149,7 @@ func TestRPCErrorsHaveTheirCode(t *testing.T) {
 }
 
 func TestRPCWatchFollowsTheTranscript(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := newClient(t, w)
 	w.writes("one")
@@ -155,7 +159,7 @@ func TestRPCWatchFollowsTheTranscript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	if !stream.Receive() || stream.Msg().GetLine().GetText() != "one" {
 		t.Fatalf("%v, %v", stream.Msg(), stream.Err())
 	}

@@ -58,11 +58,11 @@ func switchesOut(w Switches) *simv1.Switches {
 		FailAfterSend: w.FailAfterSend, LoseMetadata: w.LoseMetadata, OutOfOrder: w.OutOfOrder,
 		WebhookDelayMs: w.WebhookDelay.Milliseconds(), AnswerDelayMs: w.AnswerDelay.Milliseconds(),
 		DropDeliveries: w.DropDeliveries, DropReads: w.DropReads,
-		StrictControl: w.StrictControl, Calls: int32(w.Calls), //nolint:gosec // came from an int32, or is the caller's own
+		StrictControl: w.StrictControl, Calls: int32(w.Calls),
 	}
 	if r := w.Refuse; r != nil {
 		m.Refuse = &simv1.Refusal{
-			Edge: r.Edge, Status: int32(r.Status), Code: int32(r.Code), Subcode: int32(r.Subcode), Message: r.Message, //nolint:gosec // likewise
+			Edge: r.Edge, Status: int32(r.Status), Code: int32(r.Code), Subcode: int32(r.Subcode), Message: r.Message,
 		}
 	}
 	return m

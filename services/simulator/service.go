@@ -50,6 +50,7 @@ type Service struct {
 	profiles   profiles
 	fields     subscriptions
 	ids        idSource
+	jumped     chan struct{} // closed when the clock moves
 }
 
 // New reads the state file of an earlier run and, with Config.Listen, binds the
@@ -67,7 +68,7 @@ func New(config Config, deps Deps) (*Service, error) {
 		config: config.withDefaults(), logger: deps.Logger, client: deps.Client, clock: deps.Clock,
 		file: &stateFile{path: filepath.Join(config.DataDir, fileName)},
 		kick: make(chan struct{}, 1), dirty: make(chan struct{}, 1), stopping: make(chan struct{}),
-		threads: map[control.ThreadKey]*thread{}, faults: map[uint64]Switches{}, transcript: newTranscript(),
+		threads: map[control.ThreadKey]*thread{}, faults: map[uint64]Switches{}, transcript: newTranscript(), jumped: make(chan struct{}),
 	}
 	s.inFlight = make(chan struct{}, s.config.MaxInFlight)
 	if s.clock == nil {
@@ -79,7 +80,7 @@ func New(config Config, deps Deps) (*Service, error) {
 	}
 	s.restore(st)
 	if config.Listen != "" {
-		if s.listener, err = net.Listen("tcp", config.Listen); err != nil {
+		if s.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", config.Listen); err != nil {
 			return nil, fmt.Errorf("simulator: Graph listener: %w", err)
 		}
 	}
@@ -139,11 +140,15 @@ func (s *Service) serve(ctx context.Context) error {
 		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(s.listener) }()
+	var served error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		served = server.Serve(s.listener)
+	}()
 	select {
-	case err := <-done:
-		return fmt.Errorf("simulator: Graph listener: %w", err)
+	case <-done:
+		return fmt.Errorf("simulator: Graph listener: %w", served)
 	case <-ctx.Done():
 	}
 	// The calls under way are to be answered although ctx has ended.

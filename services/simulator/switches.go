@@ -53,8 +53,11 @@ type Refusal struct {
 	Message string
 }
 
-// maxDelay bounds the delays of switches.
-const maxDelay = 10 * time.Minute
+// Bounds of switches.
+const (
+	maxDelay = 10 * time.Minute
+	maxCalls = 1_000_000
+)
 
 func (w Switches) validate() error {
 	for _, d := range []time.Duration{w.EchoLate, w.WebhookDelay, w.AnswerDelay} {
@@ -68,8 +71,8 @@ func (w Switches) validate() error {
 	if w.EchoFirst && (w.EchoLate > 0 || w.WebhookDelay > 0) {
 		return fmt.Errorf("%w: an echo cannot come both before the answer and late", ErrInvalid)
 	}
-	if w.Calls < 0 {
-		return fmt.Errorf("%w: calls cannot be negative", ErrInvalid)
+	if w.Calls < 0 || w.Calls > maxCalls {
+		return fmt.Errorf("%w: calls are between 0 and %d", ErrInvalid, maxCalls)
 	}
 	if r := w.Refuse; r != nil && (r.Code <= 0 || r.Status != 0 && (r.Status < 400 || r.Status > 599)) {
 		return fmt.Errorf("%w: a refusal needs a code, and a status of 400 to 599", ErrInvalid)

@@ -147,7 +147,7 @@ func (t *turn) push(e element, standby bool) *hook {
 	escaped, err := webhook.AppendElement(nil, encode(e), webhook.Edit{})
 	if err != nil {
 		// Made by encode; what a send brings along was checked (outgoing).
-		panic(fmt.Sprintf("simulator: element of a turn: %v", err))
+		panic(fmt.Sprintf("simulator: element %+v: %v", e, err)) //nolint:forbidigo // a broken invariant
 	}
 	h := &hook{Element: escaped, EntryTime: t.at, Standby: standby}
 	t.hooks = append(t.hooks, h)

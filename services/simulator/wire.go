@@ -3,6 +3,7 @@ package simulator
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"github.com/baton-router/baton/pkg/control"
@@ -130,7 +131,7 @@ func encode(v any) json.RawMessage {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		panic("simulator: encoding " + err.Error())
+		panic(fmt.Sprintf("simulator: encoding %T: %v", v, err)) //nolint:forbidigo // a broken invariant
 	}
 	return bytes.TrimRight(b.Bytes(), "\n")
 }

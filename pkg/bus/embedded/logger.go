@@ -3,6 +3,7 @@ package embedded
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // logger carries the server's lines to slog. Notices are debug lines: they are
@@ -15,8 +16,15 @@ type logger struct {
 // Noticef implements server.Logger.
 func (l *logger) Noticef(format string, v ...any) { l.write(l.log.Debug, format, v) }
 
-// Warnf implements server.Logger.
-func (l *logger) Warnf(format string, v ...any) { l.write(l.log.Warn, format, v) }
+// Warnf implements server.Logger. Two warnings are about what this package
+// does on purpose.
+func (l *logger) Warnf(format string, v ...any) {
+	if strings.HasPrefix(format, "Plaintext passwords") || strings.HasPrefix(format, "Maximum payloads over") {
+		l.Noticef(format, v...)
+		return
+	}
+	l.write(l.log.Warn, format, v)
+}
 
 // Errorf implements server.Logger.
 func (l *logger) Errorf(format string, v ...any) { l.write(l.log.Error, format, v) }

@@ -48,7 +48,10 @@ type Reader struct {
 	// Name and Password are what it connects with. The names baton and reader are
 	// taken.
 	Name, Password string
-	// Pages it may read; none means all.
+	// Pages it may read; none means all. A reader with pages names its durable
+	// consumers NAME or NAME-1 to NAME-9, and gives its ordered consumers the
+	// prefix NAME (they become NAME_1 to NAME_256), so that no other can read what
+	// its consumers get; every consumer says which subjects it wants.
 	Pages []uint64
 }
 
@@ -110,7 +113,7 @@ func (o Options) checkReaders() []error {
 }
 
 func notInName(r rune) bool {
-	return !(r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
+	return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
 // address splits Listen.

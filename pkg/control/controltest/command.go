@@ -190,6 +190,9 @@ func (w *World) sent(c *control.Webhook, a args, text string) error {
 		c.Sent.Owner, ownerErr = appOf(parts[2])
 		return first(err, ownerErr)
 	}
+	if w.State.Rare == nil {
+		return nil
+	}
 	for _, e := range w.State.Rare.Effects {
 		if e.ID == id {
 			c.Sent.App, c.Sent.Owner, c.Sent.Metadata = e.App, e.Owner, e.Metadata

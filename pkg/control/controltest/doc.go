@@ -14,7 +14,9 @@
 // comment.
 //
 // Apps: A, B, C, T (with the take toggle) and H (with the human-agent feature
-// too) are connected, V is in development with tester 9001234567890123's thread
-// absent; D is not connected, F is a foreign app, N is Baton's own, X the inbox.
-// Times are relative to the start of the script.
+// too) are connected; V is by "page develops=V" or "page tester=V", in
+// development. D is not connected, F is a foreign app, N is Baton's own; X is
+// the inbox, XI Instagram's, XS the 14-digit id of X in echoes. LONG and LONG2
+// are texts one character beyond the bounds of a message's and a handover's
+// metadata. Times are relative to the start of the script.
 package controltest

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,31 +27,31 @@ type Line struct {
 }
 
 // Load reads the script files that match pattern.
-func Load(t testing.TB, pattern string) []Block {
-	t.Helper()
+func Load(tb testing.TB, pattern string) []Block {
+	tb.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts match %s: %v", pattern, err)
+		tb.Fatalf("no scripts match %s: %v", pattern, err)
 	}
 	var blocks []Block
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		blocks = append(blocks, parse(t, file, string(text))...)
+		blocks = append(blocks, parse(tb, file, string(text))...)
 	}
 	return blocks
 }
 
-func parse(t testing.TB, file, text string) []Block {
-	t.Helper()
+func parse(tb testing.TB, file, text string) []Block {
+	tb.Helper()
 	var blocks []Block
 	for chunk := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		lines := strings.Split(strings.Trim(chunk, "\n"), "\n")
 		head := strings.Fields(lines[0])
 		if len(head) < 4 || head[2] != "in" {
-			t.Fatalf("%s: %q does not start a block", file, lines[0])
+			tb.Fatalf("%s: %q does not start a block", file, lines[0])
 		}
 		b := Block{File: file, ID: head[0] + " " + head[1], Modes: head[3:]}
 		for _, line := range lines[1:] {
@@ -107,6 +108,9 @@ func Check(b Block, mode string, o Options) string {
 		}
 		want = append(append(want, line.Text), compared(line.Output, o)...)
 		got = append(append(got, line.Text), out...)
+	}
+	if slices.Equal(want, got) {
+		return ""
 	}
 	return cmp.Diff(want, got)
 }

@@ -2,6 +2,7 @@ package controltest
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,14 +64,7 @@ func long(value string) string {
 	return value
 }
 
-func (a args) has(word string) bool {
-	for _, w := range a.list {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
+func (a args) has(word string) bool { return slices.Contains(a.list, word) }
 
 const names = "ABCTHVDFN"
 
@@ -85,7 +79,7 @@ func appOf(name string) (control.AppID, error) {
 	case name == "XS":
 		return control.PageInboxShort, nil
 	case len(name) == 1 && strings.Contains(names, name):
-		return A + control.AppID(strings.Index(names, name)), nil //nolint:gosec // not negative
+		return A + control.AppID(strings.Index(names, name)), nil
 	}
 	return 0, fmt.Errorf("no app %q", name)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"testing"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -81,7 +82,7 @@ func NewPage(mode string) *control.Page {
 	case "d":
 		p.Mode, p.Lead = control.ModeDefaultApp, A
 	default:
-		panic("controltest: no mode " + mode)
+		panic("controltest: no mode " + mode) //nolint:forbidigo // a script that cannot be run
 	}
 	return p
 }
@@ -273,4 +274,21 @@ func (w *World) receivers(a args) ([]string, error) {
 		names = append(names, AppName(a))
 	}
 	return []string{strings.Join(names, " ")}, nil
+}
+
+// New starts a script to be played line by line.
+func New(mode string) *World { return newWorld(mode, Options{}) }
+
+// Play runs lines and returns what the last one decided; a line that cannot be
+// read fails the test.
+func (w *World) Play(tb testing.TB, lines ...string) string {
+	tb.Helper()
+	var out []string
+	for _, line := range lines {
+		var err error
+		if out, err = w.do(line); err != nil {
+			tb.Fatalf("%q: %v", line, err)
+		}
+	}
+	return strings.Join(out, "\n")
 }

@@ -1412,16 +1412,14 @@ func (x *SteerAppResponse) GetApp() *App {
 	return nil
 }
 
-// ApplyRequest carries a configuration file.
+// ApplyRequest carries a roster.
 type ApplyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The file's text; its apps and pages are used. Secrets written as env: or
-	// file: are resolved by the command before it sends them.
-	Yaml string `protobuf:"bytes,1,opt,name=yaml,proto3" json:"yaml,omitempty"`
-	// Name for error messages.
-	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The apps and pages of a configuration file as a roster document: the
+	// command has checked the file, resolved its secrets and hashed its tokens.
+	Document []byte `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
 	// Say what would change, change nothing.
-	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1456,18 +1454,11 @@ func (*ApplyRequest) Descriptor() ([]byte, []int) {
 	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *ApplyRequest) GetYaml() string {
+func (x *ApplyRequest) GetDocument() []byte {
 	if x != nil {
-		return x.Yaml
+		return x.Document
 	}
-	return ""
-}
-
-func (x *ApplyRequest) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
+	return nil
 }
 
 func (x *ApplyRequest) GetDryRun() bool {
@@ -1485,9 +1476,7 @@ type ApplyResponse struct {
 	// What changed, a line each.
 	Changes []string `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
 	// Partitions that have not logged the version yet.
-	Missing []uint32 `protobuf:"varint,3,rep,packed,name=missing,proto3" json:"missing,omitempty"`
-	// Faults of the file, a line each; nothing was applied then.
-	Faults        []string `protobuf:"bytes,4,rep,name=faults,proto3" json:"faults,omitempty"`
+	Missing       []uint32 `protobuf:"varint,3,rep,packed,name=missing,proto3" json:"missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1539,13 +1528,6 @@ func (x *ApplyResponse) GetChanges() []string {
 func (x *ApplyResponse) GetMissing() []uint32 {
 	if x != nil {
 		return x.Missing
-	}
-	return nil
-}
-
-func (x *ApplyResponse) GetFaults() []string {
-	if x != nil {
-		return x.Faults
 	}
 	return nil
 }
@@ -2297,16 +2279,14 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\tpartition\x18\x03 \x01(\x05R\tpartition\x12\x1a\n" +
 	"\bposition\x18\x04 \x01(\x04R\bposition\"9\n" +
 	"\x10SteerAppResponse\x12%\n" +
-	"\x03app\x18\x01 \x01(\v2\x13.baton.admin.v1.AppR\x03app\"O\n" +
-	"\fApplyRequest\x12\x12\n" +
-	"\x04yaml\x18\x01 \x01(\tR\x04yaml\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"u\n" +
+	"\x03app\x18\x01 \x01(\v2\x13.baton.admin.v1.AppR\x03app\"C\n" +
+	"\fApplyRequest\x12\x1a\n" +
+	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"]\n" +
 	"\rApplyResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x18\n" +
 	"\achanges\x18\x02 \x03(\tR\achanges\x12\x18\n" +
-	"\amissing\x18\x03 \x03(\rR\amissing\x12\x16\n" +
-	"\x06faults\x18\x04 \x03(\tR\x06faults\"\xa0\x01\n" +
+	"\amissing\x18\x03 \x03(\rR\amissing\"\xa0\x01\n" +
 	"\x0eTailLogRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x17\n" +
 	"\apage_id\x18\x02 \x01(\tR\x06pageId\x12\x17\n" +
