@@ -20,7 +20,7 @@ const (
 // have their length in front.
 func (s State) AppendCanonical(b []byte) []byte {
 	b = append(b, canonicalVersion, s.flags())
-	b = appendNumbers(b, uint64(s.Owner), uint64(s.ExpiresAt), uint64(s.Since), uint64(s.LastUserAt)) //nolint:gosec // bit for bit
+	b = appendNumbers(b, uint64(s.Owner), uint64(s.ExpiresAt), uint64(s.Since), uint64(s.LastUserAt))
 	b = binary.BigEndian.AppendUint64(b, s.LastChange)
 	b = appendNumbers(b, uint64(s.LastChangeAt), uint64(s.Revision), uint64(s.WindowDays))
 	if s.flags()&flagRare != 0 {
@@ -64,8 +64,8 @@ func appendSurvey(b []byte, v *Survey) []byte {
 	return appendHashes(b, v.Questions)
 }
 
-func appendAnswerable(b []byte, a *Answerable) []byte {
-	return appendHashes(appendNumbers(b, uint64(a.App)), a.Questions)
+func appendAnswerable(b []byte, a *DeliveredSurvey) []byte {
+	return appendHashes(appendNumbers(b, uint64(a.ID), uint64(a.App)), a.Questions)
 }
 
 func appendEffect(b []byte, e *Effect) []byte {

@@ -62,8 +62,8 @@ func (p *parser) survey() Survey {
 	return Survey{ID: p.position(), App: p.app(), ExpiresAt: p.millis(), Message: p.bytes(), Questions: p.hashes()}
 }
 
-func (p *parser) answerable() Answerable {
-	return Answerable{App: p.app(), Questions: p.hashes()}
+func (p *parser) answerable() DeliveredSurvey {
+	return DeliveredSurvey{ID: p.position(), Answerable: Answerable{App: p.app(), Questions: p.hashes()}}
 }
 
 func (p *parser) effect() Effect {
@@ -128,14 +128,14 @@ func (p *parser) position() Position { return Position(p.number()) }
 
 // millis reads a time; the conversion is the inverse of the writer's, for
 // negative values too.
-func (p *parser) millis() Millis { return Millis(p.number()) } //nolint:gosec // bit for bit
+func (p *parser) millis() Millis { return Millis(p.number()) }
 
 func (p *parser) uint32() uint32 {
 	n := p.number()
 	if n > math.MaxUint32 {
 		p.fail()
 	}
-	return uint32(n) //nolint:gosec // checked
+	return uint32(n)
 }
 
 func (p *parser) uint8() uint8 {
@@ -143,7 +143,7 @@ func (p *parser) uint8() uint8 {
 	if n > math.MaxUint8 {
 		p.fail()
 	}
-	return uint8(n) //nolint:gosec // checked
+	return uint8(n)
 }
 
 func (p *parser) hash() uint64 {

@@ -15,7 +15,7 @@ func fullState() State {
 		Rare: &Rare{
 			Requests:   []Request{{App: 8, Since: 1, Metadata: "please"}, {App: 9}},
 			Held:       []Survey{{ID: 3, App: 8, ExpiresAt: 500, Message: []byte(`{"a":1}`), Questions: []uint64{1, 2}}},
-			Answerable: []Answerable{{App: 9, Questions: []uint64{5}}},
+			Answerable: []DeliveredSurvey{{ID: 6, Answerable: Answerable{App: 9, Questions: []uint64{5}}}},
 			Effects: []Effect{
 				{
 					Kind: EffectSend, ID: 11, App: 7, Since: 70, Key: [16]byte{1}, KeyUntil: 99, Digest: 12,

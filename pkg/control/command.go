@@ -165,7 +165,7 @@ type OutcomeKind uint8
 const (
 	OutcomeConfirmed OutcomeKind = iota + 1
 	OutcomeRefused               // by the platform: nothing was sent
-	OutcomeUnknown               // time-out or broken answer
+	OutcomeUnknown               // time-out or broken answer: an echo may still confirm it
 	OutcomeAbandoned             // never forwarded
 )
 

@@ -128,15 +128,14 @@ func (c *Change) reported(inbox bool) {
 }
 
 // wantedSide is the side of the platform that goes with the owner to, and
-// whether the platform must be told. An idle thread wants neither side, but
-// calls back a move to the inbox that is still under way.
+// whether the platform must be told: an idle thread is on Baton's side, so that
+// its apps may answer. Source: protocol 12.11.
 func (s *State) wantedSide(to AppID) (inbox, mirror bool) {
-	side, moving := s.PlatformInbox, false
+	side := s.PlatformInbox
 	if e, open := s.openSide(); open {
-		side, moving = e.WantInbox, true
+		side = e.WantInbox
 	}
-	inbox = to.IsInbox() || to == 0 && side && !moving
-	return inbox, inbox != side
+	return to.IsInbox(), to.IsInbox() != side
 }
 
 func (s *State) openSide() (Effect, bool) {

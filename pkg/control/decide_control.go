@@ -1,5 +1,7 @@
 package control
 
+import "slices"
+
 // refuse says no to by, and tells it what it may know of who has control.
 // Source: protocol override 4.
 func (t *turn) refuse(verb Verb, by AppID, reason Reason) Refusal {
@@ -61,8 +63,8 @@ func (t *turn) admit(verb Verb, by AppID, metadata string) Refusal {
 
 // repeated reports whether the call is the latest control event of the thread,
 // made again within RepeatWindow. Source: override 3.
-func (t *turn) repeated(print uint64) bool {
-	return t.state.LastChange == print && t.now-t.state.LastChangeAt <= RepeatWindow
+func (t *turn) repeated(fingerprint uint64) bool {
+	return t.state.LastChange == fingerprint && t.now-t.state.LastChangeAt <= RepeatWindow
 }
 
 // pass: rows 36 to 44.
@@ -70,8 +72,8 @@ func (t *turn) pass(c *Pass) Refusal {
 	if r := t.admit(VerbPass, c.By, c.Metadata); r.Refused() {
 		return r
 	}
-	print := Fingerprint(VerbPass, c.By, c.Target, c.Metadata)
-	if t.repeated(print) {
+	fingerprint := Fingerprint(VerbPass, c.By, c.Target, c.Metadata)
+	if t.repeated(fingerprint) {
 		return Refusal{}
 	}
 	target, why, reason := t.passTarget(c)
@@ -79,7 +81,7 @@ func (t *turn) pass(c *Pass) Refusal {
 		return t.refuse(VerbPass, c.By, reason)
 	}
 	change := t.change(target, appActor(c.By), why)
-	change.Metadata, change.Print, change.Call = c.Metadata, print, c.Call
+	change.Metadata, change.Print, change.Call = c.Metadata, fingerprint, c.Call
 	t.emit(Passed{change})
 	return Refusal{}
 }
@@ -117,15 +119,15 @@ func (t *turn) take(c *Take) Refusal {
 	if t.state.Owner == c.By {
 		return Refusal{}
 	}
-	print := Fingerprint(VerbTake, c.By, 0, c.Metadata)
-	if t.repeated(print) {
+	fingerprint := Fingerprint(VerbTake, c.By, 0, c.Metadata)
+	if t.repeated(fingerprint) {
 		return Refusal{}
 	}
 	if !t.mayTake(c.By) {
 		return t.refuse(VerbTake, c.By, ReasonTakeNotAllowed)
 	}
 	change := t.change(c.By, appActor(c.By), WhyCall)
-	change.Metadata, change.Print, change.Call = c.Metadata, print, c.Call
+	change.Metadata, change.Print, change.Call = c.Metadata, fingerprint, c.Call
 	t.emit(Taken{change})
 	return Refusal{}
 }
@@ -151,9 +153,9 @@ func (t *turn) request(c *RequestControl) Refusal {
 	if r := t.admit(VerbRequest, c.By, c.Metadata); r.Refused() {
 		return r
 	}
-	print := Fingerprint(VerbRequest, c.By, 0, c.Metadata)
+	fingerprint := Fingerprint(VerbRequest, c.By, 0, c.Metadata)
 	switch {
-	case t.repeated(print):
+	case t.repeated(fingerprint):
 		return Refusal{}
 	case t.page.Mode == ModeDefaultApp:
 		return t.refuse(VerbRequest, c.By, ReasonRequestNotAllowed)
@@ -161,7 +163,7 @@ func (t *turn) request(c *RequestControl) Refusal {
 		return t.refuse(VerbRequest, c.By, ReasonAlreadyOwner)
 	case t.state.Owner == 0:
 		change := t.change(c.By, appActor(c.By), WhyRequest)
-		change.Metadata, change.Print, change.Call = c.Metadata, print, c.Call
+		change.Metadata, change.Print, change.Call = c.Metadata, fingerprint, c.Call
 		t.emit(Passed{change})
 		return Refusal{}
 	}
@@ -170,7 +172,7 @@ func (t *turn) request(c *RequestControl) Refusal {
 		return t.refuse(VerbRequest, c.By, ReasonTooManyRequests)
 	}
 	t.emit(Requested{
-		App: c.By, Owner: t.state.Owner, At: t.now, Metadata: c.Metadata, Again: again, Print: print, Call: c.Call,
+		App: c.By, Owner: t.state.Owner, At: t.now, Metadata: c.Metadata, Again: again, Print: fingerprint, Call: c.Call,
 	})
 	return Refusal{}
 }
@@ -181,7 +183,7 @@ func (s *State) waiting(a AppID) (waits, full bool) {
 	if s.Rare == nil {
 		return false, false
 	}
-	waits = indexOf(s.Rare.Requests, func(q Request) bool { return q.App == a }) >= 0
+	waits = slices.ContainsFunc(s.Rare.Requests, func(q Request) bool { return q.App == a })
 	return waits, len(s.Rare.Requests) >= MaxRequests
 }
 
@@ -190,22 +192,22 @@ func (t *turn) release(c *Release) Refusal {
 	if r := t.admit(VerbRelease, c.By, c.Metadata); r.Refused() {
 		return r
 	}
-	print := Fingerprint(VerbRelease, c.By, 0, c.Metadata)
-	if t.repeated(print) {
+	fingerprint := Fingerprint(VerbRelease, c.By, 0, c.Metadata)
+	if t.repeated(fingerprint) {
 		return Refusal{}
 	}
 	if t.state.Owner != c.By {
 		return t.refuse(VerbRelease, c.By, ReasonNotOwner)
 	}
 	change := t.change(0, appActor(c.By), WhyCall)
-	change.Metadata, change.Print, change.Call = c.Metadata, print, c.Call
+	change.Metadata, change.Print, change.Call = c.Metadata, fingerprint, c.Call
 	t.letGo(Released{change})
 	return Refusal{}
 }
 
 // letGo emits the event by which the owner gave the thread up. The oldest
-// request is granted where the page says so; else the thread rests idle and its
-// surveys go out.
+// request is granted where the page says so, and a repeat of the release is
+// still one; else the thread rests idle and its surveys go out.
 func (t *turn) letGo(released Event) {
 	waiting, ok := t.oldestRequest()
 	t.emit(released)
@@ -214,7 +216,7 @@ func (t *turn) letGo(released Event) {
 		return
 	}
 	change := t.change(waiting.App, appActor(waiting.App), WhyRequest)
-	change.Metadata = waiting.Metadata
+	change.Metadata, change.Print = waiting.Metadata, t.state.LastChange
 	t.emit(Passed{change})
 }
 

@@ -109,21 +109,17 @@ func (t *turn) enterPlatformInbox(w *Webhook) {
 	t.emit(t.unheard(w))
 }
 
-// leavePlatformInbox: the platform says that Baton has control. When the inbox
-// had it, it goes where the inbox's done would send it: rows 77 to 79.
+// leavePlatformInbox: the platform says that Baton has control. The inbox hands
+// a thread to Baton when a human marks it done: rows 77 to 79.
 func (t *turn) leavePlatformInbox(w *Webhook) {
 	if !t.state.Owner.IsInbox() {
 		t.emit(t.sideReport(w, false))
 		return
 	}
-	c := t.change(t.afterInbox(), Actor{Kind: ActorPlatform}, WhyPlatform)
+	c := t.change(t.afterInbox(), t.inboxActor(), WhyInboxDone)
 	c.reported(false)
-	c.Metadata = w.Metadata
-	if c.To != 0 {
-		t.emit(Passed{c})
-	} else {
-		t.letGo(Released{c})
-	}
+	c.Metadata, c.Done = w.Metadata, true
+	t.letGo(InboxDone{c})
 	t.emit(t.unheard(w))
 }
 

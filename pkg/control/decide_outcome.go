@@ -1,11 +1,15 @@
 package control
 
 // sendOutcome closes the open send or survey that c names; a closed one stays
-// as it is.
+// as it is. A send whose outcome is unknown stays open for its echo until
+// SendUnknownAfter: that may still confirm it, and nobody forwards it again. A
+// survey is closed at once, so that no holder delivers it twice.
 func (t *turn) sendOutcome(c *SendOutcome) {
 	e, open := t.state.openSend(c.ID)
 	switch {
 	case !open:
+		return
+	case c.Outcome == OutcomeUnknown && e.Kind == EffectSend && t.now < e.Since+SendUnknownAfter:
 		return
 	case c.Outcome == OutcomeConfirmed:
 		t.confirm(&e, c.Mid, false)

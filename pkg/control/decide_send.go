@@ -18,6 +18,9 @@ func (t *turn) send(c *Send) Refusal {
 	if c.Action {
 		verb = VerbAction
 	}
+	if r := t.caller(verb, c.By); r.Refused() {
+		return r
+	}
 	if reason := t.sendPermission(c); reason != ReasonNone {
 		return t.refuse(verb, c.By, reason)
 	}
@@ -38,10 +41,8 @@ func (t *turn) send(c *Send) Refusal {
 
 // sendPermission refuses what no state of the thread would allow.
 func (t *turn) sendPermission(c *Send) Reason {
-	app, connected := t.page.Apps[c.By]
+	app := t.page.Apps[c.By]
 	switch {
-	case !connected:
-		return ReasonNotConnected
 	case c.Tag == TagHumanAgent && !app.HumanAgent:
 		return ReasonNoHumanAgent
 	case app.Development && !app.tests(t.person):

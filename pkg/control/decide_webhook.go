@@ -21,9 +21,6 @@ func (t *turn) webhook(w *Webhook) {
 		t.platformTake(w)
 	case KindPlatformRequest, KindPlatformRoles:
 		t.emit(t.unheard(w))
-	case KindOther, KindDelivery, KindRead, KindReaction, KindEdit, KindUnsend, KindResponseFeedback, KindOrder,
-		KindPolicy, kindEnd:
-		t.emit(t.route(w))
 	default:
 		t.emit(t.route(w))
 	}
@@ -233,10 +230,10 @@ func (s *State) surveyCreator(questions []uint64) AppID {
 		return 0
 	}
 	surveys := s.Rare.Answerable
-	for i := len(surveys) - 1; i >= 0; i-- {
+	for _, survey := range slices.Backward(surveys) {
 		for _, q := range questions {
-			if slices.Contains(surveys[i].Questions, q) {
-				return surveys[i].App
+			if slices.Contains(survey.Questions, q) {
+				return survey.App
 			}
 		}
 	}

@@ -1,9 +1,9 @@
 package control
 
 // NextDue is the earliest time at which a Due would decide something on s, zero
-// for never. A time in the past means now. An owner that is no longer connected
-// is not its concern: a change of the roster sweeps for those. When a mirrored
-// side may be tried again is in the effect itself (Effect.NextAt).
+// for never. A time in the past means now. Apps that are no longer connected are
+// not its concern: a change of the roster sweeps for those. When a mirrored side
+// may be tried again is in the effect itself (Effect.NextAt).
 func NextDue(s State, _ *Page) Millis {
 	var next Millis
 	if s.Owner != 0 {

@@ -1,5 +1,7 @@
 package control
 
+import "slices"
+
 // Replay folds Evolve over events from the zero State.
 func Replay(events ...Event) State {
 	var s State
@@ -20,7 +22,7 @@ func Evolve(s State, e Event) State {
 	case SendConfirmed:
 		return s.closed(e.ID)
 	case SendFailed:
-		return s.closed(e.ID)
+		return s.failed(&e)
 	case Assigned:
 		return s.changed(&e.Change)
 	case Passed:
@@ -102,7 +104,7 @@ func (s State) changedRare(c *Change) State {
 func (s State) requested(e *Requested) State {
 	r := s.rare()
 	asked := Request{App: e.App, Since: e.At, Metadata: e.Metadata}
-	if i := indexOf(r.Requests, func(q Request) bool { return q.App == e.App }); i >= 0 {
+	if i := slices.IndexFunc(r.Requests, func(q Request) bool { return q.App == e.App }); i >= 0 {
 		asked.Since = r.Requests[i].Since
 		r.Requests = replaced(r.Requests, i, asked)
 	} else if len(r.Requests) < MaxRequests {

@@ -41,7 +41,7 @@ func (s State) sendAccepted(e *SendAccepted) State {
 		Key: e.Call.Key, KeyUntil: e.Call.KeyUntil, Digest: e.Call.Digest,
 	})
 	if e.Answers != nil {
-		r.Answerable = lastOf(with(r.Answerable, *e.Answers), MaxSurveys)
+		r.answerable(DeliveredSurvey{ID: e.ID, Answerable: *e.Answers})
 	}
 	return s.withRare(r)
 }
@@ -54,6 +54,31 @@ func (s State) closed(id Position) State {
 	r := s.rare()
 	r.Effects = without(r.Effects, func(e Effect) bool { return e.ID == id && e.Kind != EffectSide })
 	return s.withRare(r)
+}
+
+// failed ends the open send id. What was certainly not sent is not answered.
+func (s State) failed(e *SendFailed) State {
+	s = s.closed(e.ID)
+	if e.Outcome == OutcomeUnknown {
+		return s
+	}
+	return s.unanswerable(e.ID)
+}
+
+// unanswerable forgets the survey that the send id did not deliver.
+func (s State) unanswerable(id Position) State {
+	if s.Rare == nil || len(s.Rare.Answerable) == 0 {
+		return s
+	}
+	r := s.rare()
+	r.Answerable = without(r.Answerable, func(a DeliveredSurvey) bool { return a.ID == id })
+	return s.withRare(r)
+}
+
+// answerable adds a, and forgets the oldest beyond MaxSurveys.
+func (r *Rare) answerable(a DeliveredSurvey) {
+	list := with(r.Answerable, a)
+	r.Answerable = list[max(0, len(list)-MaxSurveys):]
 }
 
 func (s State) echoWaits(e *EchoWaits) State {
@@ -76,13 +101,13 @@ func (s State) surveyHeld(e *SurveyHeld) State {
 
 func (s State) surveyDelivered(e *SurveyDelivered) State {
 	r := s.rare()
-	i := indexOf(r.Held, func(h Survey) bool { return h.ID == e.Survey })
+	i := slices.IndexFunc(r.Held, func(h Survey) bool { return h.ID == e.Survey })
 	if i < 0 {
 		return s
 	}
 	held := r.Held[i]
 	r.Held = without(r.Held, func(h Survey) bool { return h.ID == e.Survey })
-	r.Answerable = lastOf(with(r.Answerable, Answerable{App: held.App, Questions: held.Questions}), MaxSurveys)
+	r.answerable(DeliveredSurvey{ID: e.ID, Answerable: Answerable{App: held.App, Questions: held.Questions}})
 	r.Effects = with(r.Effects, Effect{
 		Kind: EffectSurvey, ID: e.ID, App: held.App, Since: e.At, Message: held.Message, Survey: held.ID,
 	})
@@ -95,10 +120,10 @@ func (s State) surveyDropped(e *SurveyDropped) State {
 	}
 	r := s.rare()
 	r.Held = without(r.Held, func(h Survey) bool { return h.ID == e.Survey })
-	if e.Delivery != 0 {
-		r.Effects = without(r.Effects, func(f Effect) bool { return f.Kind == EffectSurvey && f.ID == e.Delivery })
+	if e.Delivery == 0 {
+		return s.withRare(r)
 	}
-	return s.withRare(r)
+	return s.withRare(r).closed(e.Delivery).unanswerable(e.Delivery)
 }
 
 func (s State) sideConfirmed(e *SideConfirmed) State {
@@ -116,7 +141,7 @@ func (s State) sideRefused(e *SideRefused) State {
 		return s
 	}
 	r := s.rare()
-	i := indexOf(r.Effects, func(f Effect) bool { return f.Kind == EffectSide && f.ID == e.ID })
+	i := slices.IndexFunc(r.Effects, func(f Effect) bool { return f.Kind == EffectSide && f.ID == e.ID })
 	if i < 0 {
 		return s
 	}
@@ -137,8 +162,6 @@ func (s State) userMenuSet(e *UserMenuSet) State {
 	}
 	return s.withRare(r)
 }
-
-func indexOf[T any](list []T, is func(T) bool) int { return slices.IndexFunc(list, is) }
 
 // with is list and v, in a new array: a Rare is shared between snapshots.
 func with[T any](list []T, v T) []T {
@@ -165,9 +188,4 @@ func without[T any](list []T, match func(T) bool) []T {
 		}
 	}
 	return rest
-}
-
-// lastOf is the last n of list.
-func lastOf[T any](list []T, n int) []T {
-	return list[max(0, len(list)-n):]
 }

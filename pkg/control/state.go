@@ -43,7 +43,7 @@ type Rare struct {
 	Held []Survey
 	// Answerable are surveys delivered on this thread, latest last, at most
 	// MaxSurveys: an answer belongs to the creator of the one it matches.
-	Answerable []Answerable
+	Answerable []DeliveredSurvey
 	// Effects are open: begun by one event, to be closed by its outcome.
 	Effects []Effect
 	// UserMenu is the app that set the person's own menu, zero for none;
@@ -71,10 +71,17 @@ type Survey struct {
 	Questions []uint64 // PayloadHash of each question id, ascending
 }
 
-// Answerable is a delivered survey whose answers go to its creator.
+// Answerable is a survey whose answers go to its creator.
 type Answerable struct {
 	App       AppID
 	Questions []uint64
+}
+
+// DeliveredSurvey may be answered. ID is the position of the event that began
+// its delivery.
+type DeliveredSurvey struct {
+	ID Position
+	Answerable
 }
 
 // EffectKind says what an open effect waits for.

@@ -52,6 +52,16 @@ func ControlChange(r *Record, at control.Position, object control.Object, after 
 	return c, true
 }
 
+// OnTopic reports whether an event is one of the control topic's.
+func OnTopic(e control.Event) bool {
+	switch e.(type) {
+	case control.Requested, control.Extended, control.MetadataPassed, control.RoleChanged:
+		return true
+	}
+	_, change := control.ChangeOf(e)
+	return change
+}
+
 // describe fills in what depends on the type of the event; false for events
 // that are not the topic's.
 func describe(c *controlv1.ControlChange, e *Entry) bool {

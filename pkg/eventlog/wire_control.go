@@ -94,7 +94,7 @@ func (f *fault) userMenuSet(m *logv1.UserMenuSet) control.Event {
 func refusedToWire(e *control.Refused) *logv1.Refused {
 	return &logv1.Refused{
 		App: uint64(e.App), Verb: uint32(e.Verb), Reason: uint32(e.Reason), Owner: uint64(e.Owner), AtMs: int64(e.At),
-		Count: e.Count,
+		Count: e.Count, SinceMs: int64(e.Since), UntilMs: int64(e.Until), Next: uint32(e.Next),
 	}
 }
 
@@ -102,5 +102,6 @@ func (f *fault) refused(m *logv1.Refused) control.Event {
 	return control.Refused{
 		App: control.AppID(m.GetApp()), Verb: control.Verb(f.small(m.GetVerb())), Reason: control.Reason(f.small(m.GetReason())),
 		Owner: control.AppID(m.GetOwner()), At: control.Millis(m.GetAtMs()), Count: m.GetCount(),
+		Since: control.Millis(m.GetSinceMs()), Until: control.Millis(m.GetUntilMs()), Next: control.Next(f.small(m.GetNext())),
 	}
 }

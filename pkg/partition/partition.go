@@ -33,5 +33,5 @@ func Of(key control.ThreadKey, count int) int {
 		h ^= uint32(c)
 		h *= prime32
 	}
-	return int(h % uint32(count)) //nolint:gosec // count is a small positive number
+	return int(h % uint32(count))
 }

@@ -13,22 +13,28 @@ import (
 
 // Digest returns the state digest of the partition as it stands: equal to that
 // of the fold of its log. It reads every thread of the partition.
-func (p *Partition) Digest() (digest eventlog.Digest, err error) {
+func (p *Partition) Digest() (eventlog.Digest, error) {
+	_, digest, err := p.DigestAt()
+	return digest, err
+}
+
+// DigestAt is Digest with where the partition stood, of one moment also while
+// records are applied.
+func (p *Partition) DigestAt() (head eventlog.Head, digest eventlog.Digest, err error) {
 	snapshot := p.db.NewSnapshot()
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	var now control.Millis
 	_, err = get(snapshot, p.key(tableMeta), func(v []byte) error {
 		applied, err := parseApplied(v)
-		now = applied.DecidedAt
+		head = applied.Head
 		return err
 	})
 	if err == nil {
-		digest, err = p.digest(snapshot, now)
+		digest, err = p.digest(snapshot, head.DecidedAt)
 	}
 	if err != nil {
-		return eventlog.Digest{}, fmt.Errorf("store: digest of partition %d: %w", p.number, err)
+		return eventlog.Head{}, eventlog.Digest{}, fmt.Errorf("store: digest of partition %d: %w", p.number, err)
 	}
-	return digest, nil
+	return head, digest, nil
 }
 
 func (p *Partition) digest(r pebble.Reader, now control.Millis) (eventlog.Digest, error) {

@@ -1039,7 +1039,9 @@ type InboxAction struct {
 	// control.InboxVerb.
 	Verb uint32 `protobuf:"varint,1,opt,name=verb,proto3" json:"verb,omitempty"`
 	// Name of the operator.
-	Operator      string `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	Operator string `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	// Decide, answer, change nothing.
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1086,6 +1088,13 @@ func (x *InboxAction) GetOperator() string {
 		return x.Operator
 	}
 	return ""
+}
+
+func (x *InboxAction) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
 }
 
 // SetUserMenu sets or clears a person's own menu.
@@ -1845,10 +1854,11 @@ const file_baton_command_v1_command_proto_rawDesc = "" +
 	"\x04send\x18\x01 \x01(\x04R\x04send\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\rR\aoutcome\x12\x10\n" +
 	"\x03mid\x18\x03 \x01(\tR\x03mid\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\fR\x05error\"=\n" +
+	"\x05error\x18\x04 \x01(\fR\x05error\"V\n" +
 	"\vInboxAction\x12\x12\n" +
 	"\x04verb\x18\x01 \x01(\rR\x04verb\x12\x1a\n" +
-	"\boperator\x18\x02 \x01(\tR\boperator\"B\n" +
+	"\boperator\x18\x02 \x01(\tR\boperator\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"B\n" +
 	"\vSetUserMenu\x12\x14\n" +
 	"\x05items\x18\x01 \x03(\x06R\x05items\x12\x1d\n" +
 	"\n" +

@@ -2033,7 +2033,13 @@ type Refused struct {
 	// Partition time, in milliseconds since the Unix epoch.
 	AtMs int64 `protobuf:"varint,5,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	// How often since the last such event.
-	Count         uint32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	Count uint32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	// Since when the owner had control, in milliseconds since the Unix epoch.
+	SinceMs int64 `protobuf:"varint,7,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	// Until when, in milliseconds since the Unix epoch.
+	UntilMs int64 `protobuf:"varint,8,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"`
+	// control.Next: what the caller should do instead.
+	Next          uint32 `protobuf:"varint,9,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2106,6 +2112,27 @@ func (x *Refused) GetAtMs() int64 {
 func (x *Refused) GetCount() uint32 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+func (x *Refused) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Refused) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+func (x *Refused) GetNext() uint32 {
+	if x != nil {
+		return x.Next
 	}
 	return 0
 }
@@ -2289,14 +2316,17 @@ const file_baton_log_v1_event_proto_rawDesc = "" +
 	"\x03app\x18\x01 \x01(\x06R\x03app\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x14\n" +
 	"\x05items\x18\x03 \x03(\x06R\x05items\x12&\n" +
-	"\x04call\x18\x04 \x01(\v2\x12.baton.log.v1.CallR\x04call\"\x88\x01\n" +
+	"\x04call\x18\x04 \x01(\v2\x12.baton.log.v1.CallR\x04call\"\xd2\x01\n" +
 	"\aRefused\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\x06R\x03app\x12\x12\n" +
 	"\x04verb\x18\x02 \x01(\rR\x04verb\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\rR\x06reason\x12\x14\n" +
 	"\x05owner\x18\x04 \x01(\x06R\x05owner\x12\x13\n" +
 	"\x05at_ms\x18\x05 \x01(\x03R\x04atMs\x12\x14\n" +
-	"\x05count\x18\x06 \x01(\rR\x05countB\xaa\x01\n" +
+	"\x05count\x18\x06 \x01(\rR\x05count\x12\x19\n" +
+	"\bsince_ms\x18\a \x01(\x03R\asinceMs\x12\x19\n" +
+	"\buntil_ms\x18\b \x01(\x03R\auntilMs\x12\x12\n" +
+	"\x04next\x18\t \x01(\rR\x04nextB\xaa\x01\n" +
 	"\x10com.baton.log.v1B\n" +
 	"EventProtoP\x01Z8github.com/baton-router/baton/pkg/gen/baton/log/v1;logv1\xa2\x02\x03BLX\xaa\x02\fBaton.Log.V1\xca\x02\fBaton\\Log\\V1\xe2\x02\x18Baton\\Log\\V1\\GPBMetadata\xea\x02\x0eBaton::Log::V1b\x06proto3"
 

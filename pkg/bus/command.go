@@ -1,0 +1,120 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Bounds of what waits on one partition's subscription. What comes beyond them
+// is dropped; its caller gets ErrNoAnswer.
+const (
+	commandMessages = 8192
+	commandBytes    = 64 << 20
+)
+
+// CommandCall is one command on its way to the holder of a partition.
+type CommandCall struct {
+	// Data is the request; it belongs to the receiver.
+	Data []byte
+	msg  *nats.Msg
+}
+
+// Reply answers the caller. It does not block and may be called from any
+// goroutine, also after the subscription has ended; at most once. Nothing tells
+// whether the caller still waits.
+func (c CommandCall) Reply(data []byte) error {
+	if err := c.msg.Respond(data); err != nil {
+		return fmt.Errorf("answer a command: %w", callError(err))
+	}
+	return nil
+}
+
+// ServeCommands hands every command for partition p to handle, one after the
+// other; handle must not block. It returns when the server knows of the
+// subscription. stop ends it: when it returns, handle is not running and will
+// not be called again. stop must not be called by handle.
+func (c *Conn) ServeCommands(p int, handle func(CommandCall)) (stop func(), err error) {
+	if err := c.check(p); err != nil {
+		return nil, err
+	}
+	return c.subscribe(at(subjectCommand, p), func(m *nats.Msg) {
+		handle(CommandCall{Data: m.Data, msg: m})
+	})
+}
+
+// Ask sends a command to the holder of partition p and returns its answer,
+// which belongs to the caller. It blocks until the answer, or until ctx ends.
+// Errors: ErrNoHolder when nobody serves the partition (nothing was decided),
+// ErrNoAnswer when no answer came in time (the command may have been decided),
+// ErrTooLarge, ErrUnavailable (not sent), ErrInvalid.
+func (c *Conn) Ask(ctx context.Context, p int, data []byte) ([]byte, error) {
+	if err := c.check(p); err != nil {
+		return nil, err
+	}
+	reply, err := c.work.request(ctx, &nats.Msg{Subject: at(subjectCommand, p), Data: data})
+	if err != nil {
+		return nil, fmt.Errorf("ask partition %d: %w", p, askError(err))
+	}
+	return reply.Data, nil
+}
+
+func askError(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return ErrNoHolder
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, errLost):
+		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return fmt.Errorf("%w: %w", ErrNoAnswer, ErrClosed)
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	return callError(err)
+}
+
+// subscribe subscribes on the work connection and returns how to end it.
+func (c *Conn) subscribe(subject string, handle func(*nats.Msg)) (stop func(), err error) {
+	var mu sync.Mutex // held while handle runs
+	stopped := false
+	sub, err := c.work.Subscribe(subject, func(m *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !stopped {
+			handle(m)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", subject, callError(err))
+	}
+	stop = func() {
+		mu.Lock()
+		stopped = true
+		mu.Unlock()
+		c.unsubscribe(sub)
+	}
+	if err := sub.SetPendingLimits(commandMessages, commandBytes); err != nil {
+		stop()
+		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
+	}
+	if err := c.work.FlushTimeout(c.timeout); err != nil {
+		stop()
+		return nil, fmt.Errorf("subscribe to %s: %w", subject, callError(err))
+	}
+	return stop, nil
+}
+
+// unsubscribe tells the server, so that the next caller is told that nobody
+// listens.
+func (c *Conn) unsubscribe(sub *nats.Subscription) {
+	err := sub.Unsubscribe()
+	if err == nil && c.work.IsConnected() {
+		err = c.work.FlushTimeout(c.timeout)
+	}
+	if err != nil {
+		c.logger.Debug("unsubscribed without the server's answer", "subject", sub.Subject, "err", err)
+	}
+}

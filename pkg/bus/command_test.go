@@ -1,0 +1,84 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+)
+
+func TestAskReachesTheHolder(t *testing.T) {
+	t.Parallel()
+	server := start(t, false)
+	asker, holder := dial(t, server), dial(t, server)
+	ctx := brief(t)
+	if _, err := asker.Ask(ctx, 1, []byte("hello")); !errors.Is(err, bus.ErrNoHolder) {
+		t.Fatalf("ask without a holder: %v, wanted ErrNoHolder", err)
+	}
+	stop, err := holder.ServeCommands(1, func(call bus.CommandCall) {
+		if err := call.Reply(append([]byte("re: "), call.Data...)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := must[[]byte](t)(asker.Ask(ctx, 1, []byte("hello"))); string(got) != "re: hello" {
+		t.Errorf("answer %q", got)
+	}
+	stop()
+	if _, err := asker.Ask(ctx, 1, []byte("hello")); !errors.Is(err, bus.ErrNoHolder) {
+		t.Errorf("ask after the holder left: %v, wanted ErrNoHolder", err)
+	}
+}
+
+func TestAskEndsWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	calls := make(chan bus.CommandCall, 1)
+	stop, err := c.ServeCommands(0, func(call bus.CommandCall) { calls <- call })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Ask(ctx, 0, []byte("hello")); !errors.Is(err, bus.ErrNoAnswer) || !bus.IsRetryable(err) {
+		t.Errorf("ask a silent holder: %v, wanted ErrNoAnswer", err)
+	}
+	if err := (<-calls).Reply([]byte("too late")); err != nil {
+		t.Errorf("late answer: %v", err)
+	}
+}
+
+func TestNoticesReachAllListeners(t *testing.T) {
+	t.Parallel()
+	server := start(t, false)
+	a, b := dial(t, server), dial(t, server)
+	heard := make(chan string, 4)
+	for _, c := range []*bus.Conn{a, b} {
+		stop, err := c.Listen("roster.>", func(name string, data []byte) { heard <- name + "=" + string(data) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+	}
+	if err := a.Announce("roster.applied", []byte("7")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := <-heard; got != "roster.applied=7" {
+			t.Errorf("heard %q", got)
+		}
+	}
+	for _, name := range []string{"", ".", "a..b", "a b", "a.*", ">"} {
+		if err := a.Announce(name, nil); !errors.Is(err, bus.ErrInvalid) {
+			t.Errorf("announce %q: %v, wanted ErrInvalid", name, err)
+		}
+	}
+	if _, err := a.Listen("*.x", nil); !errors.Is(err, bus.ErrInvalid) {
+		t.Errorf("listen to *.x: %v, wanted ErrInvalid", err)
+	}
+}

@@ -1,0 +1,212 @@
+package bus
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// defaultTimeout bounds a call whose context has no deadline.
+const defaultTimeout = 5 * time.Second
+
+// InProcess is a NATS server in this process, as embedded.Server is one.
+type InProcess interface {
+	// InProcessConn returns a new connection to the server.
+	InProcessConn() (net.Conn, error)
+}
+
+// Options say how to reach NATS. Exactly one of URL and InProcess is set.
+type Options struct {
+	// URL of the server, or several separated by commas.
+	URL string
+	// InProcess is the embedded server.
+	InProcess InProcess
+	// User and Password authenticate the connection; empty for none.
+	User, Password string
+	// CredentialsFile is a NATS .creds file; empty for none.
+	CredentialsFile string
+	// TLS is used for URLs; nil means the system's roots when the URL asks for
+	// TLS.
+	TLS *tls.Config
+	// Name shows in the server's list of connections; empty means baton.
+	Name string
+	// Timeout bounds every call whose context has no deadline; 0 means 5 s.
+	Timeout time.Duration
+	// Logger gets losses of the connection and its return; nil means none.
+	Logger *slog.Logger
+}
+
+// Conn is Baton's connection to NATS. All methods are safe for concurrent use.
+//
+// It holds three connections: one for writing the log alone, one for all other
+// requests, one for the consumers, so that acknowledgements never queue behind
+// bulk reads. None of them keeps messages back while it is disconnected.
+type Conn struct {
+	logs, work, reads *link
+	js                jetstream.JetStream // on reads
+	timeout           time.Duration
+	logger            *slog.Logger
+	partitions        atomic.Int64 // 0 until EnsureStreams
+}
+
+// Dial connects. It tries each server once and returns an error when none can
+// be reached; later losses are repaired in the background. The caller closes
+// the Conn.
+func Dial(ctx context.Context, o Options) (*Conn, error) {
+	if (o.URL == "") == (o.InProcess == nil) {
+		return nil, fmt.Errorf("%w: either a NATS URL or an embedded server", ErrInvalid)
+	}
+	o = o.withDefaults()
+	c := &Conn{timeout: o.Timeout, logger: o.Logger}
+	for _, part := range []struct {
+		name string
+		link **link
+	}{{"log", &c.logs}, {"work", &c.work}, {"read", &c.reads}} {
+		l, err := o.connect(ctx, part.name)
+		if err != nil {
+			c.Close()
+			return nil, fmt.Errorf("connect to NATS %s: %w", o.target(), err)
+		}
+		*part.link = l
+	}
+	js, err := jetstream.New(c.reads.Conn)
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("connect to JetStream: %w", err)
+	}
+	c.js = js
+	return c, nil
+}
+
+// Close closes the connections. Calls under way end with an error.
+func (c *Conn) Close() {
+	for _, l := range []*link{c.logs, c.work, c.reads} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// Connected reports whether the server is reachable at the moment, for health
+// checks.
+func (c *Conn) Connected() bool {
+	return c.logs.IsConnected() && c.work.IsConnected() && c.reads.IsConnected()
+}
+
+func (o Options) withDefaults() Options {
+	if o.Name == "" {
+		o.Name = "baton"
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// target is what to call the server in an error: never with a password.
+func (o Options) target() string {
+	if o.InProcess != nil {
+		return "(embedded)"
+	}
+	return redactURLs(o.URL)
+}
+
+func (o Options) connect(ctx context.Context, part string) (*link, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	l := &link{timeout: o.Timeout}
+	l.mu.waiting = make(map[uint64]context.CancelCauseFunc)
+	opts := []nats.Option{
+		nats.Name(o.Name + "/" + part),
+		nats.Timeout(remaining(ctx, o.Timeout)),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectBufSize(-1), // a message is sent now or refused now
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+	}
+	opts = append(opts, o.identity()...)
+	opts = append(opts, o.observers(part, l)...)
+	nc, err := nats.Connect(o.URL, opts...)
+	if err != nil {
+		return nil, err
+	}
+	l.Conn = nc
+	return l, nil
+}
+
+func (o Options) identity() []nats.Option {
+	var opts []nats.Option
+	if o.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(o.InProcess))
+	}
+	if o.User != "" {
+		opts = append(opts, nats.UserInfo(o.User, o.Password))
+	}
+	if o.CredentialsFile != "" {
+		opts = append(opts, nats.UserCredentials(o.CredentialsFile))
+	}
+	if o.TLS != nil {
+		opts = append(opts, nats.Secure(o.TLS))
+	}
+	return opts
+}
+
+func (o Options) observers(part string, l *link) []nats.Option {
+	log := o.Logger.With("connection", part)
+	return []nats.Option{
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			l.broken()
+			if err != nil {
+				log.Warn("nats connection lost", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("nats connection restored") }),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if sub != nil {
+				log.Warn("nats reported an error", "subject", sub.Subject, "err", err)
+				return
+			}
+			log.Warn("nats reported an error", "err", err)
+		}),
+	}
+}
+
+func remaining(ctx context.Context, most time.Duration) time.Duration {
+	if d, ok := ctx.Deadline(); ok {
+		return max(min(most, time.Until(d)), time.Millisecond)
+	}
+	return most
+}
+
+// check refuses a partition that does not exist, as far as is known.
+func (c *Conn) check(partition int) error {
+	if n := c.partitions.Load(); partition < 0 || (n > 0 && int64(partition) >= n) {
+		return fmt.Errorf("%w: partition %d of %d", ErrInvalid, partition, n)
+	}
+	return nil
+}
+
+// connectionError maps what nats.go says about a message that it refused to
+// send; nil when the message may have been sent.
+func connectionError(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return ErrTooLarge
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrReconnectBufExceeded):
+		return ErrUnavailable
+	}
+	return nil
+}

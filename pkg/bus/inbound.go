@@ -1,0 +1,115 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// PublishInbound stores one batch of webhook events on the input of partition p
+// and returns its sequence. Durable on return; blocks until the stream answers
+// or ctx ends; any number of goroutines may publish at once. It never repeats a
+// publish.
+//
+// Errors: ErrStreamFull, ErrOutcomeUnknown, ErrUnavailable, ErrTooLarge,
+// ErrInvalid.
+func (c *Conn) PublishInbound(ctx context.Context, p int, data []byte) (uint64, error) {
+	if err := c.check(p); err != nil {
+		return 0, err
+	}
+	return publish(ctx, c.work, &nats.Msg{Subject: at(subjectInbound, p), Data: data})
+}
+
+// ReadInbound is ReadLog for the input. Messages that have been trimmed are
+// left out.
+func (c *Conn) ReadInbound(ctx context.Context, o ReadOptions, fn func(Message) error) error {
+	subjects, err := c.subjects(subjectInbound, o.Partitions)
+	if err != nil {
+		return err
+	}
+	r := reader{conn: c, stream: StreamInbound, subjects: subjects, next: o.After + 1}
+	return r.run(ctx, fn)
+}
+
+// Inbound returns the input message with sequence seq; ErrNoMessage when it
+// does not exist or has been trimmed.
+func (c *Conn) Inbound(ctx context.Context, seq uint64) (Message, error) {
+	if seq == 0 {
+		return Message{}, fmt.Errorf("%w: sequence 0", ErrInvalid)
+	}
+	m, err := c.direct(ctx, seq)
+	if err == nil {
+		return m, nil
+	}
+	if !errors.Is(err, ErrNoMessage) && !errors.Is(err, ErrUnavailable) {
+		return Message{}, err
+	}
+	// A replica may lag; the leader knows.
+	s, err := c.read(ctx, StreamInbound, get{Sequence: seq})
+	return s.message(), err
+}
+
+// LastInbound returns the last sequence on the input of partition p as the
+// stream's leader knows it; 0 when there is none, or none that was not trimmed.
+func (c *Conn) LastInbound(ctx context.Context, p int) (uint64, error) {
+	if err := c.check(p); err != nil {
+		return 0, err
+	}
+	m, err := c.read(ctx, StreamInbound, get{Last: at(subjectInbound, p)})
+	if errors.Is(err, ErrNoMessage) {
+		return 0, nil
+	}
+	return m.Sequence, err
+}
+
+// InboundRange returns the first and last sequence of the input and its size in
+// bytes. Of an empty stream, first is last + 1.
+func (c *Conn) InboundRange(ctx context.Context) (first, last, bytes uint64, err error) {
+	use, err := c.streamUse(ctx, StreamInbound)
+	return use.First, use.Last, use.Bytes, err
+}
+
+// TrimInbound removes the input up to and including sequence upTo. It cannot be
+// undone. Trimming what is already gone does nothing.
+func (c *Conn) TrimInbound(ctx context.Context, upTo uint64) error {
+	request := struct {
+		Sequence uint64 `json:"seq"`
+	}{upTo + 1}
+	var response struct {
+		Success bool `json:"success"`
+	}
+	if err := c.call(ctx, "STREAM.PURGE."+StreamInbound, request, &response); err != nil {
+		return err
+	}
+	if !response.Success {
+		return fmt.Errorf("trim %s up to %d: refused", StreamInbound, upTo)
+	}
+	return nil
+}
+
+// direct reads one input message from any replica, without the JSON envelope.
+func (c *Conn) direct(ctx context.Context, seq uint64) (Message, error) {
+	reply, err := c.work.request(ctx, &nats.Msg{
+		Subject: "$JS.API.DIRECT.GET." + StreamInbound,
+		Data:    []byte(`{"seq":` + strconv.FormatUint(seq, 10) + `}`),
+	})
+	if err != nil {
+		return Message{}, fmt.Errorf("read %s %d: %w", StreamInbound, seq, callError(err))
+	}
+	if status := reply.Header.Get("Status"); status != "" {
+		return Message{}, fmt.Errorf("read %s %d: %w: %s", StreamInbound, seq, ErrNoMessage, reply.Header.Get("Description"))
+	}
+	got, err := strconv.ParseUint(reply.Header.Get("Nats-Sequence"), 10, 64)
+	if err != nil || got != seq {
+		return Message{}, fmt.Errorf("read %s %d: got sequence %q", StreamInbound, seq, reply.Header.Get("Nats-Sequence"))
+	}
+	stamp, err := time.Parse(time.RFC3339Nano, reply.Header.Get("Nats-Time-Stamp"))
+	if err != nil {
+		return Message{}, fmt.Errorf("read %s %d: %w", StreamInbound, seq, err)
+	}
+	return Message{Sequence: got, Partition: partitionOf(reply.Header.Get("Nats-Subject")), Data: reply.Data, At: stamp}, nil
+}

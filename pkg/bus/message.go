@@ -1,0 +1,27 @@
+package bus
+
+import "time"
+
+// Message is one message of a stream.
+type Message struct {
+	// Sequence is the message's number in its stream, from 1 on.
+	Sequence uint64
+	// Partition is the number in the message's subject.
+	Partition int
+	// Data belongs to the receiver.
+	Data []byte
+	// At is when the server stored the message, by the server's clock.
+	At time.Time
+
+	subject string
+}
+
+// ReadOptions say what a reader gets.
+type ReadOptions struct {
+	// Partitions to read; nil means all of them. An empty, non-nil slice is
+	// refused.
+	Partitions []int
+	// After is the last stream sequence that the reader already has: reading
+	// begins behind it. 0 means from the beginning.
+	After uint64
+}

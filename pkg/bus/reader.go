@@ -1,0 +1,199 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// How a reader reads.
+const (
+	readMessages  = 2048             // waiting in memory, at most
+	readBytes     = 16 << 20         // likewise
+	readHeartbeat = time.Second / 2  // the shortest that NATS allows: a lost consumer is noticed within two
+	readIdle      = 30 * time.Second // after which the server forgets a consumer whose reader is gone
+	retryFirst    = 20 * time.Millisecond
+	retryMost     = 2 * time.Second
+)
+
+// reader follows some subjects of a stream in order. It keeps one consumer and
+// makes a new one behind the last message whenever something is lost.
+type reader struct {
+	conn     *Conn
+	stream   string
+	subjects []string
+	next     uint64 // the first sequence still wanted
+	last     bool   // begin with the last message of the subject instead
+}
+
+// stopError carries an error of the caller's function through the retries.
+type stopError struct{ err error }
+
+func (e *stopError) Error() string { return e.err.Error() }
+
+// run reads until ctx ends or fn returns an error.
+func (r *reader) run(ctx context.Context, fn func(Message) error) error {
+	wait := retryFirst
+	for {
+		before := r.next
+		err := r.session(ctx, fn)
+		var stop *stopError
+		switch {
+		case errors.As(err, &stop):
+			return stop.err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, ErrStreamMissing), errors.Is(err, ErrClosed):
+			return err
+		}
+		if r.next > before {
+			wait = retryFirst
+		}
+		r.conn.logger.Debug("reader begins again", "stream", r.stream, "sequence", r.next, "err", err)
+		if !pause(ctx, wait) {
+			return ctx.Err()
+		}
+		wait = min(2*wait, retryMost)
+	}
+}
+
+// session makes a consumer and reads from it until something is lost. A broken
+// connection ends it at once; a lost consumer shows by its heartbeat.
+func (r *reader) session(ctx context.Context, fn func(Message) error) error {
+	ctx, done := r.conn.reads.watch(ctx)
+	defer done()
+	consumer, err := r.consumer(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.forget(ctx, consumer)
+	messages, err := consumer.Messages(
+		jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes),
+		jetstream.PullHeartbeat(readHeartbeat),
+		jetstream.WithMessagesErrOnMissingHeartbeat(true),
+	)
+	if err != nil {
+		return readError(err)
+	}
+	defer messages.Stop()
+	for expected := uint64(1); ; expected++ {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return readError(err)
+		}
+		if err := r.accept(m, expected, fn); err != nil {
+			return err
+		}
+	}
+}
+
+// accept hands one message on unless it was seen before. expected is the number
+// that the consumer must have given it: another one means a gap.
+func (r *reader) accept(m jetstream.Msg, expected uint64, fn func(Message) error) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	if meta.Sequence.Consumer != expected {
+		return fmt.Errorf("message %d of the consumer instead of %d", meta.Sequence.Consumer, expected)
+	}
+	if meta.Sequence.Stream < r.next {
+		return nil
+	}
+	err = fn(Message{
+		Sequence:  meta.Sequence.Stream,
+		Partition: partitionOf(m.Subject()),
+		Data:      m.Data(),
+		At:        meta.Timestamp,
+		subject:   m.Subject(),
+	})
+	if err != nil {
+		return &stopError{err}
+	}
+	r.next, r.last = meta.Sequence.Stream+1, false
+	return nil
+}
+
+func (r *reader) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.conn.timeout)
+	defer cancel()
+	cfg := jetstream.ConsumerConfig{
+		Name:              "baton_" + nuid.Next(),
+		AckPolicy:         jetstream.AckNonePolicy,
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       r.next,
+		FilterSubjects:    r.subjects,
+		InactiveThreshold: readIdle,
+		MaxDeliver:        1,
+		MemoryStorage:     true,
+		Replicas:          1,
+	}
+	if r.last {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverLastPolicy, 0
+	}
+	consumer, err := r.conn.js.CreateConsumer(ctx, r.stream, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.stream, adminError(err))
+	}
+	return consumer, nil
+}
+
+// forget removes the consumer now rather than after its idle time. The reader's
+// own context may have ended; whether it works does not matter.
+func (r *reader) forget(ctx context.Context, consumer jetstream.Consumer) {
+	if !r.conn.reads.IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := r.conn.js.DeleteConsumer(ctx, r.stream, consumer.CachedInfo().Name); err != nil {
+		r.conn.logger.Debug("consumer not removed", "stream", r.stream, "err", err)
+	}
+}
+
+func readError(err error) error {
+	if errors.Is(err, jetstream.ErrMsgIteratorClosed) || errors.Is(err, jetstream.ErrConnectionClosed) {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	return err
+}
+
+// pause waits, and reports whether ctx still lives.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// subjects returns the filter for some partitions. All of them are one
+// wildcard, which costs the server less than a list.
+func (c *Conn) subjects(prefix string, partitions []int) ([]string, error) {
+	if partitions == nil {
+		return []string{prefix + "*"}, nil
+	}
+	if len(partitions) == 0 {
+		return nil, fmt.Errorf("%w: no partitions to read", ErrInvalid)
+	}
+	unique := slices.Compact(slices.Sorted(slices.Values(partitions)))
+	list := make([]string, 0, len(unique))
+	for _, p := range unique {
+		if err := c.check(p); err != nil {
+			return nil, err
+		}
+		list = append(list, at(prefix, p))
+	}
+	if n := c.partitions.Load(); n > 0 && int64(len(list)) == n {
+		return []string{prefix + "*"}, nil
+	}
+	return list, nil
+}

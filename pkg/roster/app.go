@@ -1,0 +1,88 @@
+package roster
+
+import "time"
+
+// App is an app as the file and the stored document describe it.
+type App struct {
+	ID   string `yaml:"id" json:"id"`
+	Name string `yaml:"name" json:"name,omitempty"`
+	// Secret signs what Baton sends to the app and checks appsecret_proof.
+	Secret Secret `yaml:"secret" json:"secret"`
+	// PreviousSecret still proves calls while the app rotates its secret.
+	PreviousSecret Secret `yaml:"previous_secret" json:"previous_secret,omitzero"`
+	// CallbackURL receives the app's webhooks; empty for an app that only
+	// calls.
+	CallbackURL string `yaml:"callback_url" json:"callback_url,omitempty"`
+	// VerifyToken is sent in the hub.challenge handshake.
+	VerifyToken Secret `yaml:"verify_token" json:"verify_token,omitzero"`
+	// Fields are the app-level subscriptions.
+	Fields []string `yaml:"fields" json:"fields,omitempty"`
+	// Features granted by review: human_agent.
+	Features []string `yaml:"features" json:"features,omitempty"`
+	// Status is live, or development: the app may message only its testers.
+	Status                string   `yaml:"status" json:"status,omitempty"`
+	Testers               []string `yaml:"testers" json:"testers,omitempty"`
+	RequireAppsecretProof bool     `yaml:"require_appsecret_proof" json:"require_appsecret_proof,omitempty"`
+	Compat                Compat   `yaml:"compat" json:"compat,omitzero"`
+	Delivery              Delivery `yaml:"delivery" json:"delivery"`
+	// RateLimit bounds the app's Graph calls.
+	RateLimit RateLimit `yaml:"rate_limit" json:"rate_limit,omitzero"`
+	// PassThrough are the edges that Baton hands to the platform without
+	// interpreting them; nil for the default list, empty for none.
+	PassThrough []string `yaml:"pass_through" json:"pass_through,omitzero"`
+}
+
+// Compat bends what an app receives for clients that need it.
+type Compat struct {
+	NumericAppIDs   bool `yaml:"numeric_app_ids" json:"numeric_app_ids,omitempty"`
+	EmptyMessaging  bool `yaml:"empty_messaging" json:"empty_messaging,omitempty"`
+	StandbyExtended bool `yaml:"standby_extended" json:"standby_extended,omitempty"`
+}
+
+// Delivery bounds the deliveries to an app.
+type Delivery struct {
+	// MaxInFlight requests at once, 1 to 1000.
+	MaxInFlight int `yaml:"max_in_flight" json:"max_in_flight"`
+	// MaxBatch events in one request, 1 to 1000.
+	MaxBatch int `yaml:"max_batch" json:"max_batch"`
+	// Timeout of a request, 100 ms to 60 s.
+	Timeout Duration `yaml:"timeout" json:"timeout"`
+	// RetryFor is how long an event is tried.
+	RetryFor Duration `yaml:"retry_for" json:"retry_for"`
+	// OnExhausted is skip, block_thread or pause_app.
+	OnExhausted string `yaml:"on_exhausted" json:"on_exhausted"`
+}
+
+// RateLimit is a token bucket over an app's Graph calls; zero PerSecond is no
+// limit.
+type RateLimit struct {
+	PerSecond int `yaml:"per_second" json:"per_second,omitempty"`
+	Burst     int `yaml:"burst" json:"burst,omitempty"`
+}
+
+// What an app does when its delivery policy is exhausted.
+const (
+	ExhaustedSkip        = "skip"
+	ExhaustedBlockThread = "block_thread"
+	ExhaustedPauseApp    = "pause_app"
+)
+
+// An app's status.
+const (
+	StatusLive        = "live"
+	StatusDevelopment = "development"
+)
+
+// FeatureHumanAgent lets an app send with the HUMAN_AGENT tag.
+const FeatureHumanAgent = "human_agent"
+
+// defaultApp is what an entry of apps starts from.
+func defaultApp() App {
+	return App{
+		Status: StatusLive,
+		Delivery: Delivery{
+			MaxInFlight: 4, MaxBatch: 20, Timeout: Duration(5 * time.Second),
+			RetryFor: Duration(36 * time.Hour), OnExhausted: ExhaustedSkip,
+		},
+	}
+}

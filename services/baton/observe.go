@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/lifecycle"
+	"github.com/baton-router/baton/services/console"
+	"github.com/baton-router/baton/services/fanout"
+	"github.com/baton-router/baton/services/graphapi"
+	"github.com/baton-router/baton/services/ingress"
+	"github.com/baton-router/baton/services/ownership"
+)
+
+// observeOwnership counts what the holders do.
+func (n *node) observeOwnership() ownership.Observer {
+	m := n.metrics
+	o := n.trace
+	o.Decided = func(e control.Event) {
+		m.Decisions.With(control.Name(e)).Inc()
+		if _, ok := e.(control.Expired); ok {
+			m.Expiries.Inc()
+		}
+	}
+	o.Refused = func(v control.Verb, r control.Reason) { m.Refusals.With(v.String(), r.String()).Inc() }
+	o.Owned = func(app control.AppID, delta int) { m.OwnedThreads.With(app.String()).Add(float64(delta)) }
+	o.Appended = func(d time.Duration, _ int) {
+		m.LogAppendSeconds.Observe(d)
+		m.LogRecords.Inc()
+	}
+	o.Command = func(verb, result string) {
+		m.Commands.With(verb, result).Inc()
+		if result == "busy" {
+			m.CommandQueueFull.Inc()
+		}
+	}
+	o.Duplicate = m.Events.With("any", "duplicate").Inc
+	o.Fenced = func(int) { m.FencedRecords.Inc() }
+	o.Drift = m.SideDrift.Inc
+	return o
+}
+
+// observeFanout counts what the apps get.
+func (n *node) observeFanout() fanout.Observers {
+	m := n.metrics
+	return fanout.Observers{
+		Attempt: func(a fanout.Attempt) { m.DeliverySeconds.With(a.App.String()).Observe(a.Took) },
+		Finished: func(f fanout.Finished) {
+			m.Deliveries.With(f.App.String(), f.Channel.String(), string(f.Outcome)).Inc()
+			if f.Outcome != fanout.OutcomeDelivered {
+				m.DeadLetters.With(f.App.String(), string(f.Outcome)).Inc()
+			}
+			if n.onDelivery != nil {
+				n.onDelivery(f)
+			}
+		},
+		Skipped: func(int, control.Position) { m.FencedRecords.Inc() },
+		Halted: func(p int, err error) {
+			n.health.Set(fmt.Sprintf("fanout %d", p), lifecycle.NotReady, err.Error())
+		},
+	}
+}
+
+func (n *node) observeGraphAPI() graphapi.Observer {
+	m := n.metrics
+	return graphapi.Observer{
+		Called: func(edge string, status, code int, _ time.Duration) {
+			if code == codeBadToken {
+				m.UnauthenticatedCalls.With("graph").Inc()
+			}
+			_, _ = edge, status
+		},
+		Forwarded: func(outcome string, _ time.Duration) {
+			m.Sends.With(outcome).Inc()
+			m.PlatformRequests.With("messages", outcome).Inc()
+		},
+	}
+}
+
+// codeBadToken is the Graph code of an unknown token.
+const codeBadToken = 190
+
+func (n *node) observeIngress() ingress.Observer {
+	m := n.metrics
+	return ingress.Observer{
+		Request: func(result string) {
+			m.Webhooks.With(result).Inc()
+			if result == ingress.ResultSignature {
+				m.UnauthenticatedCalls.With("webhook").Inc()
+			}
+		},
+		Event:       func(o control.Object, k control.Kind) { m.Events.With(o.String(), k.String()).Inc() },
+		UnknownPage: func(uint64) { m.Events.With("any", "unknown_page").Inc() },
+	}
+}
+
+// measureEvery is how often gauges and conditions are renewed.
+const measureEvery = time.Second
+
+// measure renews the gauges and the conditions behind /readyz until ctx ends.
+func (n *node) measure(ctx context.Context) error {
+	n.health.Note("durability", string(n.cfg.Durability))
+	n.health.Note("version", Version)
+	t := time.NewTicker(measureEvery)
+	defer t.Stop()
+	for {
+		n.measurePartitions()
+		n.measureApps()
+		n.measureStreams(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+func (n *node) measurePartitions() {
+	held, halted, doubtful := 0, 0, 0
+	for _, st := range n.statuses() {
+		name := "partition " + strconv.Itoa(st.Partition)
+		switch {
+		case st.Halted != "":
+			halted++
+			n.health.Set(name, lifecycle.NotReady, st.Halted)
+		case st.Held:
+			held++
+			n.health.Clear(name)
+		}
+		if st.TimersStopped {
+			doubtful++
+		}
+	}
+	n.metrics.PartitionsHeld.Set(float64(held))
+	n.metrics.PartitionsHalted.Set(float64(halted))
+	n.metrics.TimersStopped.Set(float64(doubtful))
+	if n.ownership == nil {
+		return
+	}
+	n.metrics.ControlTopicLag.Set(float64(n.ownership.Lag()))
+	if held+halted < n.cfg.Partitions {
+		n.health.Set("partitions", lifecycle.NotReady, fmt.Sprintf("%d of %d held", held, n.cfg.Partitions))
+	} else {
+		n.health.Set("partitions", lifecycle.OK, fmt.Sprintf("%d held", held))
+	}
+	if doubtful > 0 {
+		n.health.Set("clock", lifecycle.Degraded, "the wall clock has jumped; nothing expires until it agrees with itself")
+	} else {
+		n.health.Clear("clock")
+	}
+}
+
+func (n *node) measureApps() {
+	if n.fanout == nil {
+		return
+	}
+	for _, a := range n.fanout.Apps() {
+		id := a.App.String()
+		n.metrics.AppLagEvents.With(id, "undelivered").Set(float64(a.Undelivered))
+		n.metrics.AppLagEvents.With(id, "unread").Set(float64(a.Unread))
+		n.metrics.AppLagSeconds.With(id, "undelivered").Set(a.Oldest.Seconds())
+	}
+}
+
+func (n *node) measureStreams(ctx context.Context) {
+	use, err := n.bus.StreamUse(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			n.health.Set("streams", lifecycle.NotReady, err.Error())
+		}
+		return
+	}
+	n.health.Set("streams", lifecycle.OK, "")
+	for _, u := range use {
+		n.metrics.StreamBytes.With(u.Name).Set(float64(u.Bytes))
+		n.metrics.StreamLimitBytes.With(u.Name).Set(float64(u.Limit))
+		if u.Limit > 0 && u.Bytes > u.Limit*9/10 {
+			n.health.Set("stream "+u.Name, lifecycle.Degraded, fmt.Sprintf("%d of %d bytes used", u.Bytes, u.Limit))
+		}
+	}
+}
+
+// steering is fan-out as operators see it.
+type steering struct{ n *node }
+
+func (s steering) Status(app control.AppID) (console.AppStatus, bool) {
+	if s.n.fanout == nil {
+		return console.AppStatus{}, false
+	}
+	for _, a := range s.n.fanout.Apps() {
+		if a.App == app {
+			return console.AppStatus{
+				State: appState(a), Reason: a.PauseReason, Lag: uint64(a.Undelivered) + a.Unread, Age: a.Oldest, //nolint:gosec // not negative
+				Parked: a.Parked, InFlight: a.InFlight,
+			}, true
+		}
+	}
+	return console.AppStatus{}, false
+}
+
+func appState(a fanout.AppStatus) string {
+	switch {
+	case a.Paused:
+		return "paused"
+	case !a.Verified:
+		return "waiting"
+	case a.Breaker != fanout.BreakerClosed || a.Parked > 0:
+		return "failing"
+	default:
+		return "active"
+	}
+}
+
+func (s steering) Pause(ctx context.Context, app control.AppID) error {
+	return s.n.fanout.Pause(ctx, app, "by an operator")
+}
+
+func (s steering) Resume(ctx context.Context, app control.AppID) error {
+	return s.n.fanout.Resume(ctx, app)
+}
+
+// Rewind delivers again from a position of one partition, or of all.
+func (s steering) Rewind(ctx context.Context, app control.AppID, partition int, from control.Position) error {
+	to := from - min(from, 1) // the position before the first one delivered again
+	if partition >= 0 {
+		return s.n.fanout.Rewind(ctx, app, partition, to)
+	}
+	for _, p := range s.n.fanout.Partitions() {
+		if err := s.n.fanout.Rewind(ctx, app, p.Partition, min(to, p.Position)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/baton-router/baton/pkg/eventlog"
+	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+// An exported log is this line, then records: each a 4-byte big-endian length
+// and as many bytes, as on the stream.
+const exportHeader = "baton log export 1\n"
+
+// logExport writes the raw records to a file.
+type logExport struct {
+	File      string `arg:"" help:"File to write; - for standard output."`
+	Partition int32  `help:"Only this partition; -1 for all." default:"-1"`
+}
+
+func (c *logExport) Run(ctx context.Context, g *Global, s *streams) (err error) {
+	stream, err := g.admin().ExportLog(ctx, connect.NewRequest(&adminv1.ExportLogRequest{Partition: c.Partition}))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stream.Close() }()
+	to := s.out
+	if c.File != "-" {
+		f, err := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return usage("%w", err)
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		to = f
+	}
+	w := bufio.NewWriter(to)
+	if _, err := w.WriteString(exportHeader); err != nil {
+		return err
+	}
+	for stream.Receive() {
+		if err := writeRecord(w, stream.Msg().GetRecord()); err != nil {
+			return err
+		}
+	}
+	return errors.Join(stream.Err(), w.Flush())
+}
+
+func writeRecord(w io.Writer, raw []byte) error {
+	size := binary.BigEndian.AppendUint32(nil, uint32(len(raw))) //nolint:gosec // records are below 2 MiB
+	if _, err := w.Write(size); err != nil {
+		return err
+	}
+	_, err := w.Write(raw)
+	return err
+}
+
+// each calls fn with every record of a stopped server's store or of an exported
+// log.
+func (o offline) each(ctx context.Context, fn func(*eventlog.Record) error) error {
+	if o.File != "" && o.DataDir != "" {
+		return usage("--file and --data-dir exclude each other")
+	}
+	if o.File != "" {
+		return eachExported(ctx, o.File, fn)
+	}
+	db, err := openOffline(o.DataDir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(eachStored(ctx, db, fn), db.Close())
+}
+
+func openOffline(dir string) (*store.Store, error) {
+	db, err := store.Open(store.Options{Dir: filepath.Join(dir, "store"), ReadOnly: true})
+	if err != nil {
+		return nil, codedError{exitUsage, fmt.Errorf("%s: %w", dir, err)}
+	}
+	return db, nil
+}
+
+func eachStored(ctx context.Context, db *store.Store, fn func(*eventlog.Record) error) error {
+	for p := range store.MaxPartitions {
+		part, err := db.Partition(p)
+		if err != nil {
+			return err
+		}
+		if part.Applied().Sequence == 0 {
+			continue
+		}
+		for stored, err := range part.Records(1) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return err
+			}
+			if err := decoded(stored.Raw, fn); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func decoded(raw []byte, fn func(*eventlog.Record) error) error {
+	rec, err := eventlog.Decode(raw)
+	if err != nil {
+		return err
+	}
+	return fn(&rec)
+}
+
+func eachExported(ctx context.Context, file string, fn func(*eventlog.Record) error) (err error) {
+	f, err := os.Open(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return usage("%w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	r := bufio.NewReaderSize(f, 1<<20)
+	header := make([]byte, len(exportHeader))
+	if _, err := io.ReadFull(r, header); err != nil || string(header) != exportHeader {
+		return usage("%s is not an exported log", file)
+	}
+	for ctx.Err() == nil {
+		raw, err := readRecord(r)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if err := decoded(raw, fn); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func readRecord(r io.Reader) ([]byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, errors.New("truncated record")
+		}
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > 2*eventlog.MaxBytes {
+		return nil, fmt.Errorf("record of %d bytes", n)
+	}
+	raw := make([]byte, n)
+	if _, err := io.ReadFull(r, raw); err != nil {
+		return nil, errors.New("truncated record")
+	}
+	return raw, nil
+}
+
+// verifyOffline checks the chains of a stopped server's store or of an export.
+func verifyOffline(ctx context.Context, o offline) (*adminv1.VerifyLogResponse, error) {
+	v := new(eventlog.Verifier)
+	err := o.each(ctx, func(rec *eventlog.Record) error {
+		v.Check(rec)
+		return nil
+	})
+	if err != nil {
+		var coded codedError
+		if errors.As(err, &coded) || ctx.Err() != nil {
+			return nil, err
+		}
+		v.Fault("%v", err)
+	}
+	return &adminv1.VerifyLogResponse{
+		Ok: len(v.Faults()) == 0, Records: v.Records(), Events: v.Events(),
+		Partitions: uint32(len(v.Partitions())), Faults: v.Faults(), //nolint:gosec // small
+	}, nil
+}
+
+// replayOffline folds a log without a server. Of a stopped server's store the
+// digest is compared with that of the fold; an exported log stands alone.
+func replayOffline(ctx context.Context, o offline) (*adminv1.ReplayResponse, error) {
+	began := time.Now()
+	var fold eventlog.Fold
+	resp := &adminv1.ReplayResponse{Equal: true}
+	err := o.each(ctx, func(rec *eventlog.Record) error {
+		resp.Events += uint64(len(rec.Entries))
+		return fold.Apply(rec)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range fold.Partitions() {
+		for range fold.Partition(p).Threads() {
+			resp.Threads++
+		}
+	}
+	digest := fold.Digest()
+	resp.ReplayedDigest, resp.Millis = hex.EncodeToString(digest[:]), time.Since(began).Milliseconds()
+	if o.DataDir == "" {
+		return resp, nil
+	}
+	db, err := openOffline(o.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := db.Digest(store.MaxPartitions)
+	resp.StoreDigest, resp.Equal = hex.EncodeToString(stored[:]), stored == digest
+	return resp, errors.Join(err, db.Close())
+}

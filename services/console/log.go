@@ -1,0 +1,188 @@
+package console
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/eventlog"
+	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
+)
+
+// errEnd ends a reading of the log at the end as it was when it began.
+var errEnd = errors.New("console: end of the log")
+
+// eachRecord reads the records of the log from the beginning up to its end as
+// it is now.
+func (s *Service) eachRecord(ctx context.Context, fn func(*eventlog.Record, []byte) error) error {
+	ends, left, err := s.ends(ctx)
+	if err != nil || left == 0 {
+		return err
+	}
+	err = s.deps.Bus.ReadLog(ctx, bus.ReadOptions{}, func(m bus.Message) error {
+		if m.Sequence > ends[m.Partition] {
+			return nil
+		}
+		rec, err := eventlog.Decode(m.Data)
+		if err != nil {
+			return fmt.Errorf("record at sequence %d: %w", m.Sequence, err)
+		}
+		if err := fn(&rec, m.Data); err != nil {
+			return err
+		}
+		if m.Sequence == ends[m.Partition] {
+			if left--; left == 0 {
+				return errEnd
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errEnd) {
+		return nil
+	}
+	return err
+}
+
+// ends returns the last sequence of each partition's log, and of how many there
+// is one.
+func (s *Service) ends(ctx context.Context) (ends map[int]uint64, left int, err error) {
+	ends = map[int]uint64{}
+	for p := range s.deps.Node.Partitions {
+		m, err := s.deps.Bus.LastLog(ctx, p)
+		if errors.Is(err, bus.ErrNoMessage) {
+			continue
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("end of the log of partition %d: %w", p, err)
+		}
+		ends[p] = m.Sequence
+	}
+	return ends, len(ends), nil
+}
+
+// VerifyLog checks the hash chain of every partition and compares the records
+// with the store's.
+func (s *Service) VerifyLog(ctx context.Context, _ *connect.Request[adminv1.VerifyLogRequest]) (*connect.Response[adminv1.VerifyLogResponse], error) {
+	if _, err := need(ctx, RoleViewer); err != nil {
+		return nil, err
+	}
+	v := new(eventlog.Verifier)
+	err := s.eachRecord(ctx, func(rec *eventlog.Record, _ []byte) error {
+		v.Check(rec)
+		return nil
+	})
+	if err != nil {
+		v.Fault("%v", err)
+	}
+	s.compareHeads(v)
+	return connect.NewResponse(verdictOf(v)), nil
+}
+
+// compareHeads checks that the store holds, at the end of each verified chain,
+// the record with the same hash.
+func (s *Service) compareHeads(v *eventlog.Verifier) {
+	for _, p := range v.Partitions() {
+		head := v.Chain.Head(p)
+		if applied := s.part(int(p)).Applied(); applied.Position < head.Position {
+			v.Fault("partition %d: the store ends at position %d, the log at %d", p, applied.Position, head.Position)
+			continue
+		} else if applied.Position > head.Position || applied.Hash == head.Hash || applied.Epoch > head.Epoch {
+			continue // decided since, or the same
+		}
+		v.Fault("partition %d: the store's record at %d has another hash than the log's", p, head.Position)
+	}
+}
+
+// Verdict is the answer of a Verifier.
+func verdictOf(v *eventlog.Verifier) *adminv1.VerifyLogResponse {
+	return &adminv1.VerifyLogResponse{
+		Ok: len(v.Faults()) == 0, Records: v.Records(), Events: v.Events(),
+		Partitions: uint32(len(v.Partitions())), Faults: v.Faults(), //nolint:gosec // small
+	}
+}
+
+// Replay folds the log from its beginning and compares with the running store:
+// first the store's digests are taken, then the log is folded up to the same
+// positions.
+func (s *Service) Replay(ctx context.Context, _ *connect.Request[adminv1.ReplayRequest]) (*connect.Response[adminv1.ReplayResponse], error) {
+	if _, err := need(ctx, RoleViewer); err != nil {
+		return nil, err
+	}
+	resp := &adminv1.ReplayResponse{Equal: true}
+	want, total, err := s.storeDigests()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	var fold eventlog.Fold
+	err = s.eachRecord(ctx, func(rec *eventlog.Record, _ []byte) error {
+		if at, ok := want[rec.Partition]; !ok || rec.Last() > at.Position || rec.Epoch > at.Epoch {
+			return nil // decided since
+		}
+		resp.Events += uint64(len(rec.Entries))
+		return fold.Apply(rec)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for p, at := range want {
+		if folded := fold.Partition(p); folded == nil || folded.Digest() != at.digest {
+			resp.Equal, resp.Differ = false, append(resp.Differ, p)
+		}
+	}
+	slices.Sort(resp.GetDiffer())
+	resp.Threads = countThreads(&fold)
+	folded := fold.Digest()
+	resp.ReplayedDigest, resp.StoreDigest = hex.EncodeToString(folded[:]), hex.EncodeToString(total[:])
+	resp.Millis = time.Since(began).Milliseconds()
+	return connect.NewResponse(resp), nil
+}
+
+// storeDigest is the digest of a partition of the store and where it stood.
+type storeDigest struct {
+	eventlog.Head
+	digest eventlog.Digest
+}
+
+func (s *Service) storeDigests() (map[uint32]storeDigest, eventlog.Digest, error) {
+	all, digests := map[uint32]storeDigest{}, map[uint32]eventlog.Digest{}
+	for p := range s.deps.Node.Partitions {
+		head, digest, err := s.part(p).DigestAt()
+		if err != nil {
+			return nil, eventlog.Digest{}, fmt.Errorf("digest of the store: %w", err)
+		}
+		if head.Epoch == 0 {
+			continue
+		}
+		all[uint32(p)], digests[uint32(p)] = storeDigest{head, digest}, digest //nolint:gosec // small
+	}
+	return all, eventlog.Total(digests), nil
+}
+
+func countThreads(f *eventlog.Fold) (n uint64) {
+	for _, p := range f.Partitions() {
+		for range f.Partition(p).Threads() {
+			n++
+		}
+	}
+	return n
+}
+
+// ExportLog streams the raw records of the log.
+func (s *Service) ExportLog(ctx context.Context, req *connect.Request[adminv1.ExportLogRequest], stream *connect.ServerStream[adminv1.ExportLogResponse]) error {
+	if _, err := need(ctx, RoleViewer); err != nil {
+		return err
+	}
+	return s.eachRecord(ctx, func(rec *eventlog.Record, raw []byte) error {
+		if p := req.Msg.GetPartition(); p >= 0 && rec.Partition != uint32(p) { //nolint:gosec // not negative
+			return nil
+		}
+		return stream.Send(&adminv1.ExportLogResponse{Partition: rec.Partition, Record: raw})
+	})
+}

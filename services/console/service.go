@@ -1,0 +1,223 @@
+package console
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
+	"github.com/baton-router/baton/pkg/gen/baton/admin/v1/adminv1connect"
+	"github.com/baton-router/baton/pkg/roster"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+// Bus is what the console asks of the streams. Implemented by *bus.Conn.
+type Bus interface {
+	Ask(ctx context.Context, p int, data []byte) ([]byte, error)
+	ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
+	LastLog(ctx context.Context, p int) (bus.Message, error)
+	ReadControl(ctx context.Context, page uint64, fn func(subject string, m bus.Message) error) error
+}
+
+// Rosters is the roster and its changes.
+type Rosters interface {
+	Current() *roster.Snapshot
+	// Change edits the newest roster and stores the result.
+	Change(ctx context.Context, edit func(roster.Document) (next roster.Document, changed bool, err error)) (version uint64, err error)
+}
+
+// Apps steers deliveries. Implemented over the fan-out role.
+type Apps interface {
+	// Status is the delivery state of an app; ok is false when no fan-out
+	// runs here.
+	Status(app control.AppID) (s AppStatus, ok bool)
+	Pause(ctx context.Context, app control.AppID) error
+	Resume(ctx context.Context, app control.AppID) error
+	// Rewind delivers again from a position of a partition, of all partitions
+	// when it is negative.
+	Rewind(ctx context.Context, app control.AppID, partition int, from control.Position) error
+}
+
+// AppStatus is the state of an app's deliveries.
+type AppStatus struct {
+	State    string // waiting, active, paused, failing
+	Reason   string
+	Lag      uint64        // undelivered positions
+	Age      time.Duration // of the oldest undelivered one
+	Parked   int
+	InFlight int
+}
+
+// Node describes the node to operators.
+type Node struct {
+	Version    string
+	Durability string
+	PublicURL  string
+	Partitions int
+	// Halted lists partitions that take no work, with the reason.
+	Halted func() []string
+	// Held counts the partitions held here.
+	Held func() int
+	// Threads counts the threads known here.
+	Threads func() uint64
+	// Missing names the partitions held here that have not logged a roster
+	// version yet.
+	Missing func(version uint64) []int
+}
+
+// Mount is a handler of another role on the admin listener.
+type Mount struct {
+	Path    string
+	Handler http.Handler
+}
+
+// Config of the role.
+type Config struct {
+	// Tokens of operators; none means that the listener must be loopback.
+	Tokens []Token
+	// TLS of the listener; nil for none.
+	TLS *tls.Config
+}
+
+// Deps are the role's surroundings.
+type Deps struct {
+	Bus     Bus
+	Store   *store.Store
+	Rosters Rosters
+	Apps    Apps
+	Node    Node
+	Health  http.Handler // /healthz
+	Ready   http.Handler // /readyz
+	Metrics http.Handler
+	Mounts  []Mount
+	// Refused is called for each call without the right to make it.
+	Refused func()
+	Logger  *slog.Logger
+}
+
+// Service serves the admin listener.
+type Service struct {
+	cfg    Config
+	deps   Deps
+	parts  []*store.Partition
+	ln     net.Listener
+	server *http.Server
+	adminv1connect.UnimplementedAdminServiceHandler
+}
+
+// New prepares the role on a listener, which it owns from then on. The address
+// must be loopback unless there are tokens.
+func New(cfg Config, deps Deps, ln net.Listener) (*Service, error) {
+	rules, err := newAccess(ln.Addr(), cfg.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg, deps: deps, ln: ln}
+	for p := range deps.Node.Partitions {
+		part, err := deps.Store.Partition(p)
+		if err != nil {
+			return nil, err
+		}
+		s.parts = append(s.parts, part)
+	}
+	s.server = &http.Server{
+		Handler:           rules.guard(s.mux(), deps.Refused),
+		TLSConfig:         cfg.TLS,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(deps.Logger.Handler(), slog.LevelWarn),
+	}
+	return s, nil
+}
+
+func (s *Service) mux() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle(adminv1connect.NewAdminServiceHandler(s))
+	mux.Handle("GET /healthz", s.deps.Health)
+	mux.Handle("GET /readyz", s.deps.Ready)
+	mux.Handle("GET /metrics", s.deps.Metrics)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	for _, m := range s.deps.Mounts {
+		mux.Handle(m.Path, m.Handler)
+	}
+	return mux
+}
+
+// Name is the role's name.
+func (*Service) Name() string { return "console" }
+
+// Addr is where the listener stands.
+func (s *Service) Addr() net.Addr { return s.ln.Addr() }
+
+// stopWithin bounds the wait for requests under way at the end.
+const stopWithin = 3 * time.Second
+
+// Run serves until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() {
+		if s.cfg.TLS != nil {
+			failed <- s.server.ServeTLS(s.ln, "", "")
+			return
+		}
+		failed <- s.server.Serve(s.ln)
+	}()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	// Requests under way finish although ctx has ended; streams are cut.
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	if err := s.server.Shutdown(stop); err != nil {
+		_ = s.server.Close()
+	}
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Status describes the node.
+func (s *Service) Status(ctx context.Context, _ *connect.Request[adminv1.StatusRequest]) (*connect.Response[adminv1.StatusResponse], error) {
+	if _, err := need(ctx, RoleViewer); err != nil {
+		return nil, err
+	}
+	n := s.deps.Node
+	return connect.NewResponse(&adminv1.StatusResponse{
+		Version: n.Version, Durability: n.Durability, Partitions: uint32(n.Partitions), Held: uint32(n.Held()), //nolint:gosec // small
+		Halted: n.Halted(), RosterVersion: s.deps.Rosters.Current().Version(), Threads: n.Threads(), PublicUrl: n.PublicURL,
+	}), nil
+}
+
+// part is a partition of the store.
+func (s *Service) part(p int) *store.Partition { return s.parts[p] }
+
+func (s *Service) names() names { return names{s.deps.Rosters.Current()} }
+
+// entry is an event of the log as operators read it.
+func (s *Service) entry(rec *eventlog.Record, p control.Position) (*adminv1.LogEntry, error) {
+	e, _ := rec.At(p)
+	full, err := eventlog.EntryJSON(&e)
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.LogEntry{
+		Partition: rec.Partition, Position: uint64(p), DecidedAt: stamp(rec.DecidedAt), Thread: threadName(e.Thread),
+		Kind: control.Name(e.Event), Text: s.names().event(e.Event), Cause: causeOf(e), EventJson: string(full),
+	}, nil
+}

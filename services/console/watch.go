@@ -1,0 +1,226 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
+	controlv1 "github.com/baton-router/baton/pkg/gen/baton/control/v1"
+)
+
+// watch sends the control changes that come from now on.
+func (s *Service) watch(ctx context.Context, req *adminv1.WatchThreadsRequest, send func(*adminv1.WatchThreadsResponse) error) error {
+	var page uint64
+	if req.GetPageId() != "" {
+		id, ok := control.ParseID(req.GetPageId())
+		if !ok {
+			return invalid("page id %q is not a decimal id", req.GetPageId())
+		}
+		page = id
+	}
+	return ended(ctx, s.deps.Bus.ReadControl(ctx, page, func(_ string, m bus.Message) error {
+		c := new(controlv1.ControlChange)
+		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(m.Data, c); err != nil {
+			return fmt.Errorf("change at sequence %d: %w", m.Sequence, err)
+		}
+		if req.GetUserId() != "" && req.GetUserId() != c.GetUserId() {
+			return nil
+		}
+		return send(&adminv1.WatchThreadsResponse{ChangeJson: string(m.Data), Text: s.changed(c)})
+	}))
+}
+
+// ended makes the end of a stream by its caller no failure.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// changed says in one line what a control change was.
+func (s *Service) changed(c *controlv1.ControlChange) string {
+	text := fmt.Sprintf("%s  %d-%d  %s/%s  %s  %s → %s", c.GetDecidedAt().AsTime().Format("15:04:05.000"),
+		c.GetPartition(), c.GetPosition(), c.GetPageId(), c.GetUserId(), c.GetKind(),
+		s.named(c.GetPreviousOwner()), s.named(c.GetNewOwner()))
+	if c.GetReason() != "" {
+		text += " (" + c.GetReason() + ")"
+	}
+	return text + quoted(c.GetMetadata())
+}
+
+// named is an owner's name by its id as a string.
+func (s *Service) named(id string) string {
+	n, _ := control.ParseID(id)
+	return s.names().app(control.AppID(n))
+}
+
+// TailLog streams entries: the last ones or those from a position on, and, when
+// asked to follow, what comes.
+func (s *Service) TailLog(ctx context.Context, req *connect.Request[adminv1.TailLogRequest], stream *connect.ServerStream[adminv1.TailLogResponse]) error {
+	if _, err := need(ctx, RoleViewer); err != nil {
+		return err
+	}
+	f, err := s.logFilter(req.Msg)
+	if err != nil {
+		return err
+	}
+	send := func(e *adminv1.LogEntry) error { return stream.Send(&adminv1.TailLogResponse{Entry: e}) }
+	after, err := s.stored(ctx, f, send)
+	if err != nil || !req.Msg.GetFollow() {
+		return err
+	}
+	return ended(ctx, s.follow(ctx, f, after, send))
+}
+
+// logFilter is a checked TailLogRequest.
+type logFilter struct {
+	partitions []int
+	thread     control.ThreadKey // zero parts match all
+	last       int
+	from       control.Position
+}
+
+func (s *Service) logFilter(r *adminv1.TailLogRequest) (logFilter, error) {
+	f := logFilter{last: bounded(r.GetLast(), defaultHistory, maxThreads), from: control.Position(r.GetFrom())}
+	switch p := int(r.GetPartition()); {
+	case p >= s.deps.Node.Partitions:
+		return f, invalid("partition %d: there are %d, numbered from 0", p, s.deps.Node.Partitions)
+	case p >= 0:
+		f.partitions = []int{p}
+	default:
+		for p := range s.deps.Node.Partitions {
+			f.partitions = append(f.partitions, p)
+		}
+	}
+	for _, id := range []struct {
+		text string
+		into *uint64
+	}{{r.GetPageId(), &f.thread.Asset}, {r.GetUserId(), &f.thread.Person}} {
+		if id.text == "" {
+			continue
+		}
+		n, ok := control.ParseID(id.text)
+		if !ok {
+			return f, invalid("%q is not a decimal id", id.text)
+		}
+		*id.into = n
+	}
+	return f, nil
+}
+
+func (f *logFilter) wants(e eventlog.Entry) bool {
+	return (f.thread.Asset == 0 || e.Thread.Asset == f.thread.Asset) && (f.thread.Person == 0 || e.Thread.Person == f.thread.Person)
+}
+
+// stored sends what the store holds and returns, per partition, the position
+// after which following begins.
+func (s *Service) stored(ctx context.Context, f logFilter, send func(*adminv1.LogEntry) error) (map[uint32]control.Position, error) {
+	after := map[uint32]control.Position{}
+	var found []*adminv1.LogEntry
+	for _, p := range f.partitions {
+		end := s.part(p).Applied().Position
+		after[uint32(p)] = end //nolint:gosec // small and positive
+		from := f.from
+		if from == 0 { // the last entries may all be here
+			from = end - min(end, control.Position(tailScan)) + 1 //nolint:gosec // a constant
+		}
+		entries, err := s.scan(ctx, p, from, end, f)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, entries...)
+	}
+	sortEntries(found)
+	if f.from == 0 && len(found) > f.last {
+		found = found[len(found)-f.last:]
+	}
+	for _, e := range found {
+		if err := send(e); err != nil {
+			return nil, err
+		}
+	}
+	return after, nil
+}
+
+// tailScan bounds how many entries of a partition are looked at for the last
+// ones.
+const tailScan = 2000
+
+func (s *Service) scan(ctx context.Context, p int, from, end control.Position, f logFilter) ([]*adminv1.LogEntry, error) {
+	var found []*adminv1.LogEntry
+	for stored, err := range s.part(p).Records(from) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, err
+		}
+		rec, err := eventlog.Decode(stored.Raw)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rec.Entries {
+			position := rec.First + control.Position(i) //nolint:gosec // an index
+			if position < from || position > end || !f.wants(rec.Entries[i]) {
+				continue
+			}
+			e, err := s.entry(&rec, position)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, e)
+		}
+	}
+	return found, nil
+}
+
+// follow sends what is decided from now on.
+func (s *Service) follow(ctx context.Context, f logFilter, after map[uint32]control.Position, send func(*adminv1.LogEntry) error) error {
+	start := uint64(0)
+	for i, p := range f.partitions {
+		if seq := s.part(p).Applied().Sequence; i == 0 || seq < start {
+			start = seq
+		}
+	}
+	return s.deps.Bus.ReadLog(ctx, bus.ReadOptions{Partitions: f.partitions, After: start}, func(m bus.Message) error {
+		rec, err := eventlog.Decode(m.Data)
+		if err != nil {
+			return errors.Join(fmt.Errorf("record at sequence %s", strconv.FormatUint(m.Sequence, 10)), err)
+		}
+		for i := range rec.Entries {
+			position := rec.First + control.Position(i) //nolint:gosec // an index
+			if position <= after[rec.Partition] || !f.wants(rec.Entries[i]) {
+				continue
+			}
+			e, err := s.entry(&rec, position)
+			if err == nil {
+				err = send(e)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// sortEntries orders entries of several partitions by time, then by place.
+func sortEntries(all []*adminv1.LogEntry) {
+	slices.SortStableFunc(all, func(a, b *adminv1.LogEntry) int {
+		if c := strings.Compare(a.GetDecidedAt(), b.GetDecidedAt()); c != 0 || a.GetPartition() != b.GetPartition() {
+			return c
+		}
+		return int(a.GetPosition()) - int(b.GetPosition()) //nolint:gosec // positions fit an int
+	})
+}

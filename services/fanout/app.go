@@ -1,0 +1,90 @@
+package fanout
+
+import (
+	"time"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/roster"
+)
+
+// Exhaustion says what happens to an event that its app did not take within
+// App.RetryFor, or refused for good.
+type Exhaustion uint8
+
+// The policies of App.OnExhausted.
+const (
+	// SkipEvent makes the event a dead letter; the thread goes on.
+	SkipEvent Exhaustion = iota
+	// BlockThread keeps the event and all later ones of its thread until the
+	// app is resumed or skipped.
+	BlockThread
+	// PauseApp keeps the event and stops all deliveries to the app.
+	PauseApp
+)
+
+// App is what the engine needs to know of an app, as of today: a change takes
+// effect at once, also for what is already queued.
+type App struct {
+	ID   control.AppID
+	Name string
+	// Callback is the URL that deliveries are posted to.
+	Callback string
+	// VerifyToken is presented in the hub.challenge handshake.
+	VerifyToken string
+	// Secret signs deliveries.
+	Secret []byte
+	// EmptyMessaging adds "messaging":[] to standby entries. The other
+	// compatibility switches are the plan's. Source: clients.md.
+	EmptyMessaging bool
+	// MaxInFlight bounds the POSTs under way; 0 is 4.
+	MaxInFlight int
+	// MaxBatch bounds the events of one POST; 0 is 20.
+	MaxBatch int
+	// Timeout bounds one POST; 0 is 5 s.
+	Timeout time.Duration
+	// RetryFor is how long a failing event is tried; 0 is 36 h.
+	RetryFor    time.Duration
+	OnExhausted Exhaustion
+}
+
+const (
+	defaultInFlight = 4
+	defaultBatch    = 20
+	defaultTimeout  = 5 * time.Second
+	defaultRetryFor = 36 * time.Hour
+)
+
+// settled returns a with defaults in place of zeroes.
+func (a App) settled() App {
+	if a.MaxInFlight <= 0 {
+		a.MaxInFlight = defaultInFlight
+	}
+	if a.MaxBatch <= 0 {
+		a.MaxBatch = defaultBatch
+	}
+	if a.Timeout <= 0 {
+		a.Timeout = defaultTimeout
+	}
+	if a.RetryFor <= 0 {
+		a.RetryFor = defaultRetryFor
+	}
+	return a
+}
+
+// appOf is what the roster says of an app. One without a callback only calls
+// and gets nothing.
+func appOf(a *roster.Application) App {
+	app := App{
+		ID: a.Number, Name: a.Name, Callback: a.CallbackURL, VerifyToken: a.VerifyToken.Value(),
+		Secret: []byte(a.Secret.Value()), EmptyMessaging: a.Compat.EmptyMessaging,
+		MaxInFlight: a.Delivery.MaxInFlight, MaxBatch: a.Delivery.MaxBatch, Timeout: time.Duration(a.Delivery.Timeout),
+		RetryFor: time.Duration(a.Delivery.RetryFor),
+	}
+	switch a.Delivery.OnExhausted {
+	case roster.ExhaustedBlockThread:
+		app.OnExhausted = BlockThread
+	case roster.ExhaustedPauseApp:
+		app.OnExhausted = PauseApp
+	}
+	return app
+}

@@ -1,0 +1,242 @@
+package fanout
+
+import (
+	"container/heap"
+	"container/list"
+	"context"
+	"time"
+)
+
+// maxBodyBytes bounds the elements that share one POST; a larger one goes alone.
+const maxBodyBytes = 512 << 10
+
+// batch is one POST: letters of one class, from the fronts of their lanes.
+type batch struct {
+	lanes   []*lane // each with lane.flying letters in the POST
+	letters []*letter
+	app     App
+	via     Transport
+	ctx     context.Context //nolint:containedctx // of the POST, ended when it is settled
+	cancel  context.CancelCauseFunc
+	probe   bool // the breaker's
+	retry   bool // of a parked head
+	started time.Time
+}
+
+func (b *batch) carries(from origin) bool {
+	for _, l := range b.letters {
+		if l.from == from {
+			return true
+		}
+	}
+	return false
+}
+
+// pump starts as many POSTs as may start now. Called with the lock held.
+func (e *engine) pump() {
+	now := time.Now()
+	for {
+		b := e.gather(now)
+		if b == nil {
+			break
+		}
+		e.flights.Go(func() { e.carry(b) })
+	}
+	e.arm(now)
+}
+
+// carry posts a batch, and then whatever is ready, until nothing is.
+func (e *engine) carry(b *batch) {
+	for b != nil {
+		b = e.settle(b, e.post(b))
+	}
+}
+
+// gather takes the next batch from the ready lanes; nil when none may start.
+// Called with the lock held.
+func (e *engine) gather(now time.Time) *batch {
+	ok, probe := e.open(now)
+	if !ok {
+		return nil
+	}
+	e.unpark(now)
+	ln, retry := e.pick(probe)
+	if ln == nil {
+		return nil
+	}
+	if e.limit != nil {
+		if wait := e.limit.Wait(); wait > 0 {
+			e.mu.until = now.Add(wait)
+			return nil
+		}
+	}
+	b := &batch{app: e.mu.app, via: e.mu.transport, probe: probe, retry: retry, started: now}
+	e.load(b, ln)
+	b.ctx, b.cancel = context.WithCancelCause(e.ctx)
+	e.mu.batches[b] = struct{}{}
+	e.mu.flying++
+	e.mu.lastRetry = retry
+	if retry {
+		e.mu.retrying++
+	}
+	if probe {
+		e.mu.breaker.probing()
+		e.observers.breaker(e.id, BreakerHalfOpen)
+	}
+	return b
+}
+
+// open reports whether the app may be posted to now, and whether as a probe.
+func (e *engine) open(now time.Time) (ok, probe bool) {
+	if !e.mu.verified || e.mu.paused || e.mu.closing || e.mu.flying >= e.concurrency() || now.Before(e.mu.until) {
+		return false, false
+	}
+	return e.mu.breaker.admits(now)
+}
+
+// concurrency is how many POSTs may be under way.
+func (e *engine) concurrency() int { return e.mu.app.MaxInFlight }
+
+// retrySlots is how many of them may be retries of parked heads: first attempts
+// never wait for those that hang.
+func (e *engine) retrySlots() int { return max(1, e.concurrency()/4) }
+
+// unpark moves the parked lanes whose time has come to those that are due.
+func (e *engine) unpark(now time.Time) {
+	for len(e.mu.parked) > 0 && !e.mu.parked[0].retryAt.After(now) {
+		ln := heap.Pop(&e.mu.parked).(*lane) //nolint:forcetypeassert // the heap holds lanes only
+		ln.enter(&e.mu.due, laneParked)
+	}
+}
+
+// pick chooses the lane that goes next, and says whether it retries a parked
+// head. Lanes whose origin may not start are set aside.
+func (e *engine) pick(probe bool) (ln *lane, retry bool) {
+	for {
+		in, retry := e.source(probe)
+		if in == nil {
+			return nil, false
+		}
+		ln := first(in)
+		if ln.head().from.mayStart() {
+			return ln, retry
+		}
+		e.hold(ln)
+	}
+}
+
+// source is the list to take the next lane from.
+func (e *engine) source(probe bool) (in *list.List, retry bool) {
+	in = e.oldest()
+	if e.mu.due.Len() == 0 || e.mu.retrying >= e.retrySlots() {
+		return in, false
+	}
+	// A probe tries a thread that is not known to fail, when there is one;
+	// with a single slot, retries and first attempts take turns.
+	if in != nil && (probe || e.concurrency() == 1 && e.mu.lastRetry) {
+		return in, false
+	}
+	return &e.mu.due, true
+}
+
+// oldest is the list of first attempts whose front waits longest.
+func (e *engine) oldest() *list.List {
+	var found *list.List
+	var ticket uint64
+	for i := range e.mu.fresh {
+		if ln := first(&e.mu.fresh[i]); ln != nil && (found == nil || ln.ticket < ticket) {
+			found, ticket = &e.mu.fresh[i], ln.ticket
+		}
+	}
+	if ln := first(&e.mu.split); ln != nil && (found == nil || ln.ticket < ticket) {
+		found = &e.mu.split
+	}
+	return found
+}
+
+// hold sets a lane aside until its origin may start again.
+func (e *engine) hold(ln *lane) {
+	ln.leave()
+	ln.enter(&e.mu.held, laneHeld)
+	ln.head().from.renew()
+}
+
+// load fills a batch: a run from the chosen lane, then from others of the same
+// class that are ready. What has failed, and a probe, goes alone.
+func (e *engine) load(b *batch, ln *lane) {
+	head := ln.head()
+	if head.attempts > 0 || b.probe {
+		e.board(b, ln, 1)
+		return
+	}
+	room, bytes := e.mu.app.MaxBatch, maxBodyBytes
+	same := &e.mu.fresh[head.class()]
+	for ln != nil {
+		n := ln.run(room, bytes)
+		if n == 0 && len(b.letters) == 0 {
+			n = 1
+		}
+		if n == 0 {
+			return
+		}
+		e.board(b, ln, n)
+		for _, l := range b.letters[len(b.letters)-n:] {
+			bytes -= len(l.element)
+		}
+		if room -= n; room == 0 {
+			return
+		}
+		ln = e.nextReady(same)
+	}
+}
+
+// nextReady is the first lane of a list whose origin may start.
+func (e *engine) nextReady(in *list.List) *lane {
+	for {
+		ln := first(in)
+		if ln == nil || ln.head().from.mayStart() {
+			return ln
+		}
+		e.hold(ln)
+	}
+}
+
+// board puts the first n letters of a lane on the batch.
+func (e *engine) board(b *batch, ln *lane, n int) {
+	ln.leave()
+	ln.state, ln.flying = laneFlying, n
+	b.lanes = append(b.lanes, ln)
+	b.letters = append(b.letters, ln.queue[:n]...)
+}
+
+// arm sets the timer to the next time at which something may start that may not
+// now. Called with the lock held.
+func (e *engine) arm(now time.Time) {
+	at := e.nextStart(now)
+	if at.IsZero() {
+		e.mu.timer.Stop()
+		return
+	}
+	e.mu.timer.Reset(max(at.Sub(now), time.Millisecond))
+}
+
+func (e *engine) nextStart(now time.Time) time.Time {
+	if !e.mu.verified || e.mu.paused || e.mu.closing || e.mu.flying >= e.concurrency() {
+		return time.Time{} // another call will pump
+	}
+	waiting := e.oldest() != nil || e.mu.due.Len() > 0
+	closed := e.mu.until
+	if e.mu.breaker.state == BreakerOpen && e.mu.breaker.until.After(closed) {
+		closed = e.mu.breaker.until
+	}
+	if waiting && closed.After(now) {
+		return closed
+	}
+	if len(e.mu.parked) == 0 {
+		return time.Time{}
+	}
+	if at := e.mu.parked[0].retryAt; at.After(closed) {
+		return at
+	}
+	return closed
+}

@@ -1,0 +1,113 @@
+package fanout
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/baton-router/baton/pkg/control"
+)
+
+// BreakerState says whether an app's deliveries flow.
+type BreakerState uint8
+
+// The states of a breaker.
+const (
+	// BreakerClosed: deliveries flow.
+	BreakerClosed BreakerState = iota
+	// BreakerOpen: nothing is posted until the pause is over.
+	BreakerOpen
+	// BreakerHalfOpen: one thread's head is tried.
+	BreakerHalfOpen
+)
+
+// String is the state's name in metrics.
+func (s BreakerState) String() string {
+	return [...]string{"closed", "open", "half_open"}[s]
+}
+
+const (
+	// breakerThreads is how many different threads must fail in a row. One
+	// thread that the app chokes on must not stop the others: a permanent 5xx
+	// on one kind of event is normal (clients.md).
+	breakerThreads  = 5
+	breakerPauseMin = time.Second
+	breakerPauseMax = 30 * time.Second
+)
+
+// breaker stops an app's deliveries while its endpoint does not work. It is
+// small state inside the engine rather than a library's, because it counts
+// threads, not calls. Guarded by the engine.
+type breaker struct {
+	state  BreakerState
+	failed []control.ThreadKey // different ones, since the last success
+	dials  int                 // failures to connect since the last success
+	until  time.Time           // open: end of the pause
+	pause  time.Duration
+	since  time.Time // first failure since the last success
+}
+
+// admits reports whether a POST may start, and whether it is the probe.
+func (b *breaker) admits(now time.Time) (ok, probe bool) {
+	switch b.state {
+	case BreakerClosed:
+		return true, false
+	case BreakerOpen:
+		return !now.Before(b.until), true
+	case BreakerHalfOpen:
+		return false, false
+	}
+	return false, false
+}
+
+// probing notes that the probe is under way.
+func (b *breaker) probing() { b.state = BreakerHalfOpen }
+
+// abandoned notes that the probe ended without an answer about the endpoint.
+func (b *breaker) abandoned() {
+	if b.state == BreakerHalfOpen {
+		b.state = BreakerOpen
+	}
+}
+
+// succeeded notes a 2xx.
+func (b *breaker) succeeded() { *b = breaker{failed: b.failed[:0]} }
+
+// failure notes a failed POST whose first letter was of thread.
+func (b *breaker) failure(thread control.ThreadKey, unreachable bool, now time.Time) {
+	if b.since.IsZero() {
+		b.since = now
+	}
+	if unreachable {
+		b.dials++
+	}
+	b.remember(thread)
+	switch {
+	case b.state == BreakerHalfOpen:
+		b.open(min(2*b.pause, breakerPauseMax), now)
+	case b.state == BreakerClosed && (len(b.failed) >= breakerThreads || b.dials >= breakerThreads):
+		b.open(breakerPauseMin, now)
+	}
+}
+
+func (b *breaker) remember(thread control.ThreadKey) {
+	if len(b.failed) >= breakerThreads {
+		return
+	}
+	for _, t := range b.failed {
+		if t == thread {
+			return
+		}
+	}
+	b.failed = append(b.failed, thread)
+}
+
+func (b *breaker) open(pause time.Duration, now time.Time) {
+	b.state, b.pause = BreakerOpen, pause
+	b.until = now.Add(jitter(pause))
+}
+
+// jitter spreads d by a fifth to either side, so that what failed together is
+// not tried together.
+func jitter(d time.Duration) time.Duration {
+	return d*4/5 + rand.N(d*2/5+1) //nolint:gosec // spreading, not secrecy
+}

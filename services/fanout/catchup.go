@@ -1,0 +1,140 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+)
+
+// Why an app's own reader ends a read. None of them is a failure.
+var (
+	errCaughtUp = errors.New("fanout: caught up")
+	errNoRoom   = errors.New("fanout: no room")
+)
+
+// reading is a place that its app's own reader brings up: from which sequence
+// on, and in which round.
+type reading struct {
+	place *place
+	round uint64
+	after uint64
+}
+
+// catchUp reads the log for an app that fell behind, whenever its engine has
+// room, until it stands where the partitions' reader stands; then that one
+// carries on. It returns when ctx ends.
+func (s *Service) catchUp(ctx context.Context, e *engine) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.room:
+		}
+		for {
+			places := s.lagging(e)
+			if len(places) == 0 {
+				break
+			}
+			err := s.readFor(ctx, places)
+			if ctx.Err() != nil {
+				return
+			}
+			if errors.Is(err, errNoRoom) {
+				break
+			}
+			if err != nil && !errors.Is(err, errCaughtUp) {
+				e.log.Warn("catching up interrupted, trying again", "err", err)
+				if !sleep(ctx, jitter(time.Second)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// lagging are the places of an app, by partition, that are behind and have room
+// in their cursor.
+func (s *Service) lagging(e *engine) map[int]reading {
+	places := map[int]reading{}
+	for _, h := range s.allHolders() {
+		h.mu.Lock()
+		if pl := h.mu.places[e.id]; pl != nil && pl.engine == e && pl.behind() && !pl.limited && h.mu.halted == nil {
+			places[h.partition] = reading{place: pl, round: pl.round, after: pl.track.at.sequence}
+		}
+		h.mu.Unlock()
+	}
+	return places
+}
+
+// readFor reads the log from where the places stand until all have caught up or
+// the engine is full.
+func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
+	o := bus.ReadOptions{After: ^uint64(0)}
+	for p, r := range places {
+		o.Partitions = append(o.Partitions, p)
+		o.After = min(o.After, r.after)
+	}
+	return s.deps.Log.ReadLog(ctx, o, func(m bus.Message) error {
+		r, open := places[m.Partition]
+		if !open {
+			return nil
+		}
+		more, err := r.place.feed(ctx, m, r.round)
+		if err != nil {
+			return err
+		}
+		if !more {
+			delete(places, m.Partition)
+		}
+		if len(places) == 0 {
+			return errCaughtUp
+		}
+		return nil
+	})
+}
+
+// feed takes a record in for one app. more is false when the place has caught
+// up, was moved by hand, or can take no more for now; the error is errNoRoom
+// when the whole engine cannot.
+func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bool, err error) {
+	h := pl.holder
+	h.mu.Lock()
+	before := pl.track.at
+	current := pl.round == round && pl.behind() && h.mu.places[pl.app] == pl && !h.stopped.Load() && h.mu.halted == nil
+	h.mu.Unlock()
+	if !current {
+		return false, nil
+	}
+	if m.Sequence <= before.sequence {
+		return true, nil
+	}
+	r, err := h.decode(m, before)
+	if err != nil {
+		h.halt(err)
+		return false, nil
+	}
+	if r == nil {
+		return true, nil
+	}
+	p := h.planFor(func(app control.AppID, _ control.Position) bool { return app == pl.app })
+	if err := h.plan(ctx, p, r, before); err != nil {
+		return false, err
+	}
+	p.report()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if pl.round != round {
+		return false, nil
+	}
+	h.touch()
+	if !pl.accept(p.letters[pl.app], before, markAfter(r, m.Sequence)) {
+		if pl.limited {
+			return false, nil
+		}
+		return false, errNoRoom
+	}
+	return pl.behind(), nil
+}

@@ -1,0 +1,18 @@
+// Package fanout is the role that brings decided events to the apps: it follows
+// the log of its partitions, plans one delivery per app concerned, and posts
+// them, in thread order, until each is delivered or given up by policy.
+//
+// The rule of the package: the log is the queue. What is in memory is a bounded
+// window of it; a partition's cursor says what of it is finished, and is moved
+// only by a 2xx or by the policy's verdict.
+//
+// The parts, in the order of an event's way:
+//
+//	reader.go    the ordered reader of the log; catchup.go an app's own when it lags
+//	plan.go      record -> letters: who gets what, rendered once for all apps
+//	payload.go   the bounded cache of webhook payloads
+//	holder.go    a partition's cursor: claim, save, lease, fence
+//	tracker.go   an app's place in a partition: watermark, what is undelivered
+//	engine.go    one app's queue; lane.go one thread's; batch.go what shares a POST
+//	post.go      the POST; retry.go its verdicts; breaker.go, handshake.go
+package fanout

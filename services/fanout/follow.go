@@ -1,0 +1,158 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+)
+
+// ErrLogGap halts a partition whose log has a hole or repeats a position.
+var ErrLogGap = errors.New("fanout: the log is not continuous")
+
+// follow takes a record of the partition's reader in: every app that keeps up is
+// offered its letters; one that has no room falls behind and reads for itself
+// later. It returns an error only when ctx ended.
+func (h *holder) follow(ctx context.Context, m bus.Message) error {
+	h.mu.Lock()
+	before, skip := h.mu.read, h.mu.halted != nil || h.stopped.Load()
+	h.mu.Unlock()
+	if skip || m.Sequence <= before.sequence {
+		return nil
+	}
+	r, err := h.decode(m, before)
+	if err != nil {
+		h.halt(err)
+		return nil
+	}
+	if r == nil {
+		return nil
+	}
+	after := markAfter(r, m.Sequence)
+	p := h.planFor(h.keepingUp(before))
+	if err := h.plan(ctx, p, r, before); err != nil {
+		return err
+	}
+	h.commit(p, before, after)
+	h.service.payloads.pass(h.partition, r.Input)
+	return nil
+}
+
+// decode reads and checks a record that follows a mark; nil for one that does
+// not count: of an epoch below one that was read.
+func (h *holder) decode(m bus.Message, before *mark) (*eventlog.Record, error) {
+	r, err := eventlog.Decode(m.Data)
+	if err != nil {
+		return nil, fmt.Errorf("fanout: record at sequence %d: %w", m.Sequence, err)
+	}
+	switch {
+	case r.BatonID != h.service.config.BatonID:
+		return nil, fmt.Errorf("%w: record at sequence %d belongs to installation %x", ErrLogGap, m.Sequence, r.BatonID)
+	case r.Epoch < before.epoch:
+		h.log.Error("record of an old epoch skipped", "epoch", r.Epoch, "position", uint64(r.First))
+		h.service.observers.skipped(h.partition, r.First)
+		return nil, nil
+	case r.First != before.position+1:
+		return nil, fmt.Errorf("%w: sequence %d begins with position %d, want %d", ErrLogGap, m.Sequence, r.First, before.position+1)
+	}
+	return &r, nil
+}
+
+func markAfter(r *eventlog.Record, sequence uint64) *mark {
+	return &mark{
+		position: r.Last(), sequence: sequence, epoch: r.Epoch, roster: r.RosterVersion, decided: r.DecidedAt,
+	}
+}
+
+// keepingUp says which apps' letters for the record behind a mark are of use:
+// of apps that stand at the mark or beyond, and of apps that are new here.
+func (h *holder) keepingUp(before *mark) func(control.AppID, control.Position) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	lagging := map[control.AppID]struct{}{}
+	for app, pl := range h.mu.places {
+		if pl.engine == nil || pl.track.read < before.position {
+			lagging[app] = struct{}{}
+		}
+	}
+	if len(lagging) == 0 {
+		return func(control.AppID, control.Position) bool { return true }
+	}
+	return func(app control.AppID, _ control.Position) bool {
+		_, lags := lagging[app]
+		return !lags
+	}
+}
+
+func (h *holder) planFor(wanted func(control.AppID, control.Position) bool) *plan {
+	return &plan{holder: h, wanted: wanted}
+}
+
+// plan plans a record, again until it succeeds or ctx ends.
+func (h *holder) plan(ctx context.Context, p *plan, r *eventlog.Record, before *mark) error {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		p.letters, p.losses = map[control.AppID][]*letter{}, nil
+		err := p.record(ctx, r, before.roster)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil {
+			h.log.Warn("record not planned, trying again", "position", uint64(r.First), "err", err)
+		}
+		if !sleep(ctx, jitter(pause)) {
+			return ctx.Err()
+		}
+	}
+}
+
+// commit offers what was planned for the record between two marks to the apps
+// that stand there, and moves the partition's reader.
+func (h *holder) commit(p *plan, before, after *mark) {
+	p.report()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped.Load() || h.mu.read != before {
+		return
+	}
+	h.welcome(maps.Keys(p.letters), before)
+	for app, pl := range h.mu.places {
+		switch {
+		case pl.track.read < before.position: // it reads for itself
+		case pl.track.read > after.position: // it has read further
+		case pl.track.read == after.position && after.position > before.position:
+		default:
+			// What it does not take now it reads for itself, when there is
+			// room again.
+			pl.accept(p.letters[app], before, after)
+		}
+	}
+	h.mu.read = after
+	if after.position > before.position {
+		h.mu.active = time.Now()
+	}
+	h.touch()
+}
+
+// welcome makes places for apps that are new in this partition: what lies before
+// the mark was not for them. Called with the lock held.
+func (h *holder) welcome(apps func(yield func(control.AppID) bool), at *mark) {
+	for app := range apps {
+		if h.mu.places[app] != nil {
+			continue
+		}
+		e, known := h.service.receiver(app, at.roster)
+		if !known {
+			h.service.observers.finished(Finished{App: app, Partition: h.partition, Position: at.position + 1, Outcome: OutcomeAppGone})
+			continue
+		}
+		t := newTracker(at)
+		t.read = max(t.read, h.mu.settled)
+		t.upTo = t.read
+		h.mu.places[app] = &place{app: app, engine: e, holder: h, track: t}
+	}
+}

@@ -1,0 +1,407 @@
+package fanout
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	cursorv1 "github.com/baton-router/baton/pkg/gen/baton/cursor/v1"
+)
+
+// renewWithin is how long after the last activity the lease of a partition is
+// still renewed, so that the next event need not wait for it.
+const renewWithin = 10 * time.Second
+
+// nearPositions is how far behind the partition's reader an app may be at the
+// start for the reader to begin where the app stands, instead of the app reading
+// for itself.
+const nearPositions = 50_000
+
+// holder holds a partition's cursor: the places of all apps, and the right to
+// deliver. Its own goroutine saves; readers and engines move the places.
+type holder struct {
+	service   *Service
+	partition int
+	log       *slog.Logger
+
+	// lease is until when a POST may start, in nanoseconds since base; 0 for
+	// not at all. opens is when the predecessor's right has run out.
+	base    time.Time
+	lease   atomic.Int64
+	opens   time.Time
+	awaits  bool // a predecessor that did not release the cursor
+	stopped atomic.Bool
+	// poke wakes keep: something changed, or a renewal is wanted.
+	poke    chan struct{}
+	renewal atomic.Bool
+
+	// saving lets one save at a time be under way.
+	saving sync.Mutex
+
+	mu struct {
+		sync.Mutex
+		epoch    uint64
+		sequence uint64 // of the stored cursor
+		read     *mark  // of the partition's reader
+		settled  control.Position
+		places   map[control.AppID]*place
+		open     int // undelivered positions above the watermarks, all apps
+		dirty    bool
+		active   time.Time
+		halted   error
+	}
+}
+
+func newHolder(s *Service, p int) *holder {
+	h := &holder{
+		service: s, partition: p, log: s.log.With("partition", p), base: time.Now(), poke: make(chan struct{}, 1),
+	}
+	h.mu.places = map[control.AppID]*place{}
+	h.mu.read = &mark{}
+	return h
+}
+
+// mayStart reports whether a POST for the partition may start now. It does not
+// block.
+func (h *holder) mayStart() bool {
+	return time.Since(h.base) < time.Duration(h.lease.Load())
+}
+
+// wantRenewal asks for the right to start.
+func (h *holder) wantRenewal() {
+	if h.stopped.Load() {
+		return
+	}
+	h.renewal.Store(true)
+	h.wake()
+}
+
+// touch notes a change that is to be saved. Called with the lock held.
+func (h *holder) touch() {
+	h.mu.dirty = true
+	h.wake()
+}
+
+func (h *holder) wake() { signal(h.poke) }
+
+// claim takes the cursor over: epoch+1, by compare-and-set. It repeats until it
+// is done or ctx ends; a cursor that cannot be used is an error.
+func (h *holder) claim(ctx context.Context) error {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := h.claimOnce(ctx)
+		if err == nil || errors.Is(err, ErrCursor) {
+			return err
+		}
+		if ctx.Err() == nil {
+			h.log.Warn("claim of the cursor failed, trying again", "err", err)
+		}
+		if !sleep(ctx, jitter(pause)) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (h *holder) claimOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.service.config.SaveTimeout)
+	defer cancel()
+	data, sequence, err := h.service.deps.Cursors.LoadCursor(ctx, h.partition)
+	if err != nil {
+		return err
+	}
+	c, err := decodeCursor(data, h.service.config.BatonID)
+	if err != nil {
+		return err
+	}
+	if err := h.restore(c); err != nil {
+		return err
+	}
+	h.mu.epoch = c.GetEpoch() + 1
+	// A claim of ours whose answer was lost may be what was loaded: then the
+	// predecessor is known from the try before.
+	if released := len(data) == 0 || c.GetReleased(); !released && !bytes.Equal(c.GetHolder(), h.service.id[:]) {
+		h.awaits = !h.service.config.Sole
+	}
+	started := time.Now()
+	if h.mu.sequence, err = h.service.deps.Cursors.SaveCursor(ctx, h.partition, h.encode(false), sequence); err != nil {
+		return err
+	}
+	h.opens = started
+	if h.awaits {
+		// The predecessor may start POSTs until its last save, at the latest
+		// just before this one, has run out.
+		h.opens = time.Now().Add(h.service.config.LeaseFor)
+	}
+	h.grant(started)
+	h.log.Info("cursor claimed", "epoch", h.mu.epoch, "position", uint64(h.mu.read.position), "opens_in", time.Until(h.opens))
+	return nil
+}
+
+// restore loads a stored cursor. Apps without an engine keep their place until
+// attach.
+func (h *holder) restore(c *cursorv1.Cursor) error {
+	places := make(map[control.AppID]*place, len(c.GetApps()))
+	h.mu.open = 0
+	h.mu.read = decodeMark(c.GetRead())
+	h.mu.settled = h.mu.read.position
+	for _, a := range c.GetApps() {
+		t, err := decodeTracker(a)
+		if err != nil {
+			return err
+		}
+		app := control.AppID(a.GetApp())
+		places[app] = &place{app: app, holder: h, track: t, paused: a.GetPaused(), pauseReason: a.GetPauseReason()}
+		h.mu.open += len(t.owed)
+		if at := t.at; at.position < h.mu.read.position && at.position+nearPositions >= h.mu.settled {
+			h.mu.read = at
+		}
+	}
+	h.mu.places = places
+	return nil
+}
+
+// attach joins the places to the engines of today's apps and drops those of apps
+// that are gone.
+func (h *holder) attach() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for app, pl := range h.mu.places {
+		e, known := h.service.receiver(app, h.mu.read.roster)
+		switch {
+		case !known:
+			h.remove(pl)
+		case pl.engine != e:
+			h.join(pl, e)
+		}
+	}
+}
+
+// join gives a place to an engine; nil for none. What the one before had not
+// delivered is read again. Called with the lock held.
+func (h *holder) join(pl *place, e *engine) {
+	if pl.engine != nil {
+		pl.round++
+		pl.track.reload()
+	}
+	pl.engine = e
+	if e == nil {
+		return
+	}
+	if pl.paused {
+		e.setPaused(true)
+	}
+	e.look()
+}
+
+// remove ends the place of an app that no longer exists. Called with the lock
+// held.
+func (h *holder) remove(pl *place) {
+	lost := pl.track.undelivered(nil)
+	for _, p := range lost {
+		h.service.observers.finished(Finished{App: pl.app, Partition: h.partition, Position: p, Outcome: OutcomeAppGone})
+	}
+	h.mu.open -= len(lost)
+	pl.round++
+	delete(h.mu.places, pl.app)
+	h.touch()
+}
+
+// encode writes the cursor as it is now.
+func (h *holder) encode(released bool) []byte {
+	return encodeCursor(&cursorv1.Cursor{
+		Epoch: h.mu.epoch, Holder: h.service.id[:], Node: h.service.config.Node, BatonId: h.service.config.BatonID[:],
+		SavedAtMs: time.Now().UnixMilli(), Released: released, Read: encodeMark(h.mu.read),
+	}, h.mu.places)
+}
+
+// grant gives the right to start POSTs, counted from the start of an accepted
+// save.
+func (h *holder) grant(started time.Time) {
+	until := started.Add(h.service.config.LeaseFor)
+	if h.service.config.Sole {
+		until = h.base.Add(1 << 62)
+	}
+	if h.stopped.Load() || time.Now().Before(h.opens) {
+		return
+	}
+	h.lease.Store(int64(until.Sub(h.base)))
+	if h.renewal.Swap(false) {
+		for _, e := range h.service.allEngines() {
+			e.renewed()
+		}
+	}
+}
+
+// keep saves what changes, at most every Config.SaveEvery, and renews the lease
+// while there is something to deliver. It returns when ctx ends or the holder is
+// deposed.
+func (h *holder) keep(ctx context.Context) {
+	renew := time.NewTicker(h.service.config.LeaseFor / 3)
+	defer renew.Stop()
+	if h.service.config.Sole {
+		renew.Stop()
+	}
+	last := time.Now()
+	for !h.stopped.Load() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.poke:
+		case <-renew.C:
+			if !h.busy() {
+				continue
+			}
+			h.renewal.Store(true)
+		}
+		if !sleep(ctx, h.pace(last)) {
+			return
+		}
+		last = time.Now()
+		if err := h.save(ctx, false); err != nil && ctx.Err() == nil && !h.stopped.Load() {
+			h.log.Warn("cursor not saved, trying again", "err", err)
+			h.wake()
+		}
+	}
+}
+
+// pace is how long to wait before the next save: until a second after the last
+// one, or until the predecessor's right has run out. A renewal that deliveries
+// wait for is at once.
+func (h *holder) pace(last time.Time) time.Duration {
+	if wait := time.Until(h.opens); wait > 0 {
+		return wait
+	}
+	if h.renewal.Load() && !h.mayStart() && time.Since(last) > 100*time.Millisecond {
+		return 0
+	}
+	return max(0, h.service.config.SaveEvery-time.Since(last))
+}
+
+// busy reports whether deliveries wait, or were made just now.
+func (h *holder) busy() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.open > 0 || time.Since(h.mu.active) < renewWithin
+}
+
+// save writes the cursor. nil when it is stored, or when there was nothing to
+// save; durable on return.
+func (h *holder) save(ctx context.Context, released bool) error {
+	h.saving.Lock()
+	defer h.saving.Unlock()
+	h.mu.Lock()
+	if !h.mu.dirty && !released && !h.renewal.Load() {
+		h.mu.Unlock()
+		return nil
+	}
+	data, expected := h.encode(released), h.mu.sequence
+	h.mu.dirty = false
+	h.mu.Unlock()
+
+	started := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, h.service.config.SaveTimeout)
+	defer cancel()
+	sequence, err := h.service.deps.Cursors.SaveCursor(ctx, h.partition, data, expected)
+	h.service.observers.saved(h.partition, time.Since(started), err)
+	if errors.Is(err, bus.ErrWrongSequence) {
+		err = h.reread(ctx)
+	}
+	h.mu.Lock()
+	if err != nil {
+		h.mu.dirty = true
+	} else if sequence > 0 {
+		h.mu.sequence = sequence
+	}
+	h.mu.Unlock()
+	if err == nil && sequence > 0 {
+		h.grant(started)
+	}
+	return err
+}
+
+// reread finds out why a save was refused: an earlier save of ours whose answer
+// was lost has landed, or we are deposed.
+func (h *holder) reread(ctx context.Context) error {
+	data, sequence, err := h.service.deps.Cursors.LoadCursor(ctx, h.partition)
+	if err != nil {
+		return err
+	}
+	var c *cursorv1.Cursor
+	if c, err = decodeCursor(data, h.service.config.BatonID); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	ours := bytes.Equal(c.GetHolder(), h.service.id[:]) && c.GetEpoch() == h.mu.epoch
+	if ours {
+		h.mu.sequence = sequence
+	}
+	h.mu.Unlock()
+	if ours {
+		return errLanded
+	}
+	h.depose()
+	return errDeposed
+}
+
+var (
+	errLanded  = errors.New("fanout: an earlier save had landed")
+	errDeposed = errors.New("fanout: another node holds the cursor")
+)
+
+// depose stops delivering for the partition: another node holds it.
+func (h *holder) depose() {
+	h.stopped.Store(true)
+	h.lease.Store(0)
+	h.log.Warn("deposed: another node holds the cursor")
+	h.service.observers.deposed(h.partition)
+	h.service.leave(h)
+	h.dropAll()
+}
+
+func (h *holder) dropAll() {
+	h.mu.Lock()
+	places := make([]*place, 0, len(h.mu.places))
+	for _, pl := range h.mu.places {
+		pl.round++
+		places = append(places, pl)
+	}
+	h.mu.Unlock()
+	for _, pl := range places {
+		if pl.engine != nil {
+			pl.engine.drop(pl, true)
+		}
+	}
+}
+
+// release saves for the last time and says that a successor need not wait. The
+// engines must have stopped.
+func (h *holder) release(ctx context.Context) {
+	if h.stopped.Load() {
+		return
+	}
+	for range 3 {
+		err := h.save(ctx, true)
+		if err == nil || h.stopped.Load() || ctx.Err() != nil {
+			return
+		}
+		h.log.Warn("cursor not saved at the end", "err", err)
+	}
+}
+
+// halt stops following the partition's log: it cannot be understood. What is
+// queued is still delivered.
+func (h *holder) halt(err error) {
+	h.mu.Lock()
+	again := h.mu.halted != nil
+	h.mu.halted = err
+	h.mu.Unlock()
+	if !again {
+		h.log.Error("partition halted", "err", err)
+		h.service.observers.halted(h.partition, err)
+	}
+}

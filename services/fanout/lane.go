@@ -1,0 +1,115 @@
+package fanout
+
+import (
+	"container/list"
+	"time"
+
+	"github.com/baton-router/baton/pkg/control"
+)
+
+// laneState is where a lane waits.
+type laneState uint8
+
+const (
+	laneEmpty   laneState = iota // nothing queued
+	laneReady                    // in one of the engine's lists of ready lanes
+	laneFlying                   // its first letters are in a POST
+	laneParked                   // its head failed and waits for its retry
+	laneHeld                     // its origin may not start a POST now
+	laneBlocked                  // its head is exhausted under BlockThread
+)
+
+// lane is the FIFO of one thread within an engine: at most one POST under way.
+// All of its letters come from one origin, because a thread has one partition.
+type lane struct {
+	thread control.ThreadKey
+	queue  []*letter
+	state  laneState
+	// flying is how many of the first letters are in a POST; stale says that
+	// they are to be forgotten whatever comes of it.
+	flying int
+	stale  bool
+	// since is when its head began to fail; zero when it does not.
+	since   time.Time
+	retryAt time.Time
+	index   int    // in the heap of parked lanes
+	ticket  uint64 // order of becoming ready
+	in      *list.List
+	place   *list.Element
+}
+
+func (l *lane) head() *letter { return l.queue[0] }
+
+// pop removes the first n letters.
+func (l *lane) pop(n int) {
+	clear(l.queue[:n])
+	l.queue = l.queue[n:]
+	if len(l.queue) == 0 {
+		l.queue = nil
+	}
+}
+
+// run is how many letters from the front may share a POST: fresh, of the class
+// of the first, at most limit and bytes.
+func (l *lane) run(limit, bytes int) int {
+	class := l.head().class()
+	n := 0
+	for n < len(l.queue) && n < limit {
+		next := l.queue[n]
+		if next.attempts > 0 || next.class() != class || len(next.element) > bytes {
+			break
+		}
+		bytes -= len(next.element)
+		n++
+	}
+	return n
+}
+
+// leave takes the lane out of the list that it waits in, if any.
+func (l *lane) leave() {
+	if l.in != nil {
+		l.in.Remove(l.place)
+		l.in, l.place = nil, nil
+	}
+}
+
+// enter puts the lane at the end of a list.
+func (l *lane) enter(in *list.List, state laneState) {
+	l.state = state
+	l.in, l.place = in, in.PushBack(l)
+}
+
+// first is the lane at the front of a list; nil when it is empty.
+func first(in *list.List) *lane {
+	if in.Len() == 0 {
+		return nil
+	}
+	return in.Front().Value.(*lane) //nolint:forcetypeassert // the lists hold lanes only
+}
+
+// parking is a heap of lanes by the time of their retry.
+type parking []*lane
+
+func (p parking) Len() int           { return len(p) }
+func (p parking) Less(i, j int) bool { return p[i].retryAt.Before(p[j].retryAt) }
+
+func (p parking) Swap(i, j int) {
+	p[i], p[j] = p[j], p[i]
+	p[i].index, p[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (p *parking) Push(x any) {
+	l := x.(*lane) //nolint:forcetypeassert // the heap holds lanes only
+	l.index = len(*p)
+	*p = append(*p, l)
+}
+
+// Pop implements heap.Interface.
+func (p *parking) Pop() any {
+	old := *p
+	l := old[len(old)-1]
+	old[len(old)-1] = nil
+	*p = old[:len(old)-1]
+	return l
+}

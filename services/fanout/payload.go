@@ -1,0 +1,165 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+)
+
+// errNoPayload is returned for an event whose payload is no longer on BATON_IN,
+// or never was what the log says it is.
+var errNoPayload = errors.New("fanout: no such payload")
+
+// payload is a webhook event as it came, and what of an echo is put back where
+// the log does not say otherwise.
+type payload struct {
+	raw      []byte
+	echoApp  control.AppID
+	metadata string
+}
+
+// payloads is the bounded cache of BATON_IN, by partition. One ordered reader
+// fills it ahead of the log; what is not there is fetched by sequence. Each
+// partition has its share: one whose log stands still keeps what fits into it
+// and never takes the place of another. Safe for concurrent use.
+type payloads struct {
+	inbound   Inbound
+	share     int // bytes per partition
+	observers *Observers
+
+	mu sync.Mutex
+	by map[int]*shelf
+}
+
+// shelf is a partition's share.
+type shelf struct {
+	batches map[uint64][]payload
+	order   []uint64 // of the sequences, as they came
+	sizes   []int
+	bytes   int
+	passed  uint64 // the log has decided everything up to here
+}
+
+func newPayloads(inbound Inbound, share int, observers *Observers) *payloads {
+	return &payloads{inbound: inbound, share: share, observers: observers, by: map[int]*shelf{}}
+}
+
+// fill puts a message of the ordered reader on its partition's shelf, unless the
+// log is past it or the shelf is full of what the log still needs.
+func (c *payloads) fill(m bus.Message) error {
+	batch, err := decodeBatch(m)
+	if err != nil {
+		return nil //nolint:nilerr // whoever needs it fetches it and says so
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shelf(m.Partition).put(m.Sequence, batch, len(m.Data), c.share)
+	return nil
+}
+
+// put adds a batch when there is room, making some of what the log is past.
+func (s *shelf) put(sequence uint64, batch []payload, size, share int) {
+	if _, have := s.batches[sequence]; have {
+		return
+	}
+	for len(s.order) > 0 && s.bytes+size > share && s.order[0] <= s.passed {
+		delete(s.batches, s.order[0])
+		s.bytes -= s.sizes[0]
+		s.order, s.sizes = s.order[1:], s.sizes[1:]
+	}
+	if s.bytes+size > share {
+		return
+	}
+	s.batches[sequence] = batch
+	s.bytes += size
+	if sequence <= s.passed { // fetched again for an app that lags: the first to go
+		s.order, s.sizes = slices.Insert(s.order, 0, sequence), slices.Insert(s.sizes, 0, size)
+		return
+	}
+	s.order, s.sizes = append(s.order, sequence), append(s.sizes, size)
+}
+
+func (c *payloads) shelf(p int) *shelf {
+	s := c.by[p]
+	if s == nil {
+		s = &shelf{batches: map[uint64][]payload{}}
+		c.by[p] = s
+	}
+	return s
+}
+
+// pass notes that the log of a partition has decided its input up to a
+// sequence; what is below may be displaced.
+func (c *payloads) pass(p int, sequence uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.shelf(p)
+	s.passed = max(s.passed, sequence)
+}
+
+// drop empties the shelf of a partition that is no longer held.
+func (c *payloads) drop(p int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.by, p)
+}
+
+// get returns an event's payload, from the shelf or by its sequence. The error
+// is errNoPayload when there is none any more, else that of the bus.
+func (c *payloads) get(ctx context.Context, p int, ref control.Ref) (payload, error) {
+	c.mu.Lock()
+	batch, have := c.shelf(p).batches[ref.Sequence]
+	c.mu.Unlock()
+	if !have {
+		var err error
+		if batch, err = c.fetch(ctx, p, ref.Sequence); err != nil {
+			return payload{}, err
+		}
+	}
+	if int(ref.Index) >= len(batch) {
+		return payload{}, fmt.Errorf("%w: input %d has no event %d", errNoPayload, ref.Sequence, ref.Index)
+	}
+	return batch[ref.Index], nil
+}
+
+func (c *payloads) fetch(ctx context.Context, p int, sequence uint64) ([]payload, error) {
+	c.observers.fetched(p)
+	m, err := c.inbound.Inbound(ctx, sequence)
+	if errors.Is(err, bus.ErrNoMessage) {
+		return nil, fmt.Errorf("%w: input %d was trimmed", errNoPayload, sequence)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Partition != p {
+		return nil, fmt.Errorf("%w: input %d belongs to partition %d", errNoPayload, sequence, m.Partition)
+	}
+	batch, err := decodeBatch(m)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shelf(p).put(sequence, batch, len(m.Data), c.share)
+	return batch, nil
+}
+
+func decodeBatch(m bus.Message) ([]payload, error) {
+	var batch inboundv1.Batch
+	if err := proto.Unmarshal(m.Data, &batch); err != nil {
+		return nil, fmt.Errorf("%w: input %d cannot be read: %w", errNoPayload, m.Sequence, err)
+	}
+	events := make([]payload, len(batch.GetEvents()))
+	for i, e := range batch.GetEvents() {
+		events[i] = payload{raw: e.GetRaw(), echoApp: control.AppID(e.GetEchoApp()), metadata: e.GetMetadata()}
+	}
+	return events, nil
+}

@@ -1,0 +1,190 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/delivery"
+	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/webhook"
+)
+
+// plan is the deliveries of one record: who gets what, rendered once for all
+// apps whose copies are alike.
+type plan struct {
+	holder *holder
+	// wanted says whether an app's letter for a position is of use to
+	// somebody; what is not is not rendered.
+	wanted  func(app control.AppID, p control.Position) bool
+	letters map[control.AppID][]*letter
+	losses  []Finished
+}
+
+// record plans the entries of a record, each by the roster version in force at
+// its position. before is the version in force before the record. It blocks for
+// payloads and roster versions; an error is temporary, and nothing was planned.
+func (pl *plan) record(ctx context.Context, r *eventlog.Record, before uint64) error {
+	version := before
+	if !changesRoster(r) {
+		version = r.RosterVersion
+	}
+	for i, entry := range r.Entries {
+		if applied, ok := entry.Event.(control.RosterApplied); ok {
+			version = applied.Version
+			continue
+		}
+		if version == 0 {
+			continue
+		}
+		snapshot, err := pl.holder.service.deps.Rosters.At(ctx, version)
+		if err != nil {
+			return err
+		}
+		pl.holder.service.applyRoster(snapshot)
+		page := snapshot.Delivery(entry.Thread.Asset)
+		if page == nil {
+			continue
+		}
+		e := delivery.Entry{
+			Partition: pl.holder.partition, Position: r.First + control.Position(i), Thread: entry.Thread, Time: r.DecidedAt,
+			Event: entry.Event,
+		}
+		if err := pl.entry(ctx, page, &e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changesRoster reports whether a record says where in it the roster changed.
+func changesRoster(r *eventlog.Record) bool {
+	for _, e := range r.Entries {
+		if _, ok := e.Event.(control.RosterApplied); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// variant tells copies of one entry apart.
+type variant struct {
+	body    delivery.BodyKind
+	numeric bool
+}
+
+// copies are the rendered copies of one entry: a handful, so that looking them
+// up by scanning is cheapest.
+type copies struct {
+	variants []variant
+	elements [][]byte
+	object   control.Object
+}
+
+// entry plans one entry.
+func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entry) error {
+	c := copies{object: page.Rules.Object}
+	for _, d := range delivery.Plan(page, *e) {
+		if !pl.wanted(d.App, e.Position) {
+			continue
+		}
+		element, err := pl.element(ctx, &c, &d, e)
+		var unreadable *webhook.ParseError
+		switch {
+		case errors.Is(err, errNoPayload):
+			pl.lost(&d, e, OutcomeRetention, err)
+		case errors.As(err, &unreadable):
+			pl.lost(&d, e, OutcomeUnreadable, err)
+		case err != nil:
+			return err
+		default:
+			pl.letters[d.App] = append(pl.letters[d.App], &letter{
+				partition: e.Partition, position: e.Position, thread: e.Thread, object: c.object, channel: d.Channel, at: e.Time,
+				element: element,
+			})
+		}
+	}
+	return nil
+}
+
+// lost notes a delivery that cannot be made.
+func (pl *plan) lost(d *delivery.Delivery, e *delivery.Entry, o Outcome, err error) {
+	pl.holder.log.Warn("delivery lost", "app_id", d.App.String(), "position", uint64(e.Position), "outcome", string(o), "err", err)
+	pl.losses = append(pl.losses, Finished{
+		App: d.App, Partition: e.Partition, Position: e.Position, Thread: e.Thread, Channel: d.Channel, Outcome: o,
+		Since: since(e.Time),
+	})
+}
+
+// report tells the observers what was lost.
+func (pl *plan) report() {
+	for _, l := range pl.losses {
+		pl.holder.service.observers.finished(l)
+	}
+}
+
+// element returns the app's copy, rendered now or for another app before.
+func (pl *plan) element(ctx context.Context, c *copies, d *delivery.Delivery, e *delivery.Entry) ([]byte, error) {
+	v := variant{body: d.Body, numeric: d.NumericAppIDs}
+	fromInput := d.Body == delivery.BodyEvent || d.Body == delivery.BodyNoPayload
+	if fromInput {
+		v.numeric = false
+	}
+	for i, known := range c.variants {
+		if known == v {
+			return c.elements[i], nil
+		}
+	}
+	element, err := pl.render(ctx, d, e, fromInput)
+	if err != nil {
+		return nil, err
+	}
+	c.variants, c.elements = append(c.variants, v), append(c.elements, element)
+	return element, nil
+}
+
+func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.Entry, fromInput bool) ([]byte, error) {
+	if !fromInput {
+		return webhook.AppendHandover(nil, handover(d, e)), nil
+	}
+	p, err := pl.holder.service.payloads.get(ctx, pl.holder.partition, d.Input)
+	if err != nil {
+		return nil, err
+	}
+	edit := webhook.Edit{DropPayload: d.Body == delivery.BodyNoPayload}
+	if d.Rewrite {
+		edit.SetEcho, edit.EchoApp, edit.Metadata = true, p.echoApp, p.metadata
+	}
+	if d.Rewrite && d.Sender != 0 {
+		edit.EchoApp = d.Sender
+	}
+	if d.Own {
+		edit.Metadata = d.Metadata
+	}
+	return webhook.AppendElement(make([]byte, 0, len(p.raw)+len(p.raw)/8), p.raw, edit)
+}
+
+// handover is the event about control that a delivery carries.
+func handover(d *delivery.Delivery, e *delivery.Entry) webhook.Handover {
+	h := webhook.Handover{
+		Asset: e.Thread.Asset, Person: e.Thread.Person, At: e.Time, Previous: d.Previous, New: d.New, Metadata: d.Metadata,
+		NumericIDs: d.NumericAppIDs,
+	}
+	switch d.Body {
+	case delivery.BodyPass:
+		h.Verb = webhook.HandoverPass
+	case delivery.BodyTake:
+		h.Verb = webhook.HandoverTake
+	case delivery.BodyRequest:
+		h.Verb = webhook.HandoverRequest
+	case delivery.BodyMetadata:
+		h.Verb, h.Previous, h.New = webhook.HandoverMetadata, d.New, 0
+	case delivery.BodyRoles:
+		h.Verb, h.Role = webhook.HandoverRoles, "secondary_receiver"
+		if d.Primary {
+			h.Role = "primary_receiver"
+		}
+	case delivery.BodyEvent, delivery.BodyNoPayload:
+	}
+	return h
+}

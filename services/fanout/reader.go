@@ -1,0 +1,128 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+)
+
+// settleFor is how long the readers wait for further partitions before they
+// begin anew, so that claims at the start do not each restart them.
+const settleFor = 20 * time.Millisecond
+
+// read runs the readers of the log and of the payloads over the partitions that
+// are held, anew whenever that set changes, until ctx ends.
+func (s *Service) read(ctx context.Context) {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.joined:
+		}
+		if !sleep(ctx, settleFor) {
+			return
+		}
+		s.readHeld(ctx)
+	}
+}
+
+// readHeld reads until the set of partitions changes or ctx ends.
+func (s *Service) readHeld(ctx context.Context) {
+	holders := s.allHolders()
+	if len(holders) == 0 {
+		return
+	}
+	partitions := make([]int, len(holders))
+	for i, h := range holders {
+		partitions[i] = h.partition
+	}
+	slices.Sort(partitions)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{}, 2)
+	go func() {
+		s.again(ctx, "payloads", func(ctx context.Context) error { return s.readPayloads(ctx, partitions) })
+		done <- struct{}{}
+	}()
+	go func() {
+		s.again(ctx, "log", func(ctx context.Context) error { return s.readLog(ctx, partitions, holders) })
+		done <- struct{}{}
+	}()
+	select {
+	case <-ctx.Done():
+	case <-s.joined:
+		signal(s.joined) // for read
+	}
+	cancel()
+	<-done
+	<-done
+}
+
+// again runs a reader until ctx ends; one that fails begins anew.
+func (s *Service) again(ctx context.Context, what string, run func(context.Context) error) {
+	for ctx.Err() == nil {
+		err := run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Warn("reader ended, starting again", "reader", what, "err", err)
+		sleep(ctx, jitter(time.Second))
+	}
+}
+
+// readPayloads fills the cache with what comes from now on.
+func (s *Service) readPayloads(ctx context.Context, partitions []int) error {
+	_, last, _, err := s.deps.Inbound.InboundRange(ctx)
+	if err != nil {
+		return fmt.Errorf("fanout: inbound range: %w", err)
+	}
+	return s.deps.Inbound.ReadInbound(ctx, bus.ReadOptions{Partitions: partitions, After: last}, s.payloads.fill)
+}
+
+// readLog hands every record to the holder of its partition.
+func (s *Service) readLog(ctx context.Context, partitions []int, holders []*holder) error {
+	after, err := s.startAt(ctx, holders)
+	if err != nil {
+		return err
+	}
+	by := make(map[int]*holder, len(holders))
+	for _, h := range holders {
+		by[h.partition] = h
+	}
+	return s.deps.Log.ReadLog(ctx, bus.ReadOptions{Partitions: partitions, After: after}, func(m bus.Message) error {
+		if h := by[m.Partition]; h != nil {
+			return h.follow(ctx, m)
+		}
+		return nil
+	})
+}
+
+// startAt is the sequence behind which all that the partitions have not read
+// begins. A partition that is quiet for a year has its mark a year back: what
+// counts is its next record.
+func (s *Service) startAt(ctx context.Context, holders []*holder) (uint64, error) {
+	newest, oldest := uint64(0), ^uint64(0)
+	for _, h := range holders {
+		at := h.readerAt().sequence
+		newest = max(newest, at)
+		next, err := s.deps.Log.NextLog(ctx, h.partition, at)
+		switch {
+		case errors.Is(err, bus.ErrNoMessage):
+		case err != nil:
+			return 0, fmt.Errorf("fanout: next record of partition %d: %w", h.partition, err)
+		default:
+			oldest = min(oldest, next.Sequence-1)
+		}
+	}
+	// Without a next record anywhere, whatever comes lies behind the newest.
+	return min(oldest, newest), nil
+}
+
+func (h *holder) readerAt() *mark {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.read
+}

@@ -1,0 +1,232 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/roster"
+)
+
+// Log is what fan-out reads of BATON_LOG; *bus.Conn is one.
+type Log interface {
+	ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
+	NextLog(ctx context.Context, partition int, after uint64) (bus.Message, error)
+}
+
+// Inbound is what fan-out reads of BATON_IN; *bus.Conn is one.
+type Inbound interface {
+	ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
+	Inbound(ctx context.Context, sequence uint64) (bus.Message, error)
+	InboundRange(ctx context.Context) (first, last, bytes uint64, err error)
+}
+
+// Cursors keeps the cursors; *bus.Conn is one.
+type Cursors interface {
+	LoadCursor(ctx context.Context, partition int) (data []byte, sequence uint64, err error)
+	SaveCursor(ctx context.Context, partition int, data []byte, expected uint64) (uint64, error)
+}
+
+// Rosters gives the roster at a version.
+type Rosters interface {
+	// Current is the newest snapshot this node knows; it does not block. It
+	// must have been loaded before the role runs.
+	Current() *roster.Snapshot
+	// At returns the snapshot of a version that a record names, reading it if
+	// need be; the error is temporary.
+	At(ctx context.Context, version uint64) (*roster.Snapshot, error)
+	// Changed is closed when a newer snapshot than Current's has come.
+	Changed() <-chan struct{}
+}
+
+// Deps is what the role needs from outside. All are required but Observers and
+// RateLimit.
+type Deps struct {
+	Log     Log
+	Inbound Inbound
+	Cursors Cursors
+	Rosters Rosters
+	// Transport makes the transport of one app; its connections are shared
+	// with no other. maxConns is what the app may use at once.
+	Transport func(app control.AppID, maxConns int) Transport
+	// RateLimit makes the rate limit of an app; nil, or a nil result, for
+	// none.
+	RateLimit func(app control.AppID) RateLimit
+	Observers Observers
+	Logger    *slog.Logger
+}
+
+func (d *Deps) validate() error {
+	if d.Log == nil || d.Inbound == nil || d.Cursors == nil || d.Rosters == nil || d.Transport == nil || d.Logger == nil {
+		return errors.New("fanout: Log, Inbound, Cursors, Rosters, Transport and Logger are required")
+	}
+	return nil
+}
+
+// Service is the role. New makes it, Run runs it once.
+type Service struct {
+	config    Config
+	deps      Deps
+	log       *slog.Logger
+	observers *Observers
+	payloads  *payloads
+	memory    *budget
+	id        [16]byte // of this process, in the cursors that it writes
+	// joined is signalled when the set of held partitions changes.
+	joined chan struct{}
+
+	// work ends when the service stops; crew are the goroutines of it.
+	work context.Context //nolint:containedctx // lifetime of Run, for goroutines begun later
+	crew sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		engines map[control.AppID]*engine
+		closers map[control.AppID]context.CancelFunc // of an engine's own goroutines
+		known   map[control.AppID]App                // today's apps
+		version uint64
+		holders map[int]*holder
+		running bool
+	}
+}
+
+// New checks configuration and dependencies; the error lists every fault.
+func New(c Config, d Deps) (*Service, error) {
+	if err := errors.Join(c.Validate(), d.validate()); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		config: c, deps: d, log: d.Logger, observers: &d.Observers, id: newIdentity(), joined: make(chan struct{}, 1),
+		memory: &budget{limit: int64(c.TotalBytes)},
+	}
+	s.payloads = newPayloads(d.Inbound, max(c.CacheBytes/len(c.Partitions), minShelf), s.observers)
+	s.mu.engines = map[control.AppID]*engine{}
+	s.mu.closers = map[control.AppID]context.CancelFunc{}
+	s.mu.known = map[control.AppID]App{}
+	s.mu.holders = map[int]*holder{}
+	return s, nil
+}
+
+// Run claims the partitions and delivers until ctx ends; then it lets the POSTs
+// under way end (Config.DrainFor), saves the cursors, and returns nil. It
+// returns when all of its goroutines have ended.
+func (s *Service) Run(ctx context.Context) error {
+	s.mu.Lock()
+	again := s.mu.running
+	s.mu.running = true
+	s.mu.Unlock()
+	if again {
+		return errors.New("fanout: Run was called twice")
+	}
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	s.work = work
+	s.applyRoster(s.deps.Rosters.Current())
+	s.crew.Go(func() { s.watchRoster(work) })
+	for _, p := range s.config.Partitions {
+		s.crew.Go(func() { s.hold(work, p) })
+	}
+	s.crew.Go(func() { s.read(work) })
+	<-ctx.Done()
+	s.crew.Wait()
+	s.drain(context.WithoutCancel(ctx))
+	return nil
+}
+
+// drain ends the engines, then saves the cursors for the last time: what ended
+// meanwhile is in them.
+func (s *Service) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.DrainFor)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, e := range s.allEngines() {
+		wg.Go(func() { e.drain(ctx) })
+	}
+	wg.Wait()
+	// The engines had their time; the saves have their own.
+	saving, done := context.WithTimeout(context.WithoutCancel(ctx), s.config.SaveTimeout)
+	defer done()
+	for _, h := range s.allHolders() {
+		wg.Go(func() { h.release(saving) })
+	}
+	wg.Wait()
+}
+
+func (s *Service) allEngines() []*engine {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*engine, 0, len(s.mu.engines))
+	for _, e := range s.mu.engines {
+		list = append(list, e)
+	}
+	return list
+}
+
+func (s *Service) allHolders() []*holder {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*holder, 0, len(s.mu.holders))
+	for _, h := range s.mu.holders {
+		list = append(list, h)
+	}
+	return list
+}
+
+func (s *Service) holder(p int) *holder {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.holders[p]
+}
+
+// receiver returns the app's engine; nil for an app without one. known says
+// whether the app exists today, which nobody can say before the roster of the
+// given version was seen.
+func (s *Service) receiver(app control.AppID, version uint64) (e *engine, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known = s.mu.known[app]
+	return s.mu.engines[app], known || s.mu.version < version
+}
+
+// hold claims a partition, joins it to the readers, and keeps its cursor until
+// ctx ends or another node takes it over.
+func (s *Service) hold(ctx context.Context, p int) {
+	h := newHolder(s, p)
+	if err := h.claim(ctx); err != nil {
+		if ctx.Err() == nil {
+			h.halt(fmt.Errorf("fanout: claim: %w", err))
+		}
+		return
+	}
+	h.attach()
+	s.mu.Lock()
+	s.mu.holders[p] = h
+	s.mu.Unlock()
+	h.attach() // again: the roster may have changed in between
+	s.changed()
+	h.keep(ctx)
+}
+
+// leave takes a partition out of the readers: it was taken over.
+func (s *Service) leave(h *holder) {
+	s.mu.Lock()
+	if s.mu.holders[h.partition] == h {
+		delete(s.mu.holders, h.partition)
+	}
+	s.mu.Unlock()
+	s.payloads.drop(h.partition)
+	s.changed()
+}
+
+func (s *Service) changed() { signal(s.joined) }
+
+// since is how long ago a time of the log was; zero for one to come, which the
+// simulator's clock makes.
+func since(at control.Millis) time.Duration {
+	return max(0, time.Since(time.UnixMilli(int64(at))))
+}

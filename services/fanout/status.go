@@ -1,0 +1,144 @@
+package fanout
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/baton-router/baton/pkg/control"
+)
+
+// AppStatus is where an app stands on this node.
+type AppStatus struct {
+	App      control.AppID
+	Name     string
+	Callback string
+	// Verified says that the handshake passed for the callback.
+	Verified    bool
+	Paused      bool
+	PauseReason string
+	Breaker     BreakerState
+	// Queued letters and their bytes are in memory; InFlight POSTs are under
+	// way; Parked threads wait for a retry, Blocked ones for an operator.
+	Queued, QueuedBytes       int
+	InFlight, Parked, Blocked int
+	// Undelivered events are known to be for the app; Unread positions of the
+	// log were not read for it yet.
+	Undelivered int
+	Unread      uint64
+	// Oldest is the age of the oldest event that may be undelivered; 0 for
+	// none.
+	Oldest     time.Duration
+	Partitions []PlaceStatus
+}
+
+// State is the state in one word, with a reason where there is one: waiting (for
+// the handshake), paused, failing (the breaker is not closed), active.
+func (s *AppStatus) State() (state, reason string) {
+	switch {
+	case s.Paused:
+		return "paused", s.PauseReason
+	case !s.Verified:
+		return "waiting", "the callback has not answered the challenge"
+	case s.Breaker != BreakerClosed:
+		return "failing", "the endpoint fails; breaker " + s.Breaker.String()
+	}
+	return "active", ""
+}
+
+// PlaceStatus is an app's place in a partition.
+type PlaceStatus struct {
+	Partition int
+	// Watermark is the position up to which all is finished; Read up to which
+	// the log was read for the app, Head for those that keep up.
+	Watermark, Read, Head control.Position
+	Undelivered           int
+}
+
+// Status is where an app stands on this node; false for one that is not a
+// receiving app.
+func (s *Service) Status(app control.AppID) (AppStatus, bool) {
+	e, _ := s.receiver(app, 0)
+	if e == nil {
+		return AppStatus{}, false
+	}
+	st := e.status()
+	for _, h := range s.allHolders() {
+		h.describe(&st)
+	}
+	slices.SortFunc(st.Partitions, func(a, b PlaceStatus) int { return cmp.Compare(a.Partition, b.Partition) })
+	return st, true
+}
+
+// Apps lists the receiving apps on this node, by ascending id.
+func (s *Service) Apps() []AppStatus {
+	var list []AppStatus
+	for _, e := range s.allEngines() {
+		if st, ok := s.Status(e.id); ok {
+			list = append(list, st)
+		}
+	}
+	slices.SortFunc(list, func(a, b AppStatus) int { return cmp.Compare(a.App, b.App) })
+	return list
+}
+
+func (e *engine) status() AppStatus {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st := AppStatus{
+		App: e.id, Name: e.mu.app.Name, Callback: e.mu.app.Callback, Verified: e.mu.verified, Paused: e.mu.paused,
+		Breaker: e.mu.breaker.state, Queued: e.mu.letters, QueuedBytes: e.mu.bytes, InFlight: e.mu.flying,
+		Parked: len(e.mu.parked) + e.mu.due.Len(), Blocked: e.mu.blocked,
+	}
+	for _, ln := range e.mu.lanes {
+		if len(ln.queue) > 0 {
+			st.Oldest = max(st.Oldest, since(ln.head().at))
+		}
+	}
+	return st
+}
+
+// describe adds the partition to an app's status.
+func (h *holder) describe(st *AppStatus) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	pl := h.mu.places[st.App]
+	if pl == nil {
+		return
+	}
+	t, head := &pl.track, h.mu.read.position
+	st.Partitions = append(st.Partitions, PlaceStatus{
+		Partition: h.partition, Watermark: t.watermark(), Read: t.read, Head: head, Undelivered: t.unfinished(),
+	})
+	st.Undelivered += t.unfinished()
+	if pl.paused {
+		st.Paused, st.PauseReason = true, pl.pauseReason
+	}
+	if t.read < head {
+		st.Unread += uint64(head - t.read)
+		st.Oldest = max(st.Oldest, since(t.at.decided))
+	}
+}
+
+// PartitionStatus is the state of a partition that this node holds.
+type PartitionStatus struct {
+	Partition int
+	Epoch     uint64 // of the cursor
+	Position  control.Position
+	// Halted is why the log cannot be followed; nil when it is.
+	Halted error
+}
+
+// Partitions lists the partitions that this node holds, ascending.
+func (s *Service) Partitions() []PartitionStatus {
+	var list []PartitionStatus
+	for _, h := range s.allHolders() {
+		h.mu.Lock()
+		list = append(list, PartitionStatus{
+			Partition: h.partition, Epoch: h.mu.epoch, Position: h.mu.read.position, Halted: h.mu.halted,
+		})
+		h.mu.Unlock()
+	}
+	slices.SortFunc(list, func(a, b PartitionStatus) int { return cmp.Compare(a.Partition, b.Partition) })
+	return list
+}

@@ -1,0 +1,85 @@
+package graphapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/baton-router/baton/pkg/control"
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
+	"github.com/baton-router/baton/pkg/partition"
+)
+
+// errNoAnswer: no holder answered in time. Whether one decided is not known.
+var errNoAnswer = errors.New("graphapi: no holder answered in time")
+
+// ask puts a question to the holder of its thread until it is answered for
+// good or the time is over. Every attempt carries the same command id, so the
+// holder decides once. The error is errNoAnswer, or ctx's.
+func (s *Service) ask(ctx context.Context, q *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	deadline := time.Now().Add(within)
+	p := partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, s.config.Partitions)
+	for attempt := 0; ; attempt++ {
+		q.BudgetMs = max(1, time.Until(deadline).Milliseconds())
+		answer, err := s.attempt(ctx, p, q)
+		if err == nil {
+			return answer, nil
+		}
+		if !pause(ctx, backoff(attempt)) {
+			s.logger.Warn("no answer from the holder", "partition", p, "err", err)
+			return nil, fmt.Errorf("%w: partition %d: %w", errNoAnswer, p, err)
+		}
+	}
+}
+
+// attempt asks once. The error says why the answer, if any, does not count.
+func (s *Service) attempt(ctx context.Context, p int, q *commandv1.Request) (*commandv1.Response, error) {
+	data, err := proto.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("encode the question: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.AttemptWithin)
+	defer cancel()
+	raw, err := s.deps.Holder.Ask(ctx, p, data)
+	if err != nil {
+		return nil, err
+	}
+	answer := &commandv1.Response{}
+	if err := proto.Unmarshal(raw, answer); err != nil {
+		return nil, fmt.Errorf("decode the answer: %w", err)
+	}
+	if !s.epochs.current(p, answer.GetEpoch()) {
+		return nil, fmt.Errorf("the answer is of epoch %d, which is over", answer.GetEpoch())
+	}
+	switch answer.GetStatus() {
+	case commandv1.Status_STATUS_UNAVAILABLE, commandv1.Status_STATUS_UNKNOWN, commandv1.Status_STATUS_UNSPECIFIED:
+		return nil, fmt.Errorf("%s: %s", answer.GetStatus(), answer.GetDetail())
+	default:
+		return answer, nil
+	}
+}
+
+// backoff grows from 20 ms to 320 ms, with jitter, so that callers of a
+// partition that is moving do not knock all at once.
+func backoff(attempt int) time.Duration {
+	step := 20 * time.Millisecond << min(attempt, 4)
+	return step/2 + rand.N(step) //nolint:gosec // jitter, no secret
+}
+
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}

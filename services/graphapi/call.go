@@ -1,0 +1,101 @@
+package graphapi
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"net/http"
+	"strconv"
+
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
+	"github.com/baton-router/baton/pkg/graph"
+	"github.com/baton-router/baton/pkg/roster"
+	"github.com/baton-router/baton/pkg/telemetry"
+)
+
+// call is one Graph call: a request of its own, or one of a batch.
+type call struct {
+	method string
+	path   graph.Path
+	params graph.Params
+	// authorization and idempotencyKey are the headers that count.
+	authorization  string
+	idempotencyKey string
+	// upload is set for a multipart call whose file has not been read.
+	upload *graph.Multipart
+	// trace is where the request's errors and log lines can be found.
+	trace telemetry.TraceID
+	// snapshot and caller are set by authenticate.
+	snapshot *roster.Snapshot
+	caller   *roster.Caller
+	usage    Usage
+}
+
+// newID is a command id: 16 random bytes.
+func newID() (id [16]byte) {
+	_, _ = rand.Read(id[:]) // never fails
+	return id
+}
+
+// question is a request to the holder of the thread, without its verb. Its id
+// is made here, once per call: a repeat carries the same.
+func (c *call) question(person uint64) *commandv1.Request {
+	id := newID()
+	q := &commandv1.Request{
+		Id: id[:], Asset: c.caller.Asset.ID, Person: person, App: uint64(c.caller.App.Number),
+		RosterVersion: c.snapshot.Version(), Trace: c.trace[:],
+	}
+	if c.idempotencyKey != "" {
+		q.IdempotencyKey, q.Digest = c.key(), c.digest()
+	}
+	return q
+}
+
+// key is the hash of who called with which Idempotency-Key.
+func (c *call) key() []byte {
+	id := c.caller.App.ID + "\x00" + strconv.FormatUint(c.caller.Asset.ID, 10) + "\x00" + c.idempotencyKey
+	sum := sha256.Sum256([]byte(id))
+	return sum[:16]
+}
+
+// digest tells calls apart: the edge and all parameters but tokens.
+func (c *call) digest() uint64 {
+	sum := sha256.Sum256([]byte(c.method + " " + c.path.Edge + "?" + c.params.Form().Encode()))
+	return binary.BigEndian.Uint64(sum[:8])
+}
+
+// reply is the answer to one call.
+type reply struct {
+	status int
+	code   int // Graph code, zero for none
+	header http.Header
+	body   []byte
+}
+
+const jsonType = "application/json; charset=UTF-8"
+
+// success is a reply with status 200.
+func success(body []byte) reply {
+	return reply{status: http.StatusOK, header: http.Header{"Content-Type": {jsonType}}, body: body}
+}
+
+// failure is a reply with a Graph error.
+func failure(e *graph.Error) reply {
+	r := reply{status: e.Status, code: e.Code, header: http.Header{"Content-Type": {jsonType}}, body: e.Body()}
+	if challenge := e.WWWAuthenticate(); challenge != "" {
+		r.header.Set("WWW-Authenticate", challenge)
+	}
+	if e.RetryAfter > 0 {
+		r.header.Set("Retry-After", strconv.Itoa(e.RetryAfter))
+	}
+	return r
+}
+
+func (r reply) write(w http.ResponseWriter) {
+	maps.Copy(w.Header(), r.header)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(r.body)))
+	w.WriteHeader(r.status)
+	_, _ = w.Write(r.body) // the client's loss
+}

@@ -1,0 +1,55 @@
+package ingress
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// Service is the ingress role: an http.Handler for the webhook address. Its
+// methods are safe for concurrent use.
+type Service struct {
+	config Config
+	deps   Deps
+	budget budget
+	lanes  []lane
+	// publishing counts the goroutines of the lanes.
+	publishing sync.WaitGroup
+	stop       struct {
+		sync.RWMutex // held for reading while a request adds its events
+		stopped      bool
+	}
+}
+
+// New returns the role. It handles requests at once; Run ends it in good order.
+// The error lists every fault of the configuration and the dependencies.
+func New(c Config, d Deps) (*Service, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("ingress: %w", err)
+	}
+	if err := d.Validate(); err != nil {
+		return nil, fmt.Errorf("ingress: %w", err)
+	}
+	c = c.WithDefaults()
+	s := &Service{config: c, deps: d, lanes: make([]lane, c.Partitions)}
+	s.budget.limit = int64(c.MaxPendingBytes)
+	for p := range s.lanes {
+		s.lanes[p].partition, s.lanes[p].service = p, s
+	}
+	return s, nil
+}
+
+// Name is the role's.
+func (s *Service) Name() string { return "ingress" }
+
+// Run blocks until ctx ends; then it refuses new requests with 503 and returns
+// when every message under way has been stored or given up, which takes at most
+// AnswerWithin.
+func (s *Service) Run(ctx context.Context) error {
+	<-ctx.Done()
+	s.stop.Lock()
+	s.stop.stopped = true
+	s.stop.Unlock()
+	s.publishing.Wait()
+	return nil
+}

@@ -1,0 +1,230 @@
+package ownership
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+// haltError stops a partition: its store, log and input contradict each other.
+// Nothing is truncated; an operator decides.
+type haltError struct{ reason string }
+
+func (e haltError) Error() string { return "ownership: partition halted: " + e.reason }
+
+func halt(format string, args ...any) error { return haltError{fmt.Sprintf(format, args...)} }
+
+const (
+	claimRefusals = 5
+	claimBackoff  = 2 * time.Second
+)
+
+// claim brings the partition's store up to the end of its log and appends a
+// claim with the next epoch. An accepted claim proves that everything before it
+// has been read.
+func (h *holder) claim(ctx context.Context) error {
+	if err := h.checkPositions(ctx); err != nil {
+		return err
+	}
+	for refused := 0; ; refused++ {
+		if refused == claimRefusals {
+			refused = 0
+			if err := pause(ctx, claimBackoff); err != nil {
+				return err
+			}
+		}
+		if err := h.catchUp(ctx); err != nil {
+			return err
+		}
+		err := h.appendClaim(ctx)
+		if !errors.Is(err, errDeposed) {
+			return err
+		}
+	}
+}
+
+// checkPositions compares the store with the streams before anything is
+// written. Source: design, "Positions are checked, not trusted".
+func (h *holder) checkPositions(ctx context.Context) error {
+	h.applied = h.part.Applied()
+	a := h.applied
+	if a.Sequence != 0 && a.BatonID != h.cfg.BatonID {
+		return halt("the store belongs to installation %x, the streams to %x", a.BatonID, h.cfg.BatonID)
+	}
+	last, err := h.deps.Log.LastLog(ctx, h.partition)
+	if errors.Is(err, bus.ErrNoMessage) {
+		if a.Sequence != 0 {
+			return halt("the store has applied log sequence %d but the log is empty", a.Sequence)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ownership: last record of partition %d: %w", h.partition, err)
+	}
+	return h.compareLast(ctx, a, last)
+}
+
+func (h *holder) compareLast(ctx context.Context, a store.Applied, last bus.Message) error {
+	if a.Sequence > last.Sequence {
+		return halt("the store has applied log sequence %d, the log ends at %d", a.Sequence, last.Sequence)
+	}
+	rec, err := eventlog.Decode(last.Data)
+	if err != nil {
+		return halt("last record, sequence %d: %v", last.Sequence, err)
+	}
+	if a.Sequence == last.Sequence && rec.Hash != a.Hash {
+		return halt("the record at log sequence %d has hash %x, the store applied %x", a.Sequence, rec.Hash, a.Hash)
+	}
+	if rec.BatonID != h.cfg.BatonID {
+		return halt("the last record belongs to installation %x, the streams to %x", rec.BatonID, h.cfg.BatonID)
+	}
+	_, end, _, err := h.deps.Input.InboundRange(ctx)
+	if err != nil {
+		return fmt.Errorf("ownership: state of the inbound stream: %w", err)
+	}
+	if rec.Input > end {
+		return halt("input up to %d is decided, but the inbound stream ends at %d", rec.Input, end)
+	}
+	return nil
+}
+
+// catchUp applies the records after the applied sequence.
+func (h *holder) catchUp(ctx context.Context) error {
+	for {
+		msg, err := h.deps.Log.NextLog(ctx, h.partition, h.applied.Sequence)
+		if errors.Is(err, bus.ErrNoMessage) {
+			h.sequence = h.applied.Sequence
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("ownership: log after %d: %w", h.applied.Sequence, err)
+		}
+		if err := h.replay(msg); err != nil {
+			return err
+		}
+	}
+}
+
+// replay applies one record that an earlier holder wrote.
+func (h *holder) replay(msg bus.Message) error {
+	rec, err := eventlog.Decode(msg.Data)
+	if err != nil {
+		return halt("record at log sequence %d: %v", msg.Sequence, err)
+	}
+	changes, err := h.refold(&rec)
+	if err != nil {
+		return err
+	}
+	err = h.part.Apply(&rec, msg.Data, msg.Sequence, changes)
+	switch {
+	case errors.Is(err, eventlog.ErrStaleEpoch):
+		h.deps.Observe.fenced(h.partition)
+		h.log.Error("record of a deposed holder skipped", "sequence", msg.Sequence, "epoch", rec.Epoch, "position", rec.First)
+		h.setDegraded(err.Error())
+		if err := h.part.Skip(msg.Sequence); err != nil {
+			return err
+		}
+	case errors.Is(err, eventlog.ErrBrokenChain):
+		return halt("record at log sequence %d: %v", msg.Sequence, err)
+	case err != nil:
+		return err
+	}
+	h.applied = h.part.Applied()
+	return nil
+}
+
+// refold folds a record into the states of the threads it touches. Their timer
+// rows are armed anew; rows that an earlier tenure left behind come due early
+// and are dropped then.
+func (h *holder) refold(rec *eventlog.Record) ([]store.Change, error) {
+	at := map[control.ThreadKey]int{}
+	var changes []store.Change
+	for i := range rec.Entries {
+		e := &rec.Entries[i]
+		if !e.Evolves() {
+			continue
+		}
+		n, ok := at[e.Thread]
+		if !ok {
+			st, _, err := h.part.State(e.Thread)
+			if err != nil {
+				return nil, err
+			}
+			n = len(changes)
+			at[e.Thread] = n
+			changes = append(changes, store.Change{Thread: e.Thread, State: st})
+		}
+		changes[n].State = control.Evolve(changes[n].State, e.Event)
+	}
+	for i := range changes {
+		changes[i].Due = control.NextDue(changes[i].State, nil)
+	}
+	return changes, nil
+}
+
+// appendClaim writes the claim and makes its epoch this holder's.
+func (h *holder) appendClaim(ctx context.Context) error {
+	h.time = newPartitionClock(h.deps.Clock, h.applied.DecidedAt)
+	rec := h.record()
+	rec.Epoch, rec.Claim, rec.Holder = h.applied.Epoch+1, true, h.cfg.Holder
+	rec.DecidedAt = h.time.now()
+	raw := eventlog.Encode(&rec)
+	h.deps.Observe.reached(PointClaimSend, h.partition)
+	sequence, err := h.append(ctx, &rec, raw)
+	if err != nil {
+		return err
+	}
+	h.deps.Observe.reached(PointClaimAcked, h.partition)
+	h.epoch = rec.Epoch
+	return h.applied1(&rec, raw, sequence, nil)
+}
+
+// record starts the next record of this holder.
+func (h *holder) record() eventlog.Record {
+	rec := eventlog.Record{
+		Partition:     uint32(h.partition), //nolint:gosec // small and positive
+		Epoch:         h.epoch,
+		First:         h.applied.Position + 1,
+		RosterVersion: h.applied.RosterVersion,
+		Input:         h.applied.Input,
+		BatonID:       h.cfg.BatonID,
+		Prev:          h.applied.Hash,
+	}
+	_, _ = rand.Read(rec.Group[:]) // never fails
+	return rec
+}
+
+// warmUp loads the threads' states and armed timers into memory.
+func (h *holder) warmUp() error {
+	h.threads = make(map[control.ThreadKey]slot)
+	err := h.part.EachThread(func(key control.ThreadKey, st control.State) error {
+		h.threads[key] = slot{state: st}
+		h.deps.Observe.owned(st.Owner, 1)
+		if st.Rare != nil {
+			h.startEffects(key, st)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ownership: loading the threads of partition %d: %w", h.partition, err)
+	}
+	rows, err := h.part.Timers(maxInstant, 0)
+	if err != nil {
+		return fmt.Errorf("ownership: loading the timers of partition %d: %w", h.partition, err)
+	}
+	for _, row := range rows {
+		if t, ok := h.threads[row.Thread]; ok && t.armed == 0 {
+			t.armed = row.Due
+			h.threads[row.Thread] = t
+		}
+	}
+	h.dueAt = h.time.now()
+	return nil
+}

@@ -1,0 +1,202 @@
+package ownership
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
+)
+
+// call is one command under way. reply is called at most once; a call that is
+// never replied to runs into its caller's deadline.
+type call struct {
+	req     *commandv1.Request
+	key     control.ThreadKey
+	expires time.Time // the caller gives up then
+	reply   func(*commandv1.Response)
+}
+
+// accept takes a command from the bus without blocking.
+func (h *holder) accept(c bus.CommandCall) {
+	req := new(commandv1.Request)
+	if err := proto.Unmarshal(c.Data, req); err != nil {
+		h.send(c, &commandv1.Response{Status: commandv1.Status_STATUS_INTERNAL, Detail: err.Error()})
+		return
+	}
+	queued := call{
+		req: req, key: control.ThreadKey{Asset: req.GetAsset(), Person: req.GetPerson()},
+		expires: h.deps.Clock.Now().Add(time.Duration(req.GetBudgetMs()) * time.Millisecond),
+		reply:   func(r *commandv1.Response) { h.send(c, r) },
+	}
+	select {
+	case h.commands <- queued:
+	default:
+		h.deps.Observe.command(verbName(req), "busy")
+		h.send(c, &commandv1.Response{Status: commandv1.Status_STATUS_BUSY, RetryAfterMs: 1000})
+	}
+}
+
+func (h *holder) send(c bus.CommandCall, r *commandv1.Response) {
+	r.Epoch, r.Partition = h.current.Load().Epoch, uint32(h.partition) //nolint:gosec // small and positive
+	data, err := proto.Marshal(r)
+	if err == nil {
+		err = c.Reply(data)
+	}
+	if err != nil {
+		h.log.Warn("answering a command", "err", err)
+	}
+}
+
+// decideCall decides one command and stages its answer.
+func (h *holder) decideCall(ctx context.Context, s *step, c call) {
+	if h.deps.Clock.Now().After(c.expires) {
+		h.unavailable(c, "the deadline had passed before the command was decided")
+		return
+	}
+	if err := h.catchUpRoster(ctx, s, c.req.GetRosterVersion()); err != nil {
+		h.unavailable(c, err.Error())
+		return
+	}
+	page := h.snapshot.Page(c.key.Asset)
+	if page == nil {
+		h.unavailable(c, "the page is not in the roster any more")
+		return
+	}
+	if h.waitsForSide(s, c) {
+		return
+	}
+	if answer := h.answered(s, c); answer != nil {
+		s.respond(c, answer, "repeat")
+		return
+	}
+	h.decideFresh(s, page, c)
+}
+
+// decideFresh decides a command that has not been answered before.
+func (h *holder) decideFresh(s *step, page *control.Page, c call) {
+	cmd := command(c.req, s.now)
+	if cmd == nil {
+		s.respond(c, &commandv1.Response{Status: commandv1.Status_STATUS_OK, Thread: h.view(s, c.key)}, "ok")
+		return
+	}
+	if dryRun(c.req) {
+		_, refusal := control.Decide(s.state(c.key), s.env(c.key, page), cmd)
+		s.respond(c, h.response(s, c, refusal, 0), "dry_run")
+		return
+	}
+	first := s.next()
+	refusal := s.decide(c.key, page, cmd, cause{id: id16(c.req.GetId()), trace: id16(c.req.GetTrace())})
+	if refusal.Refused() {
+		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key).Revision, s.now)
+		s.respond(c, h.response(s, c, refusal, 0), "refused")
+		return
+	}
+	s.respond(c, h.response(s, c, refusal, s.answering(first)), "ok")
+}
+
+// answering is the position of the event that answers a command: the last one
+// that its decision logged, 0 for none. For a send that is the acceptance or
+// the held survey.
+func (s *step) answering(first control.Position) control.Position {
+	for p := s.next() - 1; p >= first; p-- {
+		e, _ := s.event(p)
+		switch e.Event.(type) {
+		case control.SendAccepted, control.SurveyHeld:
+			return p
+		}
+	}
+	if s.next() > first {
+		return s.next() - 1
+	}
+	return 0
+}
+
+func (h *holder) response(s *step, c call, refusal control.Refusal, p control.Position) *commandv1.Response {
+	r := &commandv1.Response{Status: commandv1.Status_STATUS_OK, Position: uint64(p), Thread: h.view(s, c.key)}
+	if refusal.Refused() {
+		r.Status = commandv1.Status_STATUS_REFUSED
+		r.Refusal = &commandv1.Refusal{
+			Reason: uint32(refusal.Reason), Verb: uint32(refusal.Verb), Owner: uint64(refusal.Owner),
+			SinceMs: int64(refusal.Since), UntilMs: int64(refusal.Until), Next: uint32(refusal.Next),
+		}
+	}
+	if e, ok := s.event(p); ok && p != 0 {
+		_, r.Held = e.Event.(control.SurveyHeld)
+	}
+	return r
+}
+
+// view is the thread as it stands in the step.
+func (h *holder) view(s *step, key control.ThreadKey) *commandv1.Thread {
+	st := s.state(key)
+	_, known := h.threads[key]
+	_, staged := s.threads[key]
+	v := &commandv1.Thread{
+		Owner: uint64(st.Owner), ExpiresAtMs: int64(st.ExpiresAt), SinceMs: int64(st.Since), LastUserAtMs: int64(st.LastUserAt),
+		Revision: st.Revision, Done: st.Done, Known: known || staged,
+	}
+	if r := st.Rare; r != nil {
+		v.HeldSurveys, v.OpenEffects, v.UserMenu = uint32(len(r.Held)), uint32(len(r.Effects)), uint64(r.UserMenu) //nolint:gosec // bounded
+		for _, q := range r.Requests {
+			v.Requests = append(v.Requests, &commandv1.PendingRequest{App: uint64(q.App), SinceMs: int64(q.Since), Metadata: q.Metadata})
+		}
+	}
+	return v
+}
+
+// answered finds the logged answer of a command that was decided before: the
+// same command id, or the same Idempotency-Key.
+func (h *holder) answered(s *step, c call) *commandv1.Response {
+	if a, ok := s.lookup(id16(c.req.GetId())); ok {
+		r := &commandv1.Response{Status: commandv1.Status_STATUS_OK, Position: uint64(a.Position), Thread: h.view(s, c.key)}
+		r.Held = a.Held
+		return r
+	}
+	a, ok := s.lookup(id16(c.req.GetIdempotencyKey()))
+	if !ok || a.Outcome == control.OutcomeAbandoned {
+		return nil
+	}
+	return &commandv1.Response{
+		Status: commandv1.Status_STATUS_REPEAT, Position: uint64(a.Position), Thread: h.view(s, c.key),
+		Earlier: &commandv1.Earlier{
+			Outcome: uint32(a.Outcome), Mid: a.Mid, Error: a.Error, OtherCall: a.Digest != c.req.GetDigest(),
+			Done: a.Done, Send: uint64(a.Position),
+		},
+	}
+}
+
+// lookup finds an answer by its key: staged, or in the store. The zero key has
+// none.
+func (s *step) lookup(key [16]byte) (eventlog.Answer, bool) {
+	if key == ([16]byte{}) {
+		return eventlog.Answer{}, false
+	}
+	if a, ok := s.tables.answers[key]; ok {
+		return a, true
+	}
+	a, ok, err := s.h.part.Answer(key, s.now)
+	if err != nil {
+		s.h.log.Error("looking up an answer", "err", err)
+	}
+	return a, ok
+}
+
+func (s *step) respond(c call, r *commandv1.Response, result string) {
+	s.h.deps.Observe.command(verbName(c.req), result)
+	s.reply(func() { c.reply(r) })
+}
+
+func (h *holder) unavailable(c call, detail string) {
+	h.deps.Observe.command(verbName(c.req), "unavailable")
+	c.reply(&commandv1.Response{Status: commandv1.Status_STATUS_UNAVAILABLE, Detail: detail, RetryAfterMs: 1000})
+}
+
+func id16(b []byte) (id [16]byte) {
+	copy(id[:], b)
+	return id
+}

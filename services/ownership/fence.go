@@ -1,0 +1,75 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/eventlog"
+)
+
+// errDeposed is returned when another holder has written to the partition: stop,
+// answer nothing, drop what was staged.
+var errDeposed = errors.New("ownership: another holder has written to the partition")
+
+// repeatDelay spaces the repeats of a publish whose outcome is unknown.
+const repeatDelay = 50 * time.Millisecond
+
+// append publishes the record and returns its stream sequence once it is
+// durable. An unknown outcome is closed by writing: the byte-identical record is
+// repeated until the log acknowledges it or answers that the subject has moved
+// on; then the record after the expected sequence tells whether it was ours.
+// It gives up only when ctx ends, and then nothing is known.
+func (h *holder) append(ctx context.Context, rec *eventlog.Record, raw []byte) (uint64, error) {
+	for {
+		sequence, err := h.deps.Log.AppendLog(ctx, h.partition, raw, h.sequence)
+		switch {
+		case err == nil:
+			return sequence, nil
+		case errors.Is(err, bus.ErrWrongSequence):
+			return h.whose(ctx, rec)
+		case errors.Is(err, bus.ErrInvalid), errors.Is(err, bus.ErrTooLarge):
+			return 0, fmt.Errorf("ownership: record of %d bytes: %w", len(raw), err)
+		}
+		h.log.Warn("log append has no outcome yet, repeating it", "err", err)
+		if err := pause(ctx, repeatDelay); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// whose reads the record after the expected sequence: this holder's own group
+// means committed, another means deposed.
+func (h *holder) whose(ctx context.Context, rec *eventlog.Record) (uint64, error) {
+	for {
+		msg, err := h.deps.Log.NextLog(ctx, h.partition, h.sequence)
+		if err != nil {
+			h.log.Warn("reading back the log", "err", err)
+			if err := pause(ctx, repeatDelay); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		landed, err := eventlog.Decode(msg.Data)
+		if err != nil {
+			return 0, fmt.Errorf("ownership: record at sequence %d: %w", msg.Sequence, err)
+		}
+		if landed.Group == rec.Group {
+			return msg.Sequence, nil
+		}
+		return 0, errDeposed
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

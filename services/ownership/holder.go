@@ -1,0 +1,335 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/roster"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+// slot is a thread in memory: its state and the time its timer row is armed
+// for, zero for none.
+type slot struct {
+	state control.State
+	armed control.Millis
+}
+
+// holder holds one partition. All fields but status are owned by the goroutine
+// of run; others reach it through its channels.
+type holder struct {
+	*Service
+	partition int
+	log       *slog.Logger
+	part      *store.Partition
+
+	commands chan call
+	inputs   chan bus.Message
+	asides   chan aside // outcomes of effects and the like, from this node
+
+	epoch    uint64
+	sequence uint64 // of the last record of this partition on BATON_LOG
+	applied  store.Applied
+	time     partitionClock
+	snapshot *roster.Snapshot
+	threads  map[control.ThreadKey]slot
+
+	consumed  uint64 // last BATON_IN sequence decided, logged or not
+	unread    inboundRest
+	dueAt     control.Millis // when to look for due timers; 0 = no timer armed
+	due       []store.Timer
+	dueNeeds  uint64 // BATON_IN sequence to consume before deciding due
+	sweeping  []control.ThreadKey
+	sweepTurn int
+	refusals  refusalLog
+	waiting   map[control.ThreadKey][]call // sends that wait for the platform's side
+	ready     []call                       // parked calls whose wait is over
+	busy      map[busyKey]control.Position // effects under way
+	todo      []effectJob                  // effects waiting for a worker
+
+	current atomic.Pointer[Status]
+	halted  atomic.Pointer[string]
+}
+
+func newHolder(s *Service, p int) (*holder, error) {
+	part, err := s.deps.Store.Partition(p)
+	if err != nil {
+		return nil, err
+	}
+	h := &holder{
+		Service: s, partition: p,
+		log:      s.deps.Logger.With("partition", p),
+		part:     part,
+		commands: make(chan call, s.cfg.QueueCommands),
+		inputs:   make(chan bus.Message, 64),
+		asides:   make(chan aside, 256),
+		waiting:  map[control.ThreadKey][]call{},
+		busy:     map[busyKey]control.Position{},
+		refusals: newRefusalLog(),
+	}
+	h.current.Store(&Status{Partition: p})
+	return h, nil
+}
+
+// run claims the partition and decides until ctx ends. Deposed, it claims
+// again; halted, it stays halted until the process restarts.
+func (h *holder) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := h.hold(ctx)
+		var halted haltError
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.As(err, &halted):
+			h.setHalted(halted.reason)
+			<-ctx.Done()
+			return nil
+		case errors.Is(err, errDeposed):
+			h.deps.Observe.fenced(h.partition)
+			h.log.Warn("deposed, claiming again", "epoch", h.epoch)
+		case err != nil:
+			h.log.Error("partition stopped, claiming again", "err", err)
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return nil //nolint:nilerr // ctx ended
+		}
+	}
+	return nil
+}
+
+// hold is one tenure: claim, serve, decide.
+func (h *holder) hold(ctx context.Context) error {
+	h.reset()
+	if err := h.claim(ctx); err != nil {
+		return err
+	}
+	if err := h.warmUp(); err != nil {
+		return err
+	}
+	if err := h.openRoster(ctx); err != nil {
+		return err
+	}
+	h.topic.claimed(h.partition, h.epoch)
+	stop, err := h.deps.Commands.ServeCommands(h.partition, h.accept)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	h.publishStatus(true)
+	defer h.publishStatus(false)
+	h.log.Debug("holding partition", "epoch", h.epoch, "position", h.applied.Position)
+	return h.loop(ctx)
+}
+
+func (h *holder) reset() {
+	for _, t := range h.threads {
+		h.deps.Observe.owned(t.state.Owner, -1)
+	}
+	h.threads, h.due, h.sweeping, h.dueAt, h.dueNeeds = nil, nil, nil, 0, 0
+	h.unread = inboundRest{}
+	h.ready, h.todo = nil, nil
+	clear(h.waiting)
+	clear(h.busy)
+}
+
+// loop gathers what waits, decides it in one step and commits it, until ctx
+// ends.
+func (h *holder) loop(ctx context.Context) error {
+	h.consumed = h.applied.Input
+	for {
+		s := h.newStep()
+		if err := h.gather(ctx, s); err != nil {
+			return err
+		}
+		if err := h.finish(ctx, s); err != nil {
+			s.abandon()
+			return err
+		}
+	}
+}
+
+// gather waits for work and takes all that waits, within a record's bounds.
+func (h *holder) gather(ctx context.Context, s *step) error {
+	h.refreshRoster(s)
+	h.expireWaiting()
+	h.offerEffects(ctx)
+	if len(s.entries) > 0 {
+		return nil // a new roster is logged by itself
+	}
+	if !h.takeWaiting(ctx, s) {
+		if err := h.await(ctx, s); err != nil {
+			return err
+		}
+	}
+	for !s.full() && h.takeWaiting(ctx, s) {
+	}
+	return nil
+}
+
+// takeWaiting takes one round of what waits without blocking and reports
+// whether there was anything.
+func (h *holder) takeWaiting(ctx context.Context, s *step) bool {
+	took := h.unread.left() && h.decideRest(s)
+	for len(h.ready) > 0 && !s.full() {
+		h.decideCall(ctx, s, h.ready[0])
+		h.ready = h.ready[1:]
+		took = true
+	}
+	select {
+	case a := <-h.asides:
+		h.decideAside(s, a)
+		took = true
+	default:
+	}
+	select {
+	case c := <-h.commands:
+		h.decideCall(ctx, s, c)
+		took = true
+	default:
+	}
+	if !h.unread.left() && !s.full() {
+		select {
+		case m := <-h.inputs:
+			h.decideInput(s, m)
+			took = true
+		default:
+		}
+	}
+	return h.decideDue(ctx, s) || h.decideSweep(s) || took
+}
+
+// await blocks until something is there to decide.
+func (h *holder) await(ctx context.Context, s *step) error {
+	wake, stop := h.alarm()
+	defer stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case a := <-h.asides:
+		h.decideAside(s, a)
+	case c := <-h.commands:
+		h.decideCall(ctx, s, c)
+	case m := <-h.inputs:
+		h.decideInput(s, m)
+	case <-h.deps.Rosters.Changed():
+	case <-h.deps.Clock.Jumped():
+	case <-wake:
+	}
+	return nil
+}
+
+// finish commits the step and gives its answers. A step without events answers
+// after a barrier, or at once when no other holder can exist.
+func (h *holder) finish(ctx context.Context, s *step) error {
+	h.refusals.flush(s)
+	if len(s.entries) == 0 {
+		if s.answers != nil && h.cfg.Barrier {
+			if err := h.deps.Log.Barrier(ctx, h.partition, h.sequence); err != nil {
+				if errors.Is(err, bus.ErrWrongSequence) {
+					return errDeposed
+				}
+				return err
+			}
+		}
+		s.answer()
+		return nil
+	}
+	return h.commit(ctx, s)
+}
+
+// commit publishes the step's record, projects it and answers.
+func (h *holder) commit(ctx context.Context, s *step) error {
+	rec := h.record()
+	rec.DecidedAt, rec.Entries, rec.RosterVersion = s.now, s.entries, h.snapshot.Version()
+	if !h.unread.left() {
+		rec.Input = max(rec.Input, h.consumed)
+	} else {
+		rec.Input = max(rec.Input, h.unread.before)
+	}
+	raw := eventlog.Encode(&rec)
+	h.deps.Observe.reached(PointRecordSend, h.partition)
+	began := time.Now()
+	// A record under way is finished even while the node stops: its outcome
+	// must be known before its callers are told anything.
+	sequence, err := h.append(s.finishing(ctx), &rec, raw)
+	if err != nil {
+		return err
+	}
+	h.deps.Observe.appended(time.Since(began), len(rec.Entries))
+	h.deps.Observe.reached(PointRecordAcked, h.partition)
+	if err := h.applied1(&rec, raw, sequence, s); err != nil {
+		return err
+	}
+	h.deps.Observe.reached(PointApplied, h.partition)
+	s.answer()
+	h.after(&rec, s)
+	return nil
+}
+
+// applied1 projects a durable record into the store and memory.
+func (h *holder) applied1(rec *eventlog.Record, raw []byte, sequence uint64, s *step) error {
+	var changes []store.Change
+	if s != nil {
+		changes = s.changes()
+	}
+	if err := h.part.Apply(rec, raw, sequence, changes); err != nil {
+		return err
+	}
+	h.applied, h.sequence = h.part.Applied(), sequence
+	if s != nil {
+		for _, c := range changes {
+			if before := h.threads[c.Thread].state.Owner; before != c.State.Owner {
+				h.deps.Observe.owned(before, -1)
+				h.deps.Observe.owned(c.State.Owner, 1)
+			}
+			h.threads[c.Thread] = slot{state: c.State, armed: c.Due}
+		}
+	}
+	return nil
+}
+
+// after does what must not delay the answers: metrics, the control topic,
+// effects.
+func (h *holder) after(rec *eventlog.Record, s *step) {
+	for i := range rec.Entries {
+		h.deps.Observe.decided(rec.Entries[i].Event)
+	}
+	h.topic.add(h.partition, committed{rec, s.after})
+	for _, key := range s.order {
+		if st := h.threads[key].state; st.Rare != nil {
+			h.startEffects(key, st)
+		}
+		h.resumeWaiting(key)
+	}
+	h.publishStatus(true)
+}
+
+func (h *holder) publishStatus(held bool) {
+	st := &Status{
+		Partition: h.partition, Held: held, Epoch: h.epoch, Position: h.applied.Position, Input: h.consumed,
+		RosterVersion: h.applied.RosterVersion, Threads: len(h.threads), TimersStopped: held && h.time.doubtful(),
+	}
+	h.current.Store(st)
+}
+
+func (h *holder) status() Status {
+	st := *h.current.Load()
+	if reason := h.halted.Load(); reason != nil {
+		st.Halted = *reason
+	}
+	return st
+}
+
+func (h *holder) setHalted(reason string) {
+	h.halted.Store(&reason)
+	h.deps.Observe.halted(h.partition, reason)
+	h.log.Error("partition halted", "reason", reason)
+}
+
+func (h *holder) setDegraded(reason string) { h.halted.Store(&reason) }

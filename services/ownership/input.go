@@ -1,0 +1,208 @@
+package ownership
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+)
+
+// inboundRest is an inbound message of which some events are still to be
+// decided. before is the sequence decided in full before it.
+type inboundRest struct {
+	batch    *inboundv1.Batch
+	sequence uint64
+	next     int
+	before   uint64
+}
+
+func (r *inboundRest) left() bool { return r.batch != nil }
+
+// readInput feeds the holders from one reader for all partitions. A holder
+// whose queue is full holds the reader up only until its record is written;
+// halted holders drop what they cannot take: it stays in the stream.
+func (s *Service) readInput(ctx context.Context) error {
+	return s.deps.Input.ReadInbound(ctx, bus.ReadOptions{After: s.inputStart()}, func(m bus.Message) error {
+		if m.Partition >= len(s.holders) {
+			return nil
+		}
+		return s.holders[m.Partition].offer(ctx, m)
+	})
+}
+
+// inputStart is the smallest input position of the partitions.
+func (s *Service) inputStart() uint64 {
+	start := ^uint64(0)
+	for _, h := range s.holders {
+		start = min(start, h.part.Applied().Input)
+	}
+	return start
+}
+
+// offer hands a message to the holder, waiting while its queue is full.
+func (h *holder) offer(ctx context.Context, m bus.Message) error {
+	if h.status().Halted != "" {
+		return nil
+	}
+	select {
+	case h.inputs <- m:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// decideInput decides an inbound message: all its events, or as many as the
+// step holds; the rest comes with the next steps.
+func (h *holder) decideInput(s *step, m bus.Message) {
+	if m.Sequence <= h.consumed {
+		return
+	}
+	h.deps.Observe.reached(PointInputRead, h.partition)
+	batch := new(inboundv1.Batch)
+	if err := proto.Unmarshal(m.Data, batch); err != nil {
+		h.log.Error("inbound message cannot be read and is skipped", "sequence", m.Sequence, "err", err)
+		h.consumed = m.Sequence
+		return
+	}
+	h.unread = inboundRest{batch: batch, sequence: m.Sequence, before: h.consumed}
+	h.decideRest(s)
+}
+
+// decideRest goes on with the message under way; it always makes progress.
+func (h *holder) decideRest(s *step) bool {
+	r := &h.unread
+	for r.next < len(r.batch.GetEvents()) {
+		if s.full() {
+			return true
+		}
+		h.decideEvent(s, r.batch.GetEvents()[r.next], control.Ref{Sequence: r.sequence, Index: uint32(r.next)}) //nolint:gosec // at most 256
+		r.next++
+	}
+	h.consumed = r.sequence
+	h.unread = inboundRest{}
+	return true
+}
+
+// decideEvent decides one webhook event, unless it came before.
+func (h *holder) decideEvent(s *step, e *inboundv1.Event, ref control.Ref) {
+	page := h.snapshot.Page(e.GetAsset())
+	if page == nil {
+		return // ingress counted it; the page has gone since
+	}
+	var dedupe [16]byte
+	copy(dedupe[:], e.GetDedupe())
+	if s.seen(dedupe) {
+		h.deps.Observe.duplicate()
+		return
+	}
+	key := control.ThreadKey{Asset: e.GetAsset(), Person: e.GetPerson()}
+	var c cause
+	copy(c.trace[:], e.GetTrace())
+	s.decide(key, page, h.webhook(s, key, page, e, ref, dedupe), c)
+}
+
+// seen reports whether the event was decided before, in this step or within
+// the time that duplicates are remembered.
+func (s *step) seen(key [16]byte) bool {
+	if _, ok := s.tables.seen[key]; ok {
+		return true
+	}
+	_, seen, err := s.h.part.Seen(key, s.now)
+	if err != nil {
+		s.h.log.Error("looking up a duplicate", "err", err)
+	}
+	return seen
+}
+
+// webhook is the command of an inbound event, with what only the holder knows.
+func (h *holder) webhook(s *step, key control.ThreadKey, page *control.Page, e *inboundv1.Event, ref control.Ref, dedupe [16]byte) control.Webhook {
+	w := control.Webhook{
+		Input: ref, Kind: control.Kind(e.GetKind()), Dedupe: dedupe, //nolint:gosec // kinds fit a byte
+		At: control.Millis(e.GetTimestampMs()), Mid: e.GetMid(), Payload: e.GetPayloadHash(),
+		Ref: e.GetRef(), Ad: e.GetAd(), FromAd: e.GetFromAd(),
+		ReceivingApp: control.AppID(e.GetReceivingApp()), HasWindow: e.GetHasWindow(), ReceivingDays: int(e.GetReceivingDays()),
+		EchoApp: control.AppID(e.GetEchoApp()), Questions: e.GetQuestions(),
+		From: control.AppID(e.GetPreviousOwner()), To: control.AppID(e.GetNewOwner()), Metadata: e.GetMetadata(),
+	}
+	if w.Kind == control.KindPostback && w.Payload != 0 {
+		w.ButtonCreator = s.button(key, w.Payload)
+	}
+	if w.Kind == control.KindEcho && w.EchoApp == page.BatonApp {
+		w.Sent = s.sent(e.GetMetadata(), w.Mid)
+	}
+	return w
+}
+
+// button is the app whose accepted send on the thread carried the payload.
+func (s *step) button(key control.ThreadKey, payload uint64) control.AppID {
+	if app, ok := s.tables.buttons[buttonKey{key, payload}]; ok {
+		return app
+	}
+	app, _, err := s.h.part.Button(key, payload)
+	if err != nil {
+		s.h.log.Error("looking up a button", "err", err)
+	}
+	return app
+}
+
+// sent finds the send that an echo of Baton's own app belongs to: by the token
+// in its metadata, else by its mid.
+func (s *step) sent(metadata, mid string) *control.Sent {
+	p, ok := ParseToken(metadata, s.h.partition)
+	if !ok {
+		if p, ok = s.mid(mid); !ok {
+			return nil
+		}
+	}
+	e, ok := s.event(p)
+	if !ok {
+		return nil
+	}
+	switch e := e.Event.(type) {
+	case control.SendAccepted:
+		return &control.Sent{ID: p, App: e.App, Owner: e.Owner, Metadata: e.Metadata}
+	case control.SurveyDelivered:
+		return &control.Sent{ID: p, App: e.App}
+	default:
+		return nil
+	}
+}
+
+func (s *step) mid(mid string) (control.Position, bool) {
+	if p, ok := s.tables.mids[mid]; ok {
+		return p, true
+	}
+	p, ok, err := s.h.part.Send(mid)
+	if err != nil {
+		s.h.log.Error("looking up a message id", "err", err)
+	}
+	return p, ok
+}
+
+const tokenPrefix = "baton1:"
+
+// Token is the metadata of a forwarded send: it names the accepted send in the
+// echo. Source: design, life of a send.
+func Token(partition int, p control.Position) string {
+	return tokenPrefix + strconv.Itoa(partition) + "-" + strconv.FormatUint(uint64(p), 10)
+}
+
+// ParseToken reads a token of the given partition.
+func ParseToken(metadata string, partition int) (control.Position, bool) {
+	rest, ok := strings.CutPrefix(metadata, tokenPrefix)
+	if !ok {
+		return 0, false
+	}
+	part, pos, ok := strings.Cut(rest, "-")
+	if !ok || part != strconv.Itoa(partition) {
+		return 0, false
+	}
+	p, err := strconv.ParseUint(pos, 10, 64)
+	return control.Position(p), err == nil && p > 0
+}

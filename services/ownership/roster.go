@@ -1,0 +1,118 @@
+package ownership
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/partition"
+	"github.com/baton-router/baton/pkg/roster"
+)
+
+// openRoster loads the roster that was in force at the end of the log and looks
+// for threads whose owner has gone since: a sweep that a crash cut short.
+func (h *holder) openRoster(ctx context.Context) error {
+	snap, err := h.deps.Rosters.At(ctx, h.applied.RosterVersion)
+	if err != nil {
+		return fmt.Errorf("ownership: roster version %d: %w", h.applied.RosterVersion, err)
+	}
+	h.snapshot = snap
+	h.sweep()
+	return nil
+}
+
+// refreshRoster applies the newest roster, if it is not yet in force.
+func (h *holder) refreshRoster(s *step) {
+	if snap := h.deps.Rosters.Current(); snap.Version() > h.snapshot.Version() {
+		h.applyRoster(s, snap)
+	}
+}
+
+// catchUpRoster applies the roster up to the version under which a caller was
+// authenticated.
+func (h *holder) catchUpRoster(ctx context.Context, s *step, version uint64) error {
+	if version <= h.snapshot.Version() {
+		return nil
+	}
+	snap, err := h.deps.Rosters.At(ctx, version)
+	if err != nil {
+		return fmt.Errorf("roster version %d: %w", version, err)
+	}
+	h.applyRoster(s, snap)
+	return nil
+}
+
+// applyRoster puts a roster into force: every decision after it in the log
+// follows it.
+func (h *holder) applyRoster(s *step, snap *roster.Snapshot) {
+	old := h.snapshot
+	h.snapshot = snap
+	s.add(eventlog.Entry{Event: control.RosterApplied{Version: snap.Version()}}, control.State{})
+	for _, asset := range snap.Assets() {
+		if before := old.Page(asset); before != nil {
+			h.roleChanges(s, before, snap.Page(asset))
+		}
+	}
+	h.sweep()
+}
+
+// roleChanges logs, on the page's home partition, which apps have another role
+// now. Rows 93, 94.
+func (h *holder) roleChanges(s *step, before, after *control.Page) {
+	home := control.ThreadKey{Asset: after.Asset}
+	if partition.Of(home, h.cfg.Partitions) != h.partition {
+		return
+	}
+	for _, e := range control.RoleChanges(before, after, s.now, control.Actor{Kind: control.ActorOperator}) {
+		s.add(eventlog.Entry{Thread: home, Event: e}, control.State{})
+	}
+}
+
+// sweep lists the threads whose owner is not connected any more. They are
+// decided in as many steps as it takes; until then the rules treat them as
+// already released, so order does not show.
+func (h *holder) sweep() {
+	h.sweeping = h.sweeping[:0]
+	for key, t := range h.threads {
+		if t.state.Owner == 0 {
+			continue
+		}
+		if page := h.snapshot.Page(key.Asset); page != nil && !page.Connected(t.state.Owner) {
+			h.sweeping = append(h.sweeping, key)
+		}
+	}
+	slices.SortFunc(h.sweeping, func(a, b control.ThreadKey) int {
+		if a.Less(b) {
+			return -1
+		}
+		return 1
+	})
+}
+
+// Sweeps share the records with traffic: sweepBatch threads in a record, in at
+// most one record of sweepShare while there is traffic.
+const (
+	sweepBatch = 256
+	sweepShare = 4
+)
+
+// decideSweep decides a share of the threads being swept.
+func (h *holder) decideSweep(s *step) bool {
+	if len(h.sweeping) == 0 || s.swept {
+		return false
+	}
+	if h.sweepTurn++; len(s.entries) > 0 && h.sweepTurn%sweepShare != 0 {
+		return false
+	}
+	s.swept = true
+	n := min(sweepBatch, len(h.sweeping))
+	for _, key := range h.sweeping[:n] {
+		if page := h.snapshot.Page(key.Asset); page != nil {
+			s.decide(key, page, control.Due{}, cause{})
+		}
+	}
+	h.sweeping = h.sweeping[n:]
+	return true
+}

@@ -1,0 +1,202 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/roster"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+// Log is the fenced side of the partitions' log. Implemented by *bus.Conn.
+type Log interface {
+	AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error)
+	Barrier(ctx context.Context, p int, expected uint64) error
+	LastLog(ctx context.Context, p int) (bus.Message, error)
+	NextLog(ctx context.Context, p int, after uint64) (bus.Message, error)
+}
+
+// Input is where inbound events come from. Implemented by *bus.Conn.
+type Input interface {
+	ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
+	Inbound(ctx context.Context, sequence uint64) (bus.Message, error)
+	LastInbound(ctx context.Context, p int) (uint64, error)
+	InboundRange(ctx context.Context) (first, last, bytes uint64, err error)
+	TrimInbound(ctx context.Context, upTo uint64) error
+}
+
+// Commands is where API commands come from. Implemented by *bus.Conn.
+type Commands interface {
+	ServeCommands(p int, handle func(bus.CommandCall)) (stop func(), err error)
+}
+
+// Topic is the control-change topic. Implemented by *bus.Conn.
+type Topic interface {
+	PublishControl(ctx context.Context, messages []bus.ControlMessage, moves []bus.CursorMove) ([]uint64, error)
+	ControlCursor(ctx context.Context, p int) ([]byte, uint64, error)
+}
+
+// Rosters gives the roster at a version.
+type Rosters interface {
+	// Current is the newest snapshot this node knows.
+	Current() *roster.Snapshot
+	// At returns the snapshot of a version, reading it if need be.
+	At(ctx context.Context, version uint64) (*roster.Snapshot, error)
+	// Changed is closed when a newer snapshot than the one returned by the
+	// preceding Current has come.
+	Changed() <-chan struct{}
+}
+
+// Clock tells the time. Offset is the simulator's and zero on a real platform.
+type Clock interface {
+	// Now carries a monotonic reading.
+	Now() time.Time
+	// Offset is added to every reading; it only grows.
+	Offset() time.Duration
+	// Jumped is closed when Offset has grown.
+	Jumped() <-chan struct{}
+}
+
+// Config of the role.
+type Config struct {
+	// Partitions is the number of partitions of the installation; this node
+	// holds all of them.
+	Partitions int
+	// Holder names this node in its claims.
+	Holder string
+	// BatonID is the identity of the streams.
+	BatonID [16]byte
+	// Barrier makes answers that log nothing wait for a fenced barrier. Off
+	// when the lock on the data directory makes this process the only
+	// possible holder.
+	Barrier bool
+	// QueueCommands bounds the commands waiting per partition (default 1024);
+	// one more is answered busy.
+	QueueCommands int
+	// RetainInbound is how long decided input is kept (default 168 h).
+	RetainInbound time.Duration
+	// Effects bounds the platform calls under way at once (default 64).
+	Effects int
+}
+
+func (c *Config) fill() error {
+	if c.Partitions <= 0 {
+		return fmt.Errorf("ownership: partitions must be positive, got %d", c.Partitions)
+	}
+	if c.QueueCommands == 0 {
+		c.QueueCommands = 1024
+	}
+	if c.RetainInbound == 0 {
+		c.RetainInbound = 168 * time.Hour
+	}
+	if c.Effects == 0 {
+		c.Effects = 64
+	}
+	return nil
+}
+
+// Deps are the role's surroundings.
+type Deps struct {
+	Log      Log
+	Input    Input
+	Commands Commands
+	Topic    Topic
+	Store    *store.Store
+	Rosters  Rosters
+	Clock    Clock
+	// Platform carries out what the holder forwards itself: held surveys and
+	// mirrored sides.
+	Platform Platform
+	Observe  Observer
+	Logger   *slog.Logger
+}
+
+// Service holds the partitions of this node. Safe for concurrent use.
+type Service struct {
+	cfg     Config
+	deps    Deps
+	holders []*holder
+	topic   *topic
+	effects *effects
+}
+
+// New prepares the role; Run does the work.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg, deps: deps}
+	s.topic = newTopic(s)
+	s.effects = newEffects(s)
+	for p := range cfg.Partitions {
+		h, err := newHolder(s, p)
+		if err != nil {
+			return nil, err
+		}
+		s.holders = append(s.holders, h)
+	}
+	return s, nil
+}
+
+// Name is the role's name.
+func (*Service) Name() string { return "ownership" }
+
+// Run claims the partitions, decides until ctx ends, finishes the records under
+// way and returns when everything it started has ended. It returns early only
+// on an error that concerns the whole node.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, h := range s.holders {
+		g.Go(func() error { return h.run(ctx) })
+	}
+	g.Go(func() error { return s.topic.run(ctx) })
+	g.Go(func() error { return s.effects.run(ctx) })
+	g.Go(func() error { return s.readInput(ctx) })
+	g.Go(func() error { return s.trimLoop(ctx) })
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Status is the state of one partition on this node.
+type Status struct {
+	Partition     int
+	Held          bool
+	Epoch         uint64
+	Position      control.Position
+	Input         uint64
+	RosterVersion uint64
+	Threads       int
+	// Halted says why the partition takes no work; empty when it does.
+	Halted string
+	// TimersStopped: the clock is doubtful.
+	TimersStopped bool
+}
+
+// Statuses returns the state of each partition, by number.
+func (s *Service) Statuses() []Status {
+	all := make([]Status, len(s.holders))
+	for i, h := range s.holders {
+		all[i] = h.status()
+	}
+	return all
+}
+
+// RosterApplied reports whether every partition that has a holder here has
+// logged the version, and names those that have not.
+func (s *Service) RosterApplied(version uint64) (missing []int) {
+	for _, h := range s.holders {
+		if st := h.status(); st.Held && st.RosterVersion < version {
+			missing = append(missing, st.Partition)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,144 @@
+package ownership
+
+import (
+	"context"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+// Bounds of a step: a record may hold eventlog.MaxEvents events and
+// eventlog.MaxBytes; a step stops taking work earlier, so that one more command
+// always fits.
+const (
+	softEvents = eventlog.MaxEvents / 2
+	softBytes  = eventlog.MaxBytes * 3 / 4
+)
+
+// step is one decision step of a holder: what was decided since the last
+// record, staged until the next one is acknowledged.
+type step struct {
+	h       *holder
+	now     control.Millis
+	entries []eventlog.Entry
+	bytes   int
+	threads map[control.ThreadKey]control.State
+	order   []control.ThreadKey // of threads, in order of first change
+	tables  staged
+	after   []control.State // of the entries that go to the control topic
+	answers []func()
+	swept   bool // a share of a sweep is in this step
+}
+
+func (h *holder) newStep() *step {
+	return &step{h: h, now: h.time.now(), threads: map[control.ThreadKey]control.State{}, tables: newStaged()}
+}
+
+func (s *step) full() bool { return len(s.entries) >= softEvents || s.bytes >= softBytes }
+
+// next is the position that the next event will take.
+func (s *step) next() control.Position {
+	return s.h.applied.Position + 1 + control.Position(len(s.entries))
+}
+
+// state is the thread as decided so far in this step.
+func (s *step) state(key control.ThreadKey) control.State {
+	if st, ok := s.threads[key]; ok {
+		return st
+	}
+	return s.h.threads[key].state
+}
+
+// cause names what an event came from.
+type cause struct {
+	id    [16]byte
+	trace [16]byte
+}
+
+// decide runs the rules on a thread and stages what they decide. page must not
+// be nil.
+func (s *step) decide(key control.ThreadKey, page *control.Page, cmd control.Command, c cause) control.Refusal {
+	st, from := s.state(key), len(s.entries)
+	events, refusal := control.Decide(st, s.env(key, page), cmd)
+	for _, e := range events {
+		st = control.Evolve(st, e)
+		s.add(eventlog.Entry{Thread: key, Cause: c.id, Trace: c.trace, Event: e}, st)
+	}
+	if len(events) > 0 {
+		s.put(key, st)
+		s.project(from)
+	}
+	if refusal.Refused() {
+		s.h.deps.Observe.refused(refusal)
+	}
+	return refusal
+}
+
+// env is what the rules know beside the thread.
+func (s *step) env(key control.ThreadKey, page *control.Page) control.Env {
+	return control.Env{Now: s.now, Position: s.next(), Page: page, Person: key.Person}
+}
+
+// project stages the table rows of the entries from an index on.
+func (s *step) project(from int) {
+	eventlog.Project(&eventlog.Record{
+		First: s.h.applied.Position + 1 + control.Position(from), DecidedAt: s.now, Entries: s.entries[from:], //nolint:gosec // an index
+	}, &s.tables)
+}
+
+func (s *step) put(key control.ThreadKey, st control.State) {
+	if _, ok := s.threads[key]; !ok {
+		s.order = append(s.order, key)
+	}
+	s.threads[key] = st
+}
+
+// add stages an entry; after is its thread's state with it.
+func (s *step) add(e eventlog.Entry, after control.State) {
+	s.entries = append(s.entries, e)
+	s.bytes += eventlog.SizeOf(&e)
+	if eventlog.OnTopic(e.Event) {
+		s.after = append(s.after, after)
+	}
+}
+
+// event returns the event at a position: staged, or from the store.
+func (s *step) event(p control.Position) (eventlog.Entry, bool) {
+	if i := int(p) - int(s.h.applied.Position) - 1; i >= 0 { //nolint:gosec // positions fit an int
+		if i < len(s.entries) {
+			return s.entries[i], true
+		}
+		return eventlog.Entry{}, false
+	}
+	e, _, err := s.h.part.Event(p)
+	return e, err == nil
+}
+
+// changes lists the changed threads with their timer rows.
+func (s *step) changes() []store.Change {
+	all := make([]store.Change, 0, len(s.order))
+	for _, key := range s.order {
+		st, old := s.threads[key], s.h.threads[key].armed
+		all = append(all, store.Change{Thread: key, State: st, Was: old, Due: s.h.arm(st, old, s.now)})
+	}
+	return all
+}
+
+// reply adds an answer to give once the step is durable.
+func (s *step) reply(f func()) { s.answers = append(s.answers, f) }
+
+func (s *step) answer() {
+	for _, f := range s.answers {
+		f()
+	}
+	s.answers = nil
+}
+
+// abandon drops the step: nothing is answered, callers run into their
+// deadlines.
+func (s *step) abandon() { s.answers = nil }
+
+// finishing is the context of the publish: it outlives a stop of the node by
+// the grace the service is given, never the process.
+func (s *step) finishing(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

@@ -1,0 +1,134 @@
+package ownership
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+const (
+	// dueBatch bounds the timers looked up at once.
+	dueBatch = 256
+	// maxInstant is later than every timer.
+	maxInstant control.Millis = math.MaxInt64
+)
+
+// arm is the time for which the thread's timer row is to be armed, given the
+// time it is armed for. A row that is armed early enough stays where it is, so
+// activity moves no row; it is re-armed when it comes due too early.
+func (h *holder) arm(st control.State, armed, now control.Millis) control.Millis {
+	due := control.NextDue(st, nil)
+	if armed > now && (due == 0 || armed <= due) {
+		return armed
+	}
+	if due != 0 && (h.dueAt == 0 || due < h.dueAt) {
+		h.dueAt = due
+	}
+	return due
+}
+
+// Waits of an idle holder for what no channel announces.
+const (
+	dueRetry     = 5 * time.Millisecond // due timers: has the input been consumed?
+	waitingRetry = 200 * time.Millisecond
+	longestWait  = time.Minute
+)
+
+// alarm fires when the next timer may be due or a parked call may have run out
+// of time.
+func (h *holder) alarm() (<-chan time.Time, func() bool) {
+	wait := longestWait
+	if h.dueAt != 0 {
+		wait = min(wait, max(h.time.until(h.dueAt), time.Millisecond))
+	}
+	if len(h.waiting) > 0 {
+		wait = min(wait, waitingRetry)
+	}
+	if len(h.due) > 0 || len(h.todo) > 0 {
+		wait = min(wait, dueRetry)
+	}
+	t := time.NewTimer(wait)
+	return t.C, t.Stop
+}
+
+// decideDue decides what has come due and reports whether it decided anything.
+// Input first: only when everything that the partition's inbound subject held
+// when the rows were found due has been consumed. Source: design, Time.
+func (h *holder) decideDue(ctx context.Context, s *step) bool {
+	if len(h.due) == 0 && !h.findDue(ctx, s) {
+		return false
+	}
+	if h.consumed < h.dueNeeds || h.unread.left() {
+		return false
+	}
+	decided := false
+	for len(h.due) > 0 && !s.full() {
+		row := h.due[0]
+		h.due = h.due[1:]
+		decided = h.decideDueThread(s, row) || decided
+	}
+	return decided
+}
+
+// findDue looks up the rows that are due and the input to consume before them.
+func (h *holder) findDue(ctx context.Context, s *step) bool {
+	if h.dueAt == 0 || h.dueAt > s.now || h.time.doubtful() {
+		return false
+	}
+	rows, err := h.part.Timers(maxInstant, dueBatch)
+	if err != nil {
+		h.log.Error("looking up due timers", "err", err)
+		return false
+	}
+	n := 0
+	for n < len(rows) && rows[n].Due <= s.now {
+		n++
+	}
+	if h.dueAt = 0; n < len(rows) {
+		h.dueAt = rows[n].Due
+	} else if n == dueBatch {
+		h.dueAt = s.now
+	}
+	if n == 0 {
+		return false
+	}
+	last, err := h.deps.Input.LastInbound(ctx, h.partition)
+	if err != nil {
+		h.log.Warn("looking up the end of the input; timers wait", "err", err)
+		h.dueAt = s.now + control.Second
+		return false
+	}
+	h.due, h.dueNeeds = rows[:n], last
+	return true
+}
+
+// decideDueThread decides one due thread. A row that came due early, because
+// its deadline has moved since, is only re-armed; one that a crash left behind
+// is dropped.
+func (h *holder) decideDueThread(s *step, row store.Timer) bool {
+	page := h.snapshot.Page(row.Thread.Asset)
+	t, ok := h.threads[row.Thread]
+	if !ok || page == nil || t.armed != row.Due {
+		h.rearm(store.Move{Thread: row.Thread, Was: row.Due})
+		return false
+	}
+	before := len(s.entries)
+	s.decide(row.Thread, page, control.Due{}, cause{})
+	if len(s.entries) > before {
+		return true
+	}
+	armed := h.arm(s.state(row.Thread), t.armed, s.now)
+	h.rearm(store.Move{Thread: row.Thread, Was: t.armed, Due: armed})
+	t.armed = armed
+	h.threads[row.Thread] = t
+	return false
+}
+
+func (h *holder) rearm(m store.Move) {
+	if err := h.part.Rearm(m); err != nil {
+		h.log.Error("re-arming a timer", "err", err)
+	}
+}

@@ -1,0 +1,381 @@
+package ownership
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+)
+
+const (
+	// topicBatch bounds the changes of one atomic batch; the cursors of its
+	// partitions come on top and stay below the server's 1,000.
+	topicBatch = 900
+	// topicBacklog bounds the records of a partition waiting in memory; beyond
+	// it the publisher reads them from the store.
+	topicBacklog = 1024
+	topicRetry   = 200 * time.Millisecond
+)
+
+// topicCursor is the message on baton.control.cursor.<p>: the last position of
+// the partition that is on the topic, and the epoch that published it.
+type topicCursor struct {
+	Position control.Position `json:"position"`
+	Epoch    uint64           `json:"epoch"`
+}
+
+// committed is a durable record with the states of the threads after each of
+// its entries that go to the topic; nil states are read from the store.
+type committed struct {
+	*eventlog.Record
+	after []control.State
+}
+
+// topicPart is one partition's share of the publisher.
+type topicPart struct {
+	epoch   uint64 // 0: not held
+	claimed bool   // the cursor carries our epoch
+	cursor  topicCursor
+	seq     uint64 // of the cursor message
+	pending []committed
+	lagging bool // pending does not reach on from the cursor: read the store
+	missed  bool // a record was added while lagging
+}
+
+// topic is the node's control publisher: it cuts atomic batches of the changes
+// that wait on its partitions, fenced by one cursor message per partition.
+type topic struct {
+	s    *Service
+	wake chan struct{}
+	mu   struct {
+		sync.Mutex
+		parts []topicPart
+	}
+}
+
+func newTopic(s *Service) *topic {
+	t := &topic{s: s, wake: make(chan struct{}, 1)}
+	t.mu.parts = make([]topicPart, s.cfg.Partitions)
+	return t
+}
+
+// claimed tells the publisher that the partition has a new holder here: before
+// anything else its cursor is rewritten with the epoch.
+func (t *topic) claimed(p int, epoch uint64) {
+	t.mu.Lock()
+	t.mu.parts[p] = topicPart{epoch: epoch, lagging: true}
+	t.mu.Unlock()
+	t.nudge()
+}
+
+// add queues a committed record. It does not block.
+func (t *topic) add(p int, rec committed) {
+	if len(rec.after) == 0 {
+		return
+	}
+	t.mu.Lock()
+	part := &t.mu.parts[p]
+	if len(part.pending) >= topicBacklog {
+		part.pending, part.lagging = nil, true
+	}
+	if part.lagging {
+		part.missed = true
+	} else {
+		part.pending = append(part.pending, rec)
+	}
+	t.mu.Unlock()
+	t.nudge()
+}
+
+func (t *topic) nudge() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+func hasTopicEntry(rec *eventlog.Record) bool {
+	for i := range rec.Entries {
+		if eventlog.OnTopic(rec.Entries[i].Event) {
+			return true
+		}
+	}
+	return false
+}
+
+// run publishes until ctx ends. What is not published then follows at the next
+// start, from the cursor.
+func (t *topic) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.wake:
+		}
+		for {
+			more, err := t.publish(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				t.s.deps.Logger.Warn("control topic", "err", err)
+				if pause(ctx, topicRetry) != nil {
+					return nil
+				}
+				continue
+			}
+			if !more {
+				break
+			}
+		}
+	}
+}
+
+// share is what one partition contributes to a batch.
+type share struct {
+	partition int
+	epoch     uint64
+	seq       uint64
+	to        topicCursor
+}
+
+// publish cuts and publishes one batch and reports whether more waits.
+func (t *topic) publish(ctx context.Context) (more bool, err error) {
+	if err := t.claimCursors(ctx); err != nil {
+		return true, err
+	}
+	if err := t.refill(); err != nil {
+		return true, err
+	}
+	shares, messages := t.cut()
+	if len(shares) == 0 {
+		return false, nil
+	}
+	moves := make([]bus.CursorMove, len(shares))
+	for i, sh := range shares {
+		moves[i] = bus.CursorMove{Partition: sh.partition, Data: sh.to.encode(), Expected: sh.seq}
+	}
+	t.s.deps.Observe.reached(PointControlSend, shares[0].partition)
+	seqs, err := t.s.deps.Topic.PublishControl(ctx, messages, moves)
+	if err != nil {
+		t.unclear(shares)
+		return true, fmt.Errorf("publishing %d changes: %w", len(messages), err)
+	}
+	t.s.deps.Observe.reached(PointControlAcked, shares[0].partition)
+	t.advance(shares, seqs)
+	return true, nil
+}
+
+// claimCursors reads the cursor of each newly held partition and rewrites it
+// with this holder's epoch, so that a predecessor's batch cannot land any more.
+func (t *topic) claimCursors(ctx context.Context) error {
+	for p := range t.s.cfg.Partitions {
+		t.mu.Lock()
+		part := t.mu.parts[p]
+		t.mu.Unlock()
+		if part.epoch == 0 || part.claimed {
+			continue
+		}
+		if err := t.claimCursor(ctx, p, part.epoch); err != nil {
+			return fmt.Errorf("control cursor of partition %d: %w", p, err)
+		}
+	}
+	return nil
+}
+
+func (t *topic) claimCursor(ctx context.Context, p int, epoch uint64) error {
+	data, seq, err := t.s.deps.Topic.ControlCursor(ctx, p)
+	if err != nil && !errors.Is(err, bus.ErrNoMessage) {
+		return err
+	}
+	cursor, err := decodeCursor(data)
+	if err != nil {
+		return err
+	}
+	if cursor.Epoch > epoch {
+		t.update(p, epoch, func(part *topicPart) { part.epoch = 0 }) // deposed
+		return nil
+	}
+	cursor.Epoch = epoch
+	seqs, err := t.s.deps.Topic.PublishControl(ctx, nil, []bus.CursorMove{{Partition: p, Data: cursor.encode(), Expected: seq}})
+	if err != nil {
+		return err
+	}
+	t.update(p, epoch, func(part *topicPart) {
+		part.claimed, part.cursor, part.seq, part.lagging, part.pending = true, cursor, seqs[0], true, nil
+	})
+	return nil
+}
+
+// update changes a partition's share unless it has another holder by now.
+func (t *topic) update(p int, epoch uint64, change func(*topicPart)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if part := &t.mu.parts[p]; part.epoch == epoch {
+		change(part)
+	}
+}
+
+// refill reads the records after the cursor of lagging partitions from the
+// store.
+func (t *topic) refill() error {
+	for p := range t.s.cfg.Partitions {
+		t.mu.Lock()
+		part := t.mu.parts[p]
+		t.mu.parts[p].missed = false
+		t.mu.Unlock()
+		if !part.claimed || !part.lagging || len(part.pending) > 0 {
+			continue
+		}
+		records, complete, err := t.read(p, part.cursor.Position+1)
+		if err != nil {
+			return fmt.Errorf("records of partition %d after %d: %w", p, part.cursor.Position, err)
+		}
+		t.update(p, part.epoch, func(part *topicPart) {
+			part.pending, part.lagging = records, !complete || part.missed
+		})
+	}
+	return nil
+}
+
+// read returns up to topicBacklog records with topic entries from a position
+// on. complete says that they reached the end of the store as it was.
+func (t *topic) read(p int, from control.Position) (records []committed, complete bool, err error) {
+	for stored, err := range t.s.holders[p].part.Records(from) {
+		if err != nil {
+			return nil, false, err
+		}
+		if len(records) == topicBacklog {
+			return records, false, nil
+		}
+		rec, err := eventlog.Decode(stored.Raw)
+		if err != nil {
+			return nil, false, err
+		}
+		if hasTopicEntry(&rec) {
+			records = append(records, committed{Record: &rec})
+		}
+	}
+	return records, true, nil
+}
+
+// cut takes the waiting changes of the partitions, up to a batch.
+func (t *topic) cut() (shares []share, messages []bus.ControlMessage) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p := range t.mu.parts {
+		part := &t.mu.parts[p]
+		if !part.claimed || len(part.pending) == 0 || len(messages) >= topicBatch {
+			continue
+		}
+		sh := share{partition: p, epoch: part.epoch, seq: part.seq, to: part.cursor}
+		for len(part.pending) > 0 && len(messages) < topicBatch {
+			messages = t.take(part, &sh, messages)
+		}
+		shares = append(shares, sh)
+	}
+	return shares, messages
+}
+
+// take moves the first waiting record's changes to the batch: all of them, or
+// as many as it has room for.
+func (t *topic) take(part *topicPart, sh *share, messages []bus.ControlMessage) []bus.ControlMessage {
+	rec, nth := part.pending[0], -1
+	for i := range rec.Entries {
+		if !eventlog.OnTopic(rec.Entries[i].Event) {
+			continue
+		}
+		nth++
+		position := rec.First + control.Position(i) //nolint:gosec // at most MaxEvents
+		if position <= sh.to.Position {
+			continue
+		}
+		if len(messages) == topicBatch {
+			return messages
+		}
+		m, err := t.message(rec, position, nth)
+		if err != nil {
+			t.s.deps.Logger.Error("a change cannot be put on the control topic", "partition", sh.partition, "position", position, "err", err)
+		} else {
+			messages = append(messages, m)
+		}
+		sh.to = topicCursor{Position: position, Epoch: part.epoch}
+	}
+	part.pending = part.pending[1:]
+	return messages
+}
+
+// message is the topic's form of the entry at a position, the nth of its record
+// that goes to the topic.
+func (t *topic) message(rec committed, position control.Position, nth int) (bus.ControlMessage, error) {
+	entry, _ := rec.At(position)
+	var after control.State
+	switch {
+	case rec.after != nil:
+		after = rec.after[nth]
+	case entry.Evolves():
+		past, err := t.s.holders[rec.Partition].part.StateAt(entry.Thread, position)
+		if err != nil {
+			return bus.ControlMessage{}, err
+		}
+		after = past.State
+	}
+	var object control.Object
+	if page := t.s.deps.Rosters.Current().Page(entry.Thread.Asset); page != nil {
+		object = page.Object
+	}
+	change, ok := eventlog.ControlChange(rec.Record, position, object, after)
+	if !ok {
+		return bus.ControlMessage{}, fmt.Errorf("not a change: %T", entry.Event)
+	}
+	m, err := eventlog.Topic(change)
+	delete(m.Header, "Nats-Msg-Id") // the bus sets it from ID
+	return bus.ControlMessage{Subject: m.Subject, ID: m.ID, Header: m.Header, Data: m.Data}, err
+}
+
+// unclear makes the partitions of a batch without a clear outcome read their
+// cursor again: it tells whether the batch landed.
+func (t *topic) unclear(shares []share) {
+	for _, sh := range shares {
+		t.update(sh.partition, sh.epoch, func(part *topicPart) { part.claimed, part.lagging, part.pending = false, true, nil })
+	}
+}
+
+func (t *topic) advance(shares []share, seqs []uint64) {
+	for i, sh := range shares {
+		t.update(sh.partition, sh.epoch, func(part *topicPart) { part.cursor, part.seq = sh.to, seqs[i] })
+	}
+}
+
+// Lag is the number of positions of held partitions that are not yet on the
+// control topic.
+func (s *Service) Lag() (events uint64) {
+	for p, h := range s.holders {
+		s.topic.mu.Lock()
+		part := s.topic.mu.parts[p]
+		s.topic.mu.Unlock()
+		if part.claimed && (part.lagging || len(part.pending) > 0) {
+			events += uint64(h.status().Position - part.cursor.Position)
+		}
+	}
+	return events
+}
+
+func (c topicCursor) encode() []byte {
+	data, _ := json.Marshal(c) // plain numbers: cannot fail
+	return data
+}
+
+func decodeCursor(data []byte) (c topicCursor, err error) {
+	if len(data) == 0 {
+		return c, nil
+	}
+	err = json.Unmarshal(data, &c)
+	return c, err
+}

@@ -1,0 +1,77 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+)
+
+// trimEvery is how often decided input past its retention is removed.
+const trimEvery = time.Minute
+
+func (s *Service) trimLoop(ctx context.Context) error {
+	for pause(ctx, trimEvery) == nil {
+		if err := s.Trim(ctx); err != nil && ctx.Err() == nil {
+			s.deps.Logger.Warn("trimming the inbound stream", "err", err)
+		}
+	}
+	return nil
+}
+
+// Trim removes the inbound messages that every partition has decided and that
+// are older than the retention. It never removes what is undecided: the stream
+// has no age limit of its own.
+func (s *Service) Trim(ctx context.Context) error {
+	first, last, _, err := s.deps.Input.InboundRange(ctx)
+	if err != nil || first == 0 || first > last {
+		return err
+	}
+	upTo, err := s.decided(ctx, last)
+	if err != nil {
+		return err
+	}
+	if upTo, err = s.olderThan(ctx, first, upTo, s.deps.Clock.Now().Add(-s.cfg.RetainInbound)); err != nil || upTo < first {
+		return err
+	}
+	return s.deps.Input.TrimInbound(ctx, upTo)
+}
+
+// decided is the largest sequence up to which every partition has decided its
+// input durably.
+func (s *Service) decided(ctx context.Context, last uint64) (uint64, error) {
+	upTo := last
+	for p, h := range s.holders {
+		end, err := s.deps.Input.LastInbound(ctx, p)
+		if err != nil {
+			return 0, fmt.Errorf("ownership: end of the input of partition %d: %w", p, err)
+		}
+		if input := h.part.Applied().Input; end > input {
+			upTo = min(upTo, input)
+		}
+	}
+	return upTo, nil
+}
+
+// olderThan is the largest sequence in [first, upTo] whose message is older than
+// t; first-1 when there is none.
+func (s *Service) olderThan(ctx context.Context, first, upTo uint64, t time.Time) (uint64, error) {
+	if upTo < first {
+		return first - 1, nil
+	}
+	var failed error
+	n := sort.Search(int(upTo-first+1), func(i int) bool { //nolint:gosec // a stream's length fits an int
+		m, err := s.deps.Input.Inbound(ctx, first+uint64(i)) //nolint:gosec // not negative
+		if err != nil {
+			if !errors.Is(err, bus.ErrNoMessage) {
+				failed = err
+			}
+			return !errors.Is(err, bus.ErrNoMessage)
+		}
+		return !m.At.Before(t)
+	})
+	return first + uint64(n) - 1, failed //nolint:gosec // not negative
+}
