@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -140,6 +141,10 @@ func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 func buildGraphAPI(n *node) (err error) {
 	c := graphapi.Default(n.cfg.Partitions)
 	c.RequestBytes, c.UploadBytes = int64(n.cfg.Limits.RequestBytes), int64(n.cfg.Limits.UploadBytes)
+	c.SpoolDir = filepath.Join(n.cfg.DataDir, "spool")
+	if err := os.MkdirAll(c.SpoolDir, 0o700); err != nil {
+		return fmt.Errorf("upload directory: %w", err)
+	}
 	n.graphapi, err = graphapi.New(c, graphapi.Deps{
 		Roster: n.rosters.Current, Holder: n.bus, Platform: n.platform, Observe: n.observeGraphAPI(),
 		Logger: n.log.With("role", "graphapi"),
