@@ -147,6 +147,7 @@ func TestProfilesAndUserSettingsAreKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
+	w.switches(simulator.Switches{StrictPeople: true})
 	menu := `[{"locale":"default","call_to_actions":[{"type":"postback","title":"Help","payload":"HELP"}]}]`
 	steps := []struct {
 		method, path, body string
