@@ -83,7 +83,7 @@ demo: build ## A conversation that plays itself on free ports, and leaves nothin
 
 .PHONY: build
 build: ## Build bin/baton
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/baton ./services/baton
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.Version=$(VERSION)' -o bin/baton ./services/baton
 
 ##@ Test
 
