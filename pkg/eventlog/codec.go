@@ -47,7 +47,7 @@ func Append(dst []byte, r *Record) []byte {
 	}
 	if err != nil {
 		// The messages are built here out of valid text: they always encode.
-		panic(fmt.Sprintf("eventlog: encode record of partition %d at %d: %v", r.Partition, r.First, err))
+		panic(fmt.Sprintf("eventlog: encode record of partition %d at %d: %v", r.Partition, r.First, err)) //nolint:forbidigo // a broken invariant
 	}
 	r.Hash = sha256.Sum256(dst[start:])
 	return append(dst, r.Hash[:]...)
@@ -117,7 +117,7 @@ func (v *View) First() control.Position { return v.head.First }
 
 // Last is the position of the record's last entry; see Record.Last.
 func (v *View) Last() control.Position {
-	return v.head.First + control.Position(v.parts.count) - 1 //nolint:gosec // not negative
+	return v.head.First + control.Position(v.parts.count) - 1
 }
 
 // DecidedAt is the partition time of the record.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -21,7 +22,7 @@ func newDisk() *vfs.MemFS { return vfs.NewCrashableMem() }
 func TestTheFormatIsTheNewestOfTheRelease(t *testing.T) {
 	t.Parallel()
 	if store.FormatMajorVersion != pebble.FormatNewest {
-		t.Errorf("pinned %s, newest %s", pebble.FormatMajorVersion(store.FormatMajorVersion), pebble.FormatNewest)
+		t.Errorf("pinned %s, newest %s", store.FormatMajorVersion, pebble.FormatNewest)
 	}
 	disk := newDisk()
 	closeStore(t, open(t, disk))
@@ -143,6 +144,9 @@ func TestTotalDigest(t *testing.T) {
 		t.Errorf("%x %v, %x %v", a, err, b, err2)
 	}
 	filled(t, two, 4, 1)
+	if found, err := two.Partitions(); err != nil || !slices.Equal(found, []int{0, 1, 2, 4}) {
+		t.Errorf("partitions %v %v", found, err)
+	}
 	if c, err := two.Digest(8); err != nil || c == a {
 		t.Errorf("with another partition %x %v", c, err)
 	}

@@ -80,7 +80,11 @@ func (o *Options) fill() {
 	}
 }
 
-// engine is how Pebble is run; reasons and measurements in ARCHITECTURE.md.
+// engine is how Pebble is run. Large memtables make few flushes; level 0 is
+// compacted early and stops writes late, since the stream bounds what arrives;
+// blocks are large, because states are read from memory and logs are scanned;
+// filters make the usual look-up, a key that is new, cheap. Tombstones of what
+// lapsed reach the disk soon, and files are deleted at a pace.
 func (o *Options) engine() *pebble.Options {
 	e := &pebble.Options{
 		CacheSize:                   o.CacheBytes,
