@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -235,10 +236,37 @@ func TestCursorOfAnotherInstallationHaltsThePartition(t *testing.T) {
 	if _, err := w.conn.SaveCursor(t.Context(), 0, foreign, 0); err != nil {
 		t.Fatal(err)
 	}
-	w.start()
+	n := w.start()
 	w.until("halted", func() bool { return w.count(&w.halted) == 1 })
 	w.got(bot, w.say(personIn(1, 0), "a")...)
+	if st := n.Partitions(); len(st) != testPartitions || !errors.Is(st[0].Halted, ErrCursor) {
+		t.Errorf("partitions %+v", st)
+	}
 	if c := w.stored(0); c.GetEpoch() != 5 {
 		t.Errorf("the foreign cursor was changed: %v", c)
+	}
+}
+
+func TestCursorThatDoesNotFitTheLogHaltsThePartition(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]*cursorv1.Mark{
+		"ahead of the log": {Position: 100, Sequence: 10_000, LogEpoch: 1, RosterVersion: 1},
+		"another record":   {Position: 7, Sequence: 1, LogEpoch: 1, RosterVersion: 1},
+		"another epoch":    {Position: 1, Sequence: 1, LogEpoch: 4, RosterVersion: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.adopt(document(appEntry(faq, w.hook("s1"))))
+			data, err := proto.Marshal(&cursorv1.Cursor{Epoch: 1, BatonId: w.id.BatonID[:], Read: read})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.conn.SaveCursor(t.Context(), 0, data, 0); err != nil {
+				t.Fatal(err)
+			}
+			w.start()
+			w.until("halted", func() bool { return w.count(&w.halted) == 1 })
+		})
 	}
 }

@@ -20,11 +20,11 @@ import (
 )
 
 // liveEngine is an engine that posts to a real endpoint.
-func liveEngine(t testing.TB, callback string, app App) (*engine, *sink, chan Attempt) {
-	t.Helper()
+func liveEngine(tb testing.TB, callback string, app App) (*engine, *sink, chan Attempt) {
+	tb.Helper()
 	allow, err := egress.ParseAllow([]string{"127.0.0.1"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	attempts := make(chan Attempt, 64)
 	app.ID, app.Callback, app.Secret = testApp, callback, []byte("secret")
@@ -34,7 +34,7 @@ func liveEngine(t testing.TB, callback string, app App) (*engine, *sink, chan At
 		observers: &Observers{Attempt: func(a Attempt) { attempts <- a }},
 		bounds:    bounds{letters: 1000, bytes: 1 << 20, floor: 1 << 16, shared: &budget{limit: 1 << 20}},
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		e.drain(ctx)

@@ -173,8 +173,8 @@ type bench struct {
 	mu       sync.Mutex
 }
 
-func newBench(t testing.TB, app App) *bench {
-	t.Helper()
+func newBench(tb testing.TB, app App) *bench {
+	tb.Helper()
 	b := &bench{sink: newSink(), end: &endpoint{}, finished: map[control.Position]Outcome{}}
 	app.ID, app.Callback, app.Secret = testApp, "http://app.test/webhook", []byte("secret")
 	b.engine = newEngine(engineParts{
@@ -194,7 +194,7 @@ func newBench(t testing.TB, app App) *bench {
 		bounds: bounds{letters: 1000, bytes: 1 << 20, floor: 1 << 16, shared: &budget{limit: 1 << 20}},
 	})
 	b.enable(b.settings())
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := contextFor(time.Minute)
 		defer cancel()
 		b.drain(ctx)
@@ -232,6 +232,9 @@ func (b *bench) letter(p control.Position, person uint64) *letter {
 	}
 }
 
+// pass lets a bubble's time go by.
+func pass(d time.Duration) { <-time.After(d) }
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // webhookBody is what the tests look at of a POST.
@@ -245,12 +248,12 @@ type webhookBody struct {
 	} `json:"entry"`
 }
 
-func decodeBody(t testing.TB, body []byte) webhookBody {
-	t.Helper()
+func decodeBody(tb testing.TB, body []byte) webhookBody {
+	tb.Helper()
 	var b webhookBody
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := d.Decode(&b); err != nil {
-		t.Fatalf("body %s: %v", body, err)
+		tb.Fatalf("body %s: %v", body, err)
 	}
 	return b
 }

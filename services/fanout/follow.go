@@ -101,6 +101,7 @@ func (h *holder) planFor(wanted func(control.AppID) bool) *plan {
 // plan plans a record, again until it succeeds or ctx ends.
 func (h *holder) plan(ctx context.Context, p *plan, r *eventlog.Record, before *mark) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		p.apps = h.service.today()
 		p.letters, p.losses = map[control.AppID][]*letter{}, nil
 		err := p.record(ctx, r, before.roster)
 		if err == nil {

@@ -165,13 +165,13 @@ func orderRun(t *testing.T, seed uint64) {
 		}
 		r.mu.Unlock()
 		b.offer(letters)
-		time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
+		pass(time.Duration(rng.IntN(400)) * time.Millisecond)
 	}
-	time.Sleep(2 * time.Hour)
+	pass(2 * time.Hour)
 	r.mu.Lock()
 	r.calm = true
 	r.mu.Unlock()
-	time.Sleep(12 * time.Hour)
+	pass(12 * time.Hour)
 	b.sink.mu.Lock()
 	defer b.sink.mu.Unlock()
 	for p := range control.Position(events) {

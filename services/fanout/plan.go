@@ -15,7 +15,10 @@ import (
 type plan struct {
 	holder *holder
 	// wanted says which apps the record is planned for.
-	wanted  func(app control.AppID) bool
+	wanted func(app control.AppID) bool
+	// apps are today's: who gets what is decided by the roster of then, how
+	// it looks by that of today.
+	apps    map[control.AppID]App
 	letters map[control.AppID][]*letter
 	losses  []Finished
 }
@@ -124,17 +127,14 @@ func (pl *plan) report() {
 
 // element returns the app's copy, rendered now or for another app before.
 func (pl *plan) element(ctx context.Context, c *copies, d *delivery.Delivery, e *delivery.Entry) ([]byte, error) {
-	v := variant{body: d.Body, numeric: d.NumericAppIDs}
 	fromInput := d.Body == delivery.BodyEvent || d.Body == delivery.BodyNoPayload
-	if fromInput {
-		v.numeric = false
-	}
+	v := variant{body: d.Body, numeric: !fromInput && pl.apps[d.App].NumericIDs}
 	for i, known := range c.variants {
 		if known == v {
 			return c.elements[i], nil
 		}
 	}
-	element, err := pl.render(ctx, d, e, fromInput)
+	element, err := pl.render(ctx, d, e, v)
 	if err != nil {
 		return nil, err
 	}
@@ -142,9 +142,9 @@ func (pl *plan) element(ctx context.Context, c *copies, d *delivery.Delivery, e 
 	return element, nil
 }
 
-func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.Entry, fromInput bool) ([]byte, error) {
-	if !fromInput {
-		return webhook.AppendHandover(nil, handover(d, e)), nil
+func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.Entry, v variant) ([]byte, error) {
+	if d.Body != delivery.BodyEvent && d.Body != delivery.BodyNoPayload {
+		return webhook.AppendHandover(nil, handover(d, e, v.numeric)), nil
 	}
 	p, err := pl.holder.service.payloads.get(ctx, pl.holder.partition, d.Input)
 	if err != nil {
@@ -164,10 +164,10 @@ func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.En
 }
 
 // handover is the event about control that a delivery carries.
-func handover(d *delivery.Delivery, e *delivery.Entry) webhook.Handover {
+func handover(d *delivery.Delivery, e *delivery.Entry, numeric bool) webhook.Handover {
 	h := webhook.Handover{
 		Asset: e.Thread.Asset, Person: e.Thread.Person, At: e.Time, Previous: d.Previous, New: d.New, Metadata: d.Metadata,
-		NumericIDs: d.NumericAppIDs,
+		NumericIDs: numeric,
 	}
 	switch d.Body {
 	case delivery.BodyPass:

@@ -6,9 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-router/baton/pkg/control"
 	cursorv1 "github.com/baton-router/baton/pkg/gen/baton/cursor/v1"
