@@ -30,8 +30,9 @@ type holder struct {
 	part      *store.Partition
 
 	commands chan call
-	inputs   chan bus.Message
-	asides   chan aside // outcomes of effects and the like, from this node
+	intake   intake
+	inputs   chan bus.Message // of the present tenure
+	asides   chan aside       // outcomes of effects, from this node
 
 	epoch    uint64
 	sequence uint64 // of the last record of this partition on BATON_LOG
@@ -67,7 +68,6 @@ func newHolder(s *Service, p int) (*holder, error) {
 		log:      s.deps.Logger.With("partition", p),
 		part:     part,
 		commands: make(chan call, s.cfg.QueueCommands),
-		inputs:   make(chan bus.Message, 64),
 		asides:   make(chan aside, 256),
 		waiting:  map[control.ThreadKey][]call{},
 		busy:     map[busyKey]control.Position{},
@@ -116,6 +116,7 @@ func (h *holder) hold(ctx context.Context) error {
 		return err
 	}
 	h.topic.claimed(h.partition, h.epoch)
+	defer h.takeInput(ctx, h.applied.Input)()
 	stop, err := h.deps.Commands.ServeCommands(h.partition, h.accept)
 	if err != nil {
 		return err

@@ -23,15 +23,13 @@ type inboundRest struct {
 
 func (r *inboundRest) left() bool { return r.batch != nil }
 
-// readInput feeds the holders from one reader for all partitions. A holder
-// whose queue is full holds the reader up only until its record is written;
-// halted holders drop what they cannot take: it stays in the stream.
+// readInput feeds the holders from one reader for all partitions.
 func (s *Service) readInput(ctx context.Context) error {
 	return s.deps.Input.ReadInbound(ctx, bus.ReadOptions{After: s.inputStart()}, func(m bus.Message) error {
 		if m.Partition >= len(s.holders) {
 			return nil
 		}
-		return s.holders[m.Partition].offer(ctx, m)
+		return s.holders[m.Partition].intake.offer(ctx, m)
 	})
 }
 
@@ -42,19 +40,6 @@ func (s *Service) inputStart() uint64 {
 		start = min(start, h.part.Applied().Input)
 	}
 	return start
-}
-
-// offer hands a message to the holder, waiting while its queue is full.
-func (h *holder) offer(ctx context.Context, m bus.Message) error {
-	if h.status().Halted != "" {
-		return nil
-	}
-	select {
-	case h.inputs <- m:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // decideInput decides an inbound message: all its events, or as many as the

@@ -46,6 +46,9 @@ type Observer struct {
 	Fenced func(partition int)
 	// Halted is called when a partition halts.
 	Halted func(partition int, reason string)
+	// ReadsAlone is called when a partition has left the shared reader of the
+	// input and catches up by itself.
+	ReadsAlone func(partition int)
 	// Drift is called when the platform refuses a mirrored side.
 	Drift func()
 }
@@ -101,6 +104,12 @@ func (o *Observer) fenced(partition int) {
 func (o *Observer) halted(partition int, reason string) {
 	if o.Halted != nil {
 		o.Halted(partition, reason)
+	}
+}
+
+func (o *Observer) aside(partition int) {
+	if o.ReadsAlone != nil {
+		o.ReadsAlone(partition)
 	}
 }
 
