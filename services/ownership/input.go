@@ -99,9 +99,7 @@ func (s *step) seen(key [16]byte) bool {
 		return true
 	}
 	_, seen, err := s.h.part.Seen(key, s.now)
-	if err != nil {
-		s.h.log.Error("looking up a duplicate", "err", err)
-	}
+	s.fail("looking up a duplicate", err)
 	return seen
 }
 
@@ -130,9 +128,7 @@ func (s *step) button(key control.ThreadKey, payload uint64) control.AppID {
 		return app
 	}
 	app, _, err := s.h.part.Button(key, payload)
-	if err != nil {
-		s.h.log.Error("looking up a button", "err", err)
-	}
+	s.fail("looking up a button", err)
 	return app
 }
 
@@ -164,9 +160,7 @@ func (s *step) mid(mid string) (control.Position, bool) {
 		return p, true
 	}
 	p, ok, err := s.h.part.Send(mid)
-	if err != nil {
-		s.h.log.Error("looking up a message id", "err", err)
-	}
+	s.fail("looking up a message id", err)
 	return p, ok
 }
 

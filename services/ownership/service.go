@@ -179,6 +179,9 @@ type Status struct {
 	Halted string
 	// TimersStopped: the clock is doubtful.
 	TimersStopped bool
+	// Skipped counts the records of ended epochs that were found in the log:
+	// the fence did not hold. The partition works.
+	Skipped uint64
 }
 
 // Statuses returns the state of each partition, by number.

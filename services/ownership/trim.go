@@ -45,11 +45,14 @@ func (s *Service) Trim(ctx context.Context) error {
 func (s *Service) decided(ctx context.Context, last uint64) (uint64, error) {
 	upTo := last
 	for p, h := range s.holders {
+		// What was decided without an event, such as a duplicate, is in no
+		// record, but nothing is lost with it.
+		input := h.decidedTo.Load()
 		end, err := s.deps.Input.LastInbound(ctx, p)
 		if err != nil {
 			return 0, fmt.Errorf("ownership: end of the input of partition %d: %w", p, err)
 		}
-		if input := h.part.Applied().Input; end > input {
+		if end > input {
 			upTo = min(upTo, input)
 		}
 	}
