@@ -177,13 +177,18 @@ func (h *holder) appendClaim(ctx context.Context) error {
 	rec.DecidedAt = h.time.now()
 	raw := eventlog.Encode(&rec)
 	h.deps.Observe.reached(PointClaimSend, h.partition)
+	wrote := h.time.wall()
 	sequence, err := h.append(ctx, &rec, raw)
 	if err != nil {
 		return err
 	}
 	h.deps.Observe.reached(PointClaimAcked, h.partition)
 	h.epoch = rec.Epoch
-	return h.applied1(&rec, raw, sequence, nil)
+	if err := h.applied1(&rec, raw, sequence, nil); err != nil {
+		return err
+	}
+	h.compareClock(ctx, sequence, wrote)
+	return nil
 }
 
 // record starts the next record of this holder.

@@ -288,7 +288,7 @@ func (h *holder) commit(ctx context.Context, s *step) error {
 	}
 	raw := eventlog.Encode(&rec)
 	h.deps.Observe.reached(PointRecordSend, h.partition)
-	began := time.Now()
+	began, wrote := time.Now(), h.time.wall()
 	// A record under way is finished even while the node stops: its outcome
 	// must be known before its callers are told anything.
 	publishing, done := finishing(ctx)
@@ -305,7 +305,27 @@ func (h *holder) commit(ctx context.Context, s *step) error {
 	h.deps.Observe.reached(PointApplied, h.partition)
 	s.answer()
 	h.after(&rec, s)
+	h.compareClock(ctx, sequence, wrote)
 	return nil
+}
+
+// compareClock compares, now and then, the time that NATS put on the record just
+// written, begun at wrote, with this holder's.
+func (h *holder) compareClock(ctx context.Context, sequence uint64, wrote time.Time) {
+	if !h.time.compareDue() {
+		return
+	}
+	acked := h.time.wall()
+	msg, err := h.deps.Log.LastLog(ctx, h.partition)
+	if err != nil || msg.Sequence != sequence {
+		return // deposed, or a matter of the next publish
+	}
+	before := h.time.doubtful()
+	h.time.compare(msg.At, wrote, acked)
+	if after := h.time.doubtful(); after != before {
+		h.log.Warn("the clock against the time of NATS", "doubtful", after, "nats", msg.At, "here", acked)
+		h.publishStatus(h.current.Load().Held)
+	}
 }
 
 // applied1 projects a durable record into the store and memory.

@@ -42,8 +42,8 @@ func (s *Service) inputStart() uint64 {
 	return start
 }
 
-// decideInput decides an inbound message: all its events, or as many as the
-// step holds; the rest comes with the next steps.
+// decideInput decides an inbound message: all its events, or as many as a
+// record holds; the rest comes with the next steps.
 func (h *holder) decideInput(s *step, m bus.Message) {
 	if m.Sequence <= h.consumed {
 		return
@@ -63,7 +63,7 @@ func (h *holder) decideInput(s *step, m bus.Message) {
 func (h *holder) decideRest(s *step) bool {
 	r := &h.unread
 	for r.next < len(r.batch.GetEvents()) {
-		if s.full() {
+		if s.brimful() {
 			return true
 		}
 		h.decideEvent(s, r.batch.GetEvents()[r.next], control.Ref{Sequence: r.sequence, Index: uint32(r.next)}) //nolint:gosec // at most 256
@@ -103,21 +103,32 @@ func (s *step) seen(key [16]byte) bool {
 	return seen
 }
 
+// maxMid bounds the message ids that are kept, in bytes. What an event carries
+// into the log is bounded: a record must hold it.
+const maxMid = 1024
+
 // webhook is the command of an inbound event, with what only the holder knows.
 func (h *holder) webhook(s *step, key control.ThreadKey, page *control.Page, e *inboundv1.Event, ref control.Ref, dedupe [16]byte) control.Webhook {
+	mid, metadata := e.GetMid(), e.GetMetadata()
+	if len(mid) > maxMid {
+		mid = ""
+	}
+	if runes := []rune(metadata); len(runes) > control.MaxMetadata {
+		metadata = string(runes[:control.MaxMetadata])
+	}
 	w := control.Webhook{
 		Input: ref, Kind: control.Kind(e.GetKind()), Dedupe: dedupe, //nolint:gosec // kinds fit a byte
-		At: control.Millis(e.GetTimestampMs()), Mid: e.GetMid(), Payload: e.GetPayloadHash(),
+		At: control.Millis(e.GetTimestampMs()), Mid: mid, Payload: e.GetPayloadHash(),
 		Ref: e.GetRef(), Ad: e.GetAd(), FromAd: e.GetFromAd(),
 		ReceivingApp: control.AppID(e.GetReceivingApp()), HasWindow: e.GetHasWindow(), ReceivingDays: int(e.GetReceivingDays()),
 		EchoApp: control.AppID(e.GetEchoApp()), Questions: e.GetQuestions(),
-		From: control.AppID(e.GetPreviousOwner()), To: control.AppID(e.GetNewOwner()), Metadata: e.GetMetadata(),
+		From: control.AppID(e.GetPreviousOwner()), To: control.AppID(e.GetNewOwner()), Metadata: metadata,
 	}
 	if w.Kind == control.KindPostback && w.Payload != 0 {
 		w.ButtonCreator = s.button(key, w.Payload)
 	}
 	if w.Kind == control.KindEcho && w.EchoApp == page.BatonApp {
-		w.Sent = s.sent(e.GetMetadata(), w.Mid)
+		w.Sent = s.sent(metadata, mid)
 	}
 	return w
 }

@@ -43,6 +43,12 @@ func (h *holder) newStep() *step {
 
 func (s *step) full() bool { return len(s.entries) >= softEvents || s.bytes >= softBytes }
 
+// brimful: an inbound message under way is cut only when the record is nearly at
+// its bounds, so that a record takes whole messages.
+func (s *step) brimful() bool {
+	return len(s.entries) >= eventlog.MaxEvents-128 || s.bytes >= eventlog.MaxBytes-(96<<10)
+}
+
 // next is the position that the next event will take.
 func (s *step) next() control.Position {
 	return s.h.applied.Position + 1 + control.Position(len(s.entries))
