@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/baton-router/baton/pkg/control"
@@ -27,8 +28,25 @@ type TopicEntry struct {
 	ID string
 	// Header holds the CloudEvents binary-mode headers and Nats-Msg-Id.
 	Header map[string]string
-	// Data is the protobuf JSON of the ControlChange.
+	// Data is the ControlChange in the encoding asked for.
 	Data []byte
+}
+
+// Encoding is how the bodies of the control topic are written.
+type Encoding int
+
+// The encodings: protobuf JSON and binary protobuf.
+const (
+	EncodingJSON Encoding = iota
+	EncodingProtobuf
+)
+
+// contentType is the ce-datacontenttype of an encoding.
+func (e Encoding) contentType() string {
+	if e == EncodingProtobuf {
+		return "application/protobuf"
+	}
+	return "application/json"
 }
 
 // ControlChange returns the topic's message for the event of r at position at;
@@ -167,15 +185,10 @@ func (r *Record) cause(e *Entry, at control.Position) string {
 }
 
 // Topic makes the message for c.
-func Topic(c *controlv1.ControlChange) (TopicEntry, error) {
+func Topic(c *controlv1.ControlChange, encoding Encoding) (TopicEntry, error) {
 	id := strconv.FormatUint(uint64(c.GetPartition()), 10) + "-" + strconv.FormatUint(c.GetPosition(), 10)
-	loose, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(c)
+	data, err := topicBody(c, encoding)
 	if err != nil {
-		return TopicEntry{}, fmt.Errorf("control change %s: %w", id, err)
-	}
-	// protojson varies its white space on purpose; the topic does not.
-	var data bytes.Buffer
-	if err := json.Compact(&data, loose); err != nil {
 		return TopicEntry{}, fmt.Errorf("control change %s: %w", id, err)
 	}
 	subject := c.GetPageId()
@@ -187,11 +200,41 @@ func Topic(c *controlv1.ControlChange) (TopicEntry, error) {
 		ID:      id,
 		Header: map[string]string{
 			"Nats-Msg-Id": id, "ce-specversion": "1.0", "ce-id": id, "ce-type": TopicPrefix + c.GetKind(),
-			"ce-source": "/pages/" + c.GetPageId(), "ce-subject": subject, "ce-datacontenttype": "application/json",
+			"ce-source": "/pages/" + c.GetPageId(), "ce-subject": subject, "ce-datacontenttype": encoding.contentType(),
 			"ce-time": c.GetOccurredAt().AsTime().Format(time.RFC3339Nano),
 		},
-		Data: data.Bytes(),
+		Data: data,
 	}, nil
+}
+
+func topicBody(c *controlv1.ControlChange, encoding Encoding) ([]byte, error) {
+	if encoding == EncodingProtobuf {
+		return proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	}
+	loose, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	// protojson varies its white space on purpose; the topic does not.
+	var data bytes.Buffer
+	err = json.Compact(&data, loose)
+	return data.Bytes(), err
+}
+
+// ParseTopic reads a body of the control topic in either encoding: JSON begins
+// with a brace, and no binary ControlChange does.
+func ParseTopic(data []byte) (*controlv1.ControlChange, error) {
+	c := new(controlv1.ControlChange)
+	var err error
+	if len(data) > 0 && data[0] == '{' {
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, c)
+	} else {
+		err = proto.Unmarshal(data, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control change: %w", err)
+	}
+	return c, nil
 }
 
 // timestamp is t, nil for never.

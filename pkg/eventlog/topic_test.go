@@ -36,7 +36,7 @@ func topic(t *testing.T, r *eventlog.Record, at control.Position, o control.Obje
 	if !ok {
 		t.Fatalf("no topic entry for %+v", r.Entries)
 	}
-	entry, err := eventlog.Topic(change)
+	entry, err := eventlog.Topic(change, eventlog.EncodingJSON)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/egress"
+	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/services/console"
@@ -109,12 +110,20 @@ func buildOwnership(n *node) error { return buildOwnershipOn(n, n.bus) }
 func buildOwnershipOn(n *node, log ownership.Log) (err error) {
 	n.ownership, err = ownership.New(ownership.Config{
 		Partitions: n.cfg.Partitions, Holder: nodeName(), BatonID: n.identity.BatonID, Barrier: n.server == nil,
-		RetainInbound: max(time.Duration(n.cfg.Retention.Inbound), n.rosters.Current().LongestRetry()),
+		RetainInbound: time.Duration(n.cfg.Retention.Inbound), Encoding: topicEncoding(n.cfg.Control.Encoding),
 	}, ownership.Deps{
 		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
 		Platform: upstream{n.platform, n.rosters}, Observe: n.observeOwnership(), Logger: n.log.With("role", "ownership"),
 	})
 	return err
+}
+
+// topicEncoding is control.encoding of the configuration.
+func topicEncoding(name string) eventlog.Encoding {
+	if name == "protobuf" {
+		return eventlog.EncodingProtobuf
+	}
+	return eventlog.EncodingJSON
 }
 
 func buildFanout(n *node) error { return buildFanoutOn(n, n.bus) }
