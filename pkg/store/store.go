@@ -49,6 +49,9 @@ func open(o *Options) (*Store, error) {
 	}
 	lock, err := pebble.LockDirectory(o.Dir, o.FS)
 	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, err
+		}
 		return nil, fmt.Errorf("%w: %w", ErrInUse, err)
 	}
 	e := o.engine()

@@ -102,18 +102,25 @@ type stopping struct {
 
 func (s stopping) StopWithin() time.Duration { return s.within }
 
-func buildOwnership(n *node) (err error) {
+func buildOwnership(n *node) error { return buildOwnershipOn(n, n.bus) }
+
+// buildOwnershipOn builds the role on a log; tests give it one that fails.
+func buildOwnershipOn(n *node, log ownership.Log) (err error) {
 	n.ownership, err = ownership.New(ownership.Config{
 		Partitions: n.cfg.Partitions, Holder: nodeName(), BatonID: n.identity.BatonID, Barrier: n.server == nil,
 		RetainInbound: max(time.Duration(n.cfg.Retention.Inbound), n.rosters.Current().LongestRetry()),
 	}, ownership.Deps{
-		Log: n.bus, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
+		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
 		Platform: upstream{n.platform, n.rosters}, Observe: n.observeOwnership(), Logger: n.log.With("role", "ownership"),
 	})
 	return err
 }
 
-func buildFanout(n *node) error {
+func buildFanout(n *node) error { return buildFanoutOn(n, n.bus) }
+
+// buildFanoutOn builds the role on a place for its cursors; tests give it one
+// that fails.
+func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 	allow, err := egress.ParseAllow(n.cfg.Egress.Allow)
 	if err != nil {
 		return err
@@ -121,7 +128,7 @@ func buildFanout(n *node) error {
 	c := fanout.Default(n.cfg.Partitions)
 	c.Node, c.BatonID, c.Sole = nodeName(), n.identity.BatonID, n.server != nil
 	n.fanout, err = fanout.New(c, fanout.Deps{
-		Log: n.bus, Inbound: n.bus, Cursors: n.bus, Rosters: n.rosters,
+		Log: n.bus, Inbound: n.bus, Cursors: cursors, Rosters: n.rosters,
 		Transport: func(_ control.AppID, maxConns int) fanout.Transport {
 			return egress.Transport(egress.Policy{Allow: allow, MaxConns: maxConns})
 		},

@@ -27,32 +27,35 @@ type reading struct {
 // room, until it stands where the partitions' reader stands; then that one
 // carries on. It returns when ctx ends.
 func (s *Service) catchUp(ctx context.Context, e *engine) {
+	var again <-chan time.Time // while it starves, others may give room back
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-e.room:
+		case <-again:
 		}
-		for {
-			places := s.lagging(e)
-			if len(places) == 0 {
-				break
-			}
-			err := s.readFor(ctx, places)
-			if ctx.Err() != nil {
-				return
-			}
-			if errors.Is(err, errNoRoom) {
-				break
-			}
-			if err != nil && !errors.Is(err, errCaughtUp) {
-				e.log.Warn("catching up interrupted, trying again", "err", err)
-				if !sleep(ctx, jitter(time.Second)) {
-					return
-				}
-			}
+		again = nil
+		for ctx.Err() == nil && !e.starves() && s.catchUpOnce(ctx, e) {
+		}
+		if e.starves() {
+			again = time.After(time.Second)
 		}
 	}
+}
+
+// catchUpOnce reads for an app that lags; false when there is nothing to do.
+func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
+	places := s.lagging(e)
+	if len(places) == 0 {
+		return false
+	}
+	err := s.readFor(ctx, places)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errCaughtUp) && !errors.Is(err, errNoRoom) {
+		e.log.Warn("catching up interrupted, trying again", "err", err)
+		sleep(ctx, jitter(time.Second))
+	}
+	return true
 }
 
 // lagging are the places of an app, by partition, that are behind and have room
@@ -119,7 +122,7 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bo
 	if r == nil {
 		return true, nil
 	}
-	p := h.planFor(func(app control.AppID, _ control.Position) bool { return app == pl.app })
+	p := h.planFor(func(app control.AppID) bool { return app == pl.app })
 	if err := h.plan(ctx, p, r, before); err != nil {
 		return false, err
 	}

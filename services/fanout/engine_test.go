@@ -70,8 +70,6 @@ func TestHeadersOfADelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, App{})
 		seen := make(chan http.Header, 1)
-		b.mu.Lock()
-		b.mu.Unlock()
 		b.configure(b.settings(), headerSpy{b.end, seen})
 		b.send(7, 1)
 		h := <-seen
@@ -136,7 +134,7 @@ func TestRetryClock(t *testing.T) {
 				t.Errorf("pause %d: %v, want about %v", i+1, got, w)
 			}
 		}
-		if f := b.sink.clocks[1]; f.attempts != len(posts) || !f.first.Equal(posts[0].at) {
+		if f, _ := b.sink.clock(1); f.attempts != len(posts) || !f.first.Equal(posts[0].at) {
 			t.Errorf("clock %+v after %d posts", f, len(posts))
 		}
 	})
@@ -194,7 +192,7 @@ func TestRetryAfterHoldsTheWholeApp(t *testing.T) {
 	for header, want := range map[string]time.Duration{"90": 90 * time.Second, "86400": time.Hour, "junk": 0, "-5": 0} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, App{})
-			b.end.header = http.Header{"Retry-After": {header}}
+			b.end.change(func(p *endpoint) { p.header = http.Header{"Retry-After": {header}} })
 			b.end.respond(status(http.StatusTooManyRequests))
 			b.send(1, 1)
 			synctest.Wait()
@@ -227,7 +225,7 @@ func TestExhaustedEventIsSkippedAndTheThreadGoesOn(t *testing.T) {
 		b.send(2, 1)
 		time.Sleep(time.Hour)
 		if b.outcome(1) != OutcomeExhausted || b.outcome(2) != OutcomeDelivered {
-			t.Fatalf("outcomes %v", b.finished)
+			t.Fatalf("outcomes %v", b.ends())
 		}
 	})
 }
@@ -247,13 +245,13 @@ func TestBlockedThreadWaitsForAnOperatorOthersGoOn(t *testing.T) {
 		b.send(2, 1, 2)
 		time.Sleep(time.Hour)
 		if b.outcome(1) != "" || b.outcome(2) != "" || b.outcome(3) != OutcomeDelivered || b.status().Blocked != 1 {
-			t.Fatalf("outcomes %v, %d blocked", b.finished, b.status().Blocked)
+			t.Fatalf("outcomes %v, %d blocked", b.ends(), b.status().Blocked)
 		}
 		b.end.respond(status(200))
 		b.setPaused(false)
 		synctest.Wait()
 		if b.sink.count() != 3 || b.status().Blocked != 0 {
-			t.Fatalf("after resume: %v", b.finished)
+			t.Fatalf("after resume: %v", b.ends())
 		}
 	})
 }
@@ -266,7 +264,7 @@ func TestPauseAppOnExhaustionKeepsEverything(t *testing.T) {
 		b.send(1, 1, 2)
 		time.Sleep(time.Hour)
 		if b.sink.count() != 0 || !b.status().Paused {
-			t.Fatalf("%v, paused %v", b.finished, b.status().Paused)
+			t.Fatalf("%v, paused %v", b.ends(), b.status().Paused)
 		}
 	})
 }
@@ -287,7 +285,7 @@ func TestFailedBatchGoesOutOnePerPostAtOnce(t *testing.T) {
 		b.send(1, 1, 2, 3, 1)
 		synctest.Wait()
 		if b.sink.count() != 3 || b.outcome(2) != "" || time.Since(started) != 0 {
-			t.Fatalf("the innocent waited: %v", b.finished)
+			t.Fatalf("the innocent waited: %v", b.ends())
 		}
 		for _, p := range b.end.all()[1:] {
 			if len(p.ids) != 1 || p.attempt != "2" {
@@ -445,8 +443,8 @@ func TestNoPostStartsWithoutTheRight(t *testing.T) {
 		b.sink.open(false)
 		b.send(1, 1, 2, 3)
 		time.Sleep(time.Hour)
-		if len(b.end.all()) != 0 || b.sink.renewal == 0 {
-			t.Fatalf("%d posts, %d renewals asked for", len(b.end.all()), b.sink.renewal)
+		if len(b.end.all()) != 0 || b.sink.renewals() == 0 {
+			t.Fatalf("%d posts, %d renewals asked for", len(b.end.all()), b.sink.renewals())
 		}
 		b.sink.open(true)
 		b.renewed()
@@ -526,8 +524,9 @@ func TestDrainCancelsWhatTakesTooLong(t *testing.T) {
 		defer cancel()
 		started := time.Now()
 		b.drain(ctx)
-		if time.Since(started) != time.Second || b.sink.count() != 0 || len(b.sink.clocks) != 0 {
-			t.Fatalf("after %v: %d finished, %d failed", time.Since(started), b.sink.count(), len(b.sink.clocks))
+		_, failed := b.sink.clock(1)
+		if time.Since(started) != time.Second || b.sink.count() != 0 || failed {
+			t.Fatalf("after %v: %d finished, failed %v", time.Since(started), b.sink.count(), failed)
 		}
 	})
 }

@@ -61,6 +61,19 @@ func (s *sink) open(open bool) {
 	s.closed = !open
 }
 
+func (s *sink) clock(p control.Position) (f failure, failed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, failed = s.clocks[p]
+	return f, failed
+}
+
+func (s *sink) renewals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renewal
+}
+
 // count is how many letters are finished.
 func (s *sink) count() int {
 	s.mu.Lock()
@@ -98,15 +111,15 @@ func (p *endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	p.mu.Lock()
 	p.posts = append(p.posts, seen)
-	answer, header := p.answer, p.header
+	answer, header, landed := p.answer, p.header, p.landed
 	p.mu.Unlock()
 	status, took, err := http.StatusOK, time.Duration(0), error(nil)
 	if answer != nil {
 		status, took, err = answer(seen)
 	}
 	cut := took > 0 && !sleep(req.Context(), took)
-	if p.landed != nil {
-		p.landed(seen)
+	if landed != nil {
+		landed(seen)
 	}
 	if cut {
 		return nil, req.Context().Err()
@@ -129,6 +142,13 @@ func (p *endpoint) respond(answer func(posted) (int, time.Duration, error)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.answer = answer
+}
+
+// change alters the endpoint under its lock.
+func (p *endpoint) change(f func(*endpoint)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(p)
 }
 
 func reply(status int, body string, header http.Header) *http.Response {
@@ -180,6 +200,13 @@ func newBench(t testing.TB, app App) *bench {
 		b.drain(ctx)
 	})
 	return b
+}
+
+// ends are the outcomes so far, for messages.
+func (b *bench) ends() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return fmt.Sprint(b.finished)
 }
 
 func (b *bench) outcome(p control.Position) Outcome {

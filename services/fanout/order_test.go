@@ -147,7 +147,7 @@ func orderRun(t *testing.T, seed uint64) {
 		t: t, rng: rand.New(rand.NewPCG(seed, 8)), thread: map[string]uint64{}, flying: map[uint64]bool{}, last: map[uint64]int{},
 		unsure: map[string]bool{}, ends: map[string]ending{}, most: app.MaxInFlight, perPost: app.MaxBatch,
 	}
-	b.end.landed = r.land
+	b.end.change(func(p *endpoint) { p.landed = r.land })
 	b.end.respond(r.answer)
 	const events = 120
 	for p := 1; p <= events; {

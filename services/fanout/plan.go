@@ -14,9 +14,8 @@ import (
 // apps whose copies are alike.
 type plan struct {
 	holder *holder
-	// wanted says whether an app's letter for a position is of use to
-	// somebody; what is not is not rendered.
-	wanted  func(app control.AppID, p control.Position) bool
+	// wanted says which apps the record is planned for.
+	wanted  func(app control.AppID) bool
 	letters map[control.AppID][]*letter
 	losses  []Finished
 }
@@ -85,7 +84,7 @@ type copies struct {
 func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entry) error {
 	c := copies{object: page.Rules.Object}
 	for _, d := range delivery.Plan(page, *e) {
-		if !pl.wanted(d.App, e.Position) {
+		if !pl.wanted(d.App) {
 			continue
 		}
 		element, err := pl.element(ctx, &c, &d, e)

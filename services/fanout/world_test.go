@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -508,4 +509,18 @@ func (f *faultyCursors) SaveCursor(ctx context.Context, p int, data []byte, expe
 		return 0, err
 	}
 	return f.Conn.SaveCursor(ctx, p, data, expected)
+}
+
+// lossyCursors stores what is saved and loses the answer.
+type lossyCursors struct {
+	faultyCursors
+	lose atomic.Bool
+}
+
+func (l *lossyCursors) SaveCursor(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+	sequence, err := l.Conn.SaveCursor(ctx, p, data, expected)
+	if l.lose.Load() && err == nil {
+		return 0, bus.ErrOutcomeUnknown
+	}
+	return sequence, err
 }

@@ -54,6 +54,9 @@ func (h *holder) send(c bus.CommandCall, r *commandv1.Response) {
 
 // decideCall decides one command and stages its answer.
 func (h *holder) decideCall(ctx context.Context, s *step, c call) {
+	if c.req.GetSendOutcome() != nil {
+		h.deps.Observe.reached(PointOutcomeArrived, h.partition)
+	}
 	if h.deps.Clock.Now().After(c.expires) {
 		h.unavailable(c, "the deadline had passed before the command was decided")
 		return
