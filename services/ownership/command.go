@@ -102,7 +102,7 @@ func (h *holder) decideFresh(s *step, page *control.Page, c call) {
 	first := s.next()
 	refusal := s.decide(c.key, page, cmd, cause{id: id16(c.req.GetId()), trace: id16(c.req.GetTrace())})
 	if refusal.Refused() {
-		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key).Revision)
+		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key))
 		s.respond(c, h.response(s, c, refusal, 0), "refused")
 		return
 	}
