@@ -64,8 +64,8 @@ help: ## Print this list
 ##@ Run
 
 .PHONY: run
-run: ## Run Baton with the simulator and the demo apps (ARGS='...' for flags)
-	exec go run ./services/baton dev $(ARGS)
+run: build ## Run Baton with the simulator and the demo apps (ARGS='...' for flags)
+	exec bin/baton dev $(ARGS)
 
 .PHONY: dev
 dev: ## The same, built and started anew whenever a source file changes
@@ -78,12 +78,12 @@ dev: ## The same, built and started anew whenever a source file changes
 	done
 
 .PHONY: demo
-demo: ## A scripted handover between two apps, in a minute
-	exec go run ./services/baton demo $(ARGS)
+demo: build ## A conversation that plays itself on free ports, and leaves nothing behind
+	exec bin/baton demo $(ARGS)
 
 .PHONY: build
 build: ## Build bin/baton
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/baton ./services/baton
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.Version=$(VERSION)' -o bin/baton ./services/baton
 
 ##@ Test
 
@@ -261,7 +261,7 @@ check/unit: system $(GOTESTSUM)
 	@$(MAKE) test GO_TEST='$(GOTESTSUM) --format standard-quiet --junitfile .cache/check/unit.xml --'
 check/crash: crash
 check/conformance: conformance
-check/readme: readme
+check/readme: readme demo
 
 .PHONY: clean
 clean: ## Remove what was built, tools included

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/baton-router/baton/pkg/control"
@@ -27,8 +28,25 @@ type TopicEntry struct {
 	ID string
 	// Header holds the CloudEvents binary-mode headers and Nats-Msg-Id.
 	Header map[string]string
-	// Data is the protobuf JSON of the ControlChange.
+	// Data is the ControlChange in the encoding asked for.
 	Data []byte
+}
+
+// Encoding is how the bodies of the control topic are written.
+type Encoding int
+
+// The encodings: protobuf JSON and binary protobuf.
+const (
+	EncodingJSON Encoding = iota
+	EncodingProtobuf
+)
+
+// contentType is the ce-datacontenttype of an encoding.
+func (e Encoding) contentType() string {
+	if e == EncodingProtobuf {
+		return "application/protobuf"
+	}
+	return "application/json"
 }
 
 // ControlChange returns the topic's message for the event of r at position at;
@@ -40,64 +58,54 @@ func ControlChange(r *Record, at control.Position, object control.Object, after 
 	if !ok {
 		return nil, false
 	}
+	kind := kindOf(e.Event)
+	if kind == "" {
+		return nil, false
+	}
 	c := &controlv1.ControlChange{
 		Partition: r.Partition, Position: uint64(at), Revision: after.Revision, Epoch: r.Epoch, Object: object.String(),
-		PageId: decimal(e.Thread.Asset), UserId: decimal(e.Thread.Person), PreviousOwner: after.Owner.String(),
+		PageId: decimal(e.Thread.Asset), UserId: decimal(e.Thread.Person), Kind: kind, PreviousOwner: after.Owner.String(),
 		NewOwner: after.Owner.String(), DecidedAt: timestamp(r.DecidedAt), ExpiresAt: timestamp(after.ExpiresAt),
 		Cause: r.cause(&e, at), TraceId: hexOf(e.Trace),
 	}
-	if !describe(c, &e) {
-		return nil, false
-	}
+	describe(c, &e)
 	return c, true
 }
 
 // OnTopic reports whether an event is one of the control topic's.
-func OnTopic(e control.Event) bool {
-	switch e.(type) {
-	case control.Requested, control.Extended, control.MetadataPassed, control.RoleChanged:
-		return true
-	}
-	_, change := control.ChangeOf(e)
-	return change
-}
+func OnTopic(e control.Event) bool { return kindOf(e) != "" }
 
-// describe fills in what depends on the type of the event; false for events
-// that are not the topic's.
-func describe(c *controlv1.ControlChange, e *Entry) bool {
+// describe fills in what depends on the type of the event.
+func describe(c *controlv1.ControlChange, e *Entry) {
 	switch event := e.Event.(type) {
 	case control.Requested:
-		c.Kind, c.Metadata, c.OccurredAt = "requested", event.Metadata, timestamp(event.At)
+		c.Metadata, c.OccurredAt = event.Metadata, timestamp(event.At)
 		c.Actor = actorOf(control.Actor{Kind: control.ActorApp, App: event.App}, e.Thread)
 	case control.Extended:
-		c.Kind, c.OccurredAt, c.ExpiresAt = "extended", timestamp(event.At), timestamp(event.ExpiresAt)
+		c.OccurredAt, c.ExpiresAt = timestamp(event.At), timestamp(event.ExpiresAt)
 		c.Actor = actorOf(control.Actor{Kind: control.ActorApp, App: event.App}, e.Thread)
 	case control.MetadataPassed:
-		c.Kind, c.Metadata, c.OccurredAt = "metadata", event.Metadata, timestamp(event.At)
+		c.Metadata, c.OccurredAt = event.Metadata, timestamp(event.At)
 		c.Reason = "to " + event.Target.String()
 		c.Actor = actorOf(control.Actor{Kind: control.ActorApp, App: event.App}, e.Thread)
 	case control.RoleChanged:
-		c.Kind, c.Metadata, c.OccurredAt = "roles", rolesOf(event), timestamp(event.At)
+		c.Metadata, c.OccurredAt = rolesOf(event), timestamp(event.At)
 		c.Actor = actorOf(event.By, e.Thread)
 	default:
-		return describeChange(c, e)
+		if change, ok := control.ChangeOf(e.Event); ok {
+			describeChange(c, &change, e.Thread)
+		}
 	}
-	return true
 }
 
-func describeChange(c *controlv1.ControlChange, e *Entry) bool {
-	change, ok := control.ChangeOf(e.Event)
-	if !ok {
-		return false
-	}
-	c.Kind = changeKind(e.Event)
+func describeChange(c *controlv1.ControlChange, change *control.Change, thread control.ThreadKey) {
 	c.PreviousOwner, c.NewOwner = change.From.String(), change.To.String()
-	c.Actor, c.Reason, c.Metadata = actorOf(change.By, e.Thread), change.Why.String(), change.Metadata
+	c.Actor, c.Reason, c.Metadata = actorOf(change.By, thread), change.Why.String(), change.Metadata
 	c.OccurredAt, c.ExpiresAt = timestamp(change.At), timestamp(change.ExpiresAt)
-	return c.Kind != ""
 }
 
-func changeKind(e control.Event) string {
+// kindOf is the kind of an event on the topic; empty for one that is not on it.
+func kindOf(e control.Event) string {
 	switch e.(type) {
 	case control.Assigned:
 		return "assigned"
@@ -115,6 +123,18 @@ func changeKind(e control.Event) string {
 		return "inbox_taken"
 	case control.InboxDone:
 		return "inbox_done"
+	case control.Requested:
+		return "requested"
+	case control.Extended:
+		return "extended"
+	case control.MetadataPassed:
+		return "metadata"
+	case control.RoleChanged:
+		return "roles"
+	case control.DoneMarked, control.RosterApplied, control.Routed, control.EchoWaits, control.SendAccepted,
+		control.SendConfirmed, control.SendFailed, control.SurveyHeld, control.SurveyDelivered, control.SurveyDropped,
+		control.SideConfirmed, control.SideRefused, control.UserMenuSet, control.Refused:
+		return ""
 	}
 	return ""
 }
@@ -165,15 +185,10 @@ func (r *Record) cause(e *Entry, at control.Position) string {
 }
 
 // Topic makes the message for c.
-func Topic(c *controlv1.ControlChange) (TopicEntry, error) {
+func Topic(c *controlv1.ControlChange, encoding Encoding) (TopicEntry, error) {
 	id := strconv.FormatUint(uint64(c.GetPartition()), 10) + "-" + strconv.FormatUint(c.GetPosition(), 10)
-	loose, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(c)
+	data, err := topicBody(c, encoding)
 	if err != nil {
-		return TopicEntry{}, fmt.Errorf("control change %s: %w", id, err)
-	}
-	// protojson varies its white space on purpose; the topic does not.
-	var data bytes.Buffer
-	if err := json.Compact(&data, loose); err != nil {
 		return TopicEntry{}, fmt.Errorf("control change %s: %w", id, err)
 	}
 	subject := c.GetPageId()
@@ -185,11 +200,41 @@ func Topic(c *controlv1.ControlChange) (TopicEntry, error) {
 		ID:      id,
 		Header: map[string]string{
 			"Nats-Msg-Id": id, "ce-specversion": "1.0", "ce-id": id, "ce-type": TopicPrefix + c.GetKind(),
-			"ce-source": "/pages/" + c.GetPageId(), "ce-subject": subject, "ce-datacontenttype": "application/json",
+			"ce-source": "/pages/" + c.GetPageId(), "ce-subject": subject, "ce-datacontenttype": encoding.contentType(),
 			"ce-time": c.GetOccurredAt().AsTime().Format(time.RFC3339Nano),
 		},
-		Data: data.Bytes(),
+		Data: data,
 	}, nil
+}
+
+func topicBody(c *controlv1.ControlChange, encoding Encoding) ([]byte, error) {
+	if encoding == EncodingProtobuf {
+		return proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	}
+	loose, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	// protojson varies its white space on purpose; the topic does not.
+	var data bytes.Buffer
+	err = json.Compact(&data, loose)
+	return data.Bytes(), err
+}
+
+// ParseTopic reads a body of the control topic in either encoding: JSON begins
+// with a brace, and no binary ControlChange does.
+func ParseTopic(data []byte) (*controlv1.ControlChange, error) {
+	c := new(controlv1.ControlChange)
+	var err error
+	if len(data) > 0 && data[0] == '{' {
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, c)
+	} else {
+		err = proto.Unmarshal(data, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control change: %w", err)
+	}
+	return c, nil
 }
 
 // timestamp is t, nil for never.

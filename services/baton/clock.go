@@ -45,11 +45,12 @@ func (c *nodeClock) Jumped() <-chan struct{} {
 // Run tells who waits on Jumped of every jump of the simulator's clock, until
 // ctx ends.
 func (c *nodeClock) Run(ctx context.Context) error {
-	for {
+	for jumped := c.sim.Jumped(); ; {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-c.sim.Jumped():
+		case <-jumped:
+			jumped = c.sim.Jumped() // before waking anyone: no jump goes unnoticed
 		}
 		c.mu.Lock()
 		close(c.mu.jumped)

@@ -126,6 +126,9 @@ func (n *node) measurePartitions() {
 		case st.Halted != "":
 			halted++
 			n.health.Set(name, lifecycle.NotReady, st.Halted)
+		case st.Held && st.Skipped > 0:
+			held++
+			n.health.Set(name, lifecycle.Degraded, fmt.Sprintf("%d records of an ended epoch were found in its log and skipped", st.Skipped))
 		case st.Held:
 			held++
 			n.health.Clear(name)
@@ -147,7 +150,7 @@ func (n *node) measurePartitions() {
 		n.health.Set("partitions", lifecycle.OK, fmt.Sprintf("%d held", held))
 	}
 	if doubtful > 0 {
-		n.health.Set("clock", lifecycle.Degraded, "the wall clock has jumped; nothing expires until it agrees with itself")
+		n.health.Set("clock", lifecycle.Degraded, "the wall clock has jumped or differs from the time of NATS; nothing expires until they agree")
 	} else {
 		n.health.Clear("clock")
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/egress"
+	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/services/console"
@@ -102,18 +104,33 @@ type stopping struct {
 
 func (s stopping) StopWithin() time.Duration { return s.within }
 
-func buildOwnership(n *node) (err error) {
+func buildOwnership(n *node) error { return buildOwnershipOn(n, n.bus) }
+
+// buildOwnershipOn builds the role on a log; tests give it one that fails.
+func buildOwnershipOn(n *node, log ownership.Log) (err error) {
 	n.ownership, err = ownership.New(ownership.Config{
 		Partitions: n.cfg.Partitions, Holder: nodeName(), BatonID: n.identity.BatonID, Barrier: n.server == nil,
-		RetainInbound: max(time.Duration(n.cfg.Retention.Inbound), n.rosters.Current().LongestRetry()),
+		RetainInbound: time.Duration(n.cfg.Retention.Inbound), Encoding: topicEncoding(n.cfg.Control.Encoding),
 	}, ownership.Deps{
-		Log: n.bus, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
+		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
 		Platform: upstream{n.platform, n.rosters}, Observe: n.observeOwnership(), Logger: n.log.With("role", "ownership"),
 	})
 	return err
 }
 
-func buildFanout(n *node) error {
+// topicEncoding is control.encoding of the configuration.
+func topicEncoding(name string) eventlog.Encoding {
+	if name == "protobuf" {
+		return eventlog.EncodingProtobuf
+	}
+	return eventlog.EncodingJSON
+}
+
+func buildFanout(n *node) error { return buildFanoutOn(n, n.bus) }
+
+// buildFanoutOn builds the role on a place for its cursors; tests give it one
+// that fails.
+func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 	allow, err := egress.ParseAllow(n.cfg.Egress.Allow)
 	if err != nil {
 		return err
@@ -121,7 +138,7 @@ func buildFanout(n *node) error {
 	c := fanout.Default(n.cfg.Partitions)
 	c.Node, c.BatonID, c.Sole = nodeName(), n.identity.BatonID, n.server != nil
 	n.fanout, err = fanout.New(c, fanout.Deps{
-		Log: n.bus, Inbound: n.bus, Cursors: n.bus, Rosters: n.rosters,
+		Log: n.bus, Inbound: n.bus, Cursors: cursors, Rosters: n.rosters,
 		Transport: func(_ control.AppID, maxConns int) fanout.Transport {
 			return egress.Transport(egress.Policy{Allow: allow, MaxConns: maxConns})
 		},
@@ -133,6 +150,10 @@ func buildFanout(n *node) error {
 func buildGraphAPI(n *node) (err error) {
 	c := graphapi.Default(n.cfg.Partitions)
 	c.RequestBytes, c.UploadBytes = int64(n.cfg.Limits.RequestBytes), int64(n.cfg.Limits.UploadBytes)
+	c.SpoolDir = filepath.Join(n.cfg.DataDir, "spool")
+	if err := os.MkdirAll(c.SpoolDir, 0o700); err != nil {
+		return fmt.Errorf("upload directory: %w", err)
+	}
 	n.graphapi, err = graphapi.New(c, graphapi.Deps{
 		Roster: n.rosters.Current, Holder: n.bus, Platform: n.platform, Observe: n.observeGraphAPI(),
 		Logger: n.log.With("role", "graphapi"),

@@ -31,7 +31,7 @@ func (u upstream) SendSurvey(ctx context.Context, thread control.ThreadKey, mess
 	if err != nil {
 		return "", nil, err
 	}
-	answer, err := u.platform.SendMessage(ctx, platform.Message{Node: thread.Asset, Token: asset.AccessToken.Value(), JSON: body})
+	answer, err := u.platform.SendMessage(ctx, platform.Message{Node: asset.Node(), Token: asset.AccessToken.Value(), JSON: body})
 	if r, ok := platform.Refused(err); ok {
 		return "", r.Body, nil
 	}
@@ -57,7 +57,7 @@ func (u upstream) Mirror(ctx context.Context, thread control.ThreadKey, inbox bo
 	if !ok {
 		return errUnknownAsset
 	}
-	h := platform.Handover{Node: thread.Asset, Token: asset.AccessToken.Value(), Person: thread.Person, Target: uint64(asset.Rules.Inbox())}
+	h := platform.Handover{Node: asset.Node(), Token: asset.AccessToken.Value(), Person: thread.Person, Target: uint64(asset.Rules.Inbox())}
 	if inbox {
 		return u.platform.PassThreadControl(ctx, h)
 	}

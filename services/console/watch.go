@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
@@ -29,14 +28,18 @@ func (s *Service) watch(ctx context.Context, req *adminv1.WatchThreadsRequest, s
 		page = id
 	}
 	return ended(ctx, s.deps.Bus.ReadControl(ctx, page, func(_ string, m bus.Message) error {
-		c := new(controlv1.ControlChange)
-		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(m.Data, c); err != nil {
+		c, err := eventlog.ParseTopic(m.Data)
+		if err != nil {
 			return fmt.Errorf("change at sequence %d: %w", m.Sequence, err)
 		}
 		if req.GetUserId() != "" && req.GetUserId() != c.GetUserId() {
 			return nil
 		}
-		return send(&adminv1.WatchThreadsResponse{ChangeJson: string(m.Data), Text: s.changed(c)})
+		body, err := eventlog.Topic(c, eventlog.EncodingJSON)
+		if err != nil {
+			return fmt.Errorf("change at sequence %d: %w", m.Sequence, err)
+		}
+		return send(&adminv1.WatchThreadsResponse{ChangeJson: string(body.Data), Text: s.changed(c)})
 	}))
 }
 

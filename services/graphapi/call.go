@@ -24,6 +24,9 @@ type call struct {
 	idempotencyKey string
 	// upload is set for a multipart call whose file has not been read.
 	upload *graph.Multipart
+	// spooled says that the file was read to disk, and release gives it up.
+	spooled bool
+	release func()
 	// trace is where the request's errors and log lines can be found.
 	trace telemetry.TraceID
 	// snapshot and caller are set by authenticate.

@@ -118,7 +118,7 @@ func (s *Service) outgoing(c *call, m *graph.Message, token string) (platform.Me
 		return platform.Message{}, nil, err
 	}
 	if c.upload != nil {
-		u := newUpload(c.upload, fields)
+		u := newUpload(c, fields)
 		out.Body, out.ContentType = u.reader, u.contentType
 		return out, u, nil
 	}

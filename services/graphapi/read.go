@@ -91,5 +91,5 @@ func (s *Service) readUpload(w http.ResponseWriter, r *http.Request, c *call) er
 	if m.File != nil {
 		c.upload = m
 	}
-	return nil
+	return s.spool(c)
 }

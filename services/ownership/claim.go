@@ -79,7 +79,7 @@ func (h *holder) compareLast(ctx context.Context, a store.Applied, last bus.Mess
 	if err != nil {
 		return halt("last record, sequence %d: %v", last.Sequence, err)
 	}
-	if a.Sequence == last.Sequence && rec.Hash != a.Hash {
+	if skipped := rec.Epoch < a.Epoch; a.Sequence == last.Sequence && rec.Hash != a.Hash && !skipped {
 		return halt("the record at log sequence %d has hash %x, the store applied %x", a.Sequence, rec.Hash, a.Hash)
 	}
 	if rec.BatonID != h.cfg.BatonID {
@@ -127,7 +127,7 @@ func (h *holder) replay(msg bus.Message) error {
 	case errors.Is(err, eventlog.ErrStaleEpoch):
 		h.deps.Observe.fenced(h.partition)
 		h.log.Error("record of a deposed holder skipped", "sequence", msg.Sequence, "epoch", rec.Epoch, "position", rec.First)
-		h.setDegraded(err.Error())
+		h.skipped.Add(1)
 		if err := h.part.Skip(msg.Sequence); err != nil {
 			return err
 		}
@@ -177,13 +177,18 @@ func (h *holder) appendClaim(ctx context.Context) error {
 	rec.DecidedAt = h.time.now()
 	raw := eventlog.Encode(&rec)
 	h.deps.Observe.reached(PointClaimSend, h.partition)
+	wrote := h.time.wall()
 	sequence, err := h.append(ctx, &rec, raw)
 	if err != nil {
 		return err
 	}
 	h.deps.Observe.reached(PointClaimAcked, h.partition)
 	h.epoch = rec.Epoch
-	return h.applied1(&rec, raw, sequence, nil)
+	if err := h.applied1(&rec, raw, sequence, nil); err != nil {
+		return err
+	}
+	h.compareClock(ctx, sequence, wrote)
+	return nil
 }
 
 // record starts the next record of this holder.
@@ -207,9 +212,7 @@ func (h *holder) warmUp() error {
 	err := h.part.EachThread(func(key control.ThreadKey, st control.State) error {
 		h.threads[key] = slot{state: st}
 		h.deps.Observe.owned(st.Owner, 1)
-		if st.Rare != nil {
-			h.startEffects(key, st)
-		}
+		h.startEffects(key)
 		return nil
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
+	"github.com/baton-router/baton/pkg/partition"
 )
 
 // call is one command under way. reply is called at most once; a call that is
@@ -28,8 +29,14 @@ func (h *holder) accept(c bus.CommandCall) {
 		h.send(c, &commandv1.Response{Status: commandv1.Status_STATUS_INTERNAL, Detail: err.Error()})
 		return
 	}
+	key := control.ThreadKey{Asset: req.GetAsset(), Person: req.GetPerson()}
+	if key.Asset == 0 || key.Person == 0 || partition.Of(key, h.cfg.Partitions) != h.partition {
+		// Decided here, the thread would have two holders.
+		h.send(c, &commandv1.Response{Status: commandv1.Status_STATUS_INTERNAL, Detail: "the thread does not belong to this partition"})
+		return
+	}
 	queued := call{
-		req: req, key: control.ThreadKey{Asset: req.GetAsset(), Person: req.GetPerson()},
+		req: req, key: key,
 		expires: h.deps.Clock.Now().Add(time.Duration(req.GetBudgetMs()) * time.Millisecond),
 		reply:   func(r *commandv1.Response) { h.send(c, r) },
 	}
@@ -54,6 +61,9 @@ func (h *holder) send(c bus.CommandCall, r *commandv1.Response) {
 
 // decideCall decides one command and stages its answer.
 func (h *holder) decideCall(ctx context.Context, s *step, c call) {
+	if c.req.GetSendOutcome() != nil {
+		h.deps.Observe.reached(PointOutcomeArrived, h.partition)
+	}
 	if h.deps.Clock.Now().After(c.expires) {
 		h.unavailable(c, "the deadline had passed before the command was decided")
 		return
@@ -67,11 +77,11 @@ func (h *holder) decideCall(ctx context.Context, s *step, c call) {
 		h.unavailable(c, "the page is not in the roster any more")
 		return
 	}
-	if h.waitsForSide(s, c) {
-		return
-	}
 	if answer := h.answered(s, c); answer != nil {
 		s.respond(c, answer, "repeat")
+		return
+	}
+	if h.waitsForSide(s, c) {
 		return
 	}
 	h.decideFresh(s, page, c)
@@ -92,7 +102,7 @@ func (h *holder) decideFresh(s *step, page *control.Page, c call) {
 	first := s.next()
 	refusal := s.decide(c.key, page, cmd, cause{id: id16(c.req.GetId()), trace: id16(c.req.GetTrace())})
 	if refusal.Refused() {
-		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key).Revision, s.now)
+		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key))
 		s.respond(c, h.response(s, c, refusal, 0), "refused")
 		return
 	}
@@ -180,9 +190,7 @@ func (s *step) lookup(key [16]byte) (eventlog.Answer, bool) {
 		return a, true
 	}
 	a, ok, err := s.h.part.Answer(key, s.now)
-	if err != nil {
-		s.h.log.Error("looking up an answer", "err", err)
-	}
+	s.fail("looking up an answer", err)
 	return a, ok
 }
 

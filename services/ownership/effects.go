@@ -1,7 +1,10 @@
 package ownership
 
 import (
+	"container/heap"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,9 +26,8 @@ type Platform interface {
 // effectDeadline bounds one platform call of a holder.
 const effectDeadline = 20 * time.Second
 
-// aside is work for a holder that comes from this node: the outcome of an
-// effect (with the effect's id), or a thread whose effects are to be looked at
-// again (id zero).
+// aside is work for a holder that comes from this node: the outcome of the
+// effect id.
 type aside struct {
 	thread control.ThreadKey
 	id     control.Position
@@ -103,38 +105,66 @@ func (h *holder) report(ctx context.Context, a aside) {
 	}
 }
 
-// startEffects queues the thread's open effects that this holder carries out:
-// one per kind and thread at a time.
-func (h *holder) startEffects(key control.ThreadKey, st control.State) {
-	for _, e := range st.Rare.Effects {
-		if e.Kind == control.EffectSend {
-			continue
-		}
-		if _, busy := h.busy[busyKey{key, e.Kind}]; busy {
-			continue
-		}
-		h.busy[busyKey{key, e.Kind}] = e.ID
-		h.todo = append(h.todo, effectJob{h: h, thread: key, effect: e})
-	}
-}
-
+// busyKey: one effect of a kind is carried out per thread at a time.
 type busyKey struct {
 	thread control.ThreadKey
 	kind   control.EffectKind
 }
 
-// offerEffects hands queued effects to the workers that are free, and sets a
-// timer for those whose time has not come.
-func (h *holder) offerEffects(ctx context.Context) {
+// busyState is the effect that is queued, or flying: with a worker.
+type busyState struct {
+	id     control.Position
+	flying bool
+}
+
+func (j *effectJob) key() busyKey { return busyKey{j.thread, j.effect.Kind} }
+
+// startEffects queues the thread's open effects that this holder carries out:
+// one per kind and thread at a time. What is queued and no longer open makes
+// room for what is; what is flying is waited for.
+func (h *holder) startEffects(key control.ThreadKey) {
+	st := h.threads[key].state
+	if st.Rare == nil {
+		return
+	}
+	for _, e := range st.Rare.Effects {
+		if e.Kind == control.EffectSend {
+			continue
+		}
+		j := effectJob{h: h, thread: key, effect: e}
+		if b, busy := h.busy[j.key()]; busy && (b.flying || isOpen(st, b.id)) {
+			continue
+		}
+		h.busy[j.key()] = busyState{id: e.ID}
+		if e.NextAt > h.time.now() {
+			heap.Push(&h.delayed, j)
+			continue
+		}
+		h.todo = append(h.todo, j)
+	}
+}
+
+func isOpen(st control.State, id control.Position) bool {
+	return st.Rare != nil && slices.ContainsFunc(st.Rare.Effects, func(e control.Effect) bool {
+		return e.Kind != control.EffectSend && e.ID == id
+	})
+}
+
+// offerEffects hands the queued effects whose time has come to the workers that
+// are free.
+func (h *holder) offerEffects() {
+	for now := h.time.now(); len(h.delayed) > 0 && h.delayed[0].effect.NextAt <= now; {
+		h.todo = append(h.todo, heap.Pop(&h.delayed).(effectJob)) //nolint:errcheck,forcetypeassert // holds nothing else
+	}
 	for len(h.todo) > 0 {
 		j := h.todo[0]
-		if wait := h.time.until(j.effect.NextAt); j.effect.NextAt != 0 && wait > 0 {
+		if !h.wanted(j) {
 			h.todo = h.todo[1:]
-			h.later(ctx, j, wait)
 			continue
 		}
 		select {
 		case h.effects.jobs <- j:
+			h.busy[j.key()] = busyState{id: j.effect.ID, flying: true}
 			h.todo = h.todo[1:]
 		default:
 			return
@@ -142,79 +172,53 @@ func (h *holder) offerEffects(ctx context.Context) {
 	}
 }
 
-// later brings a thread back to the holder when its effect may be tried again.
-func (h *holder) later(ctx context.Context, j effectJob, wait time.Duration) {
-	time.AfterFunc(wait, func() { h.report(ctx, aside{thread: j.thread, id: j.effect.ID}) })
-}
-
-// decideAside decides the outcome of an effect and looks for the thread's next.
-func (h *holder) decideAside(s *step, a aside) {
-	for _, kind := range []control.EffectKind{control.EffectSide, control.EffectSurvey} {
-		if k := (busyKey{a.thread, kind}); h.busy[k] == a.id {
-			delete(h.busy, k)
-		}
+// wanted reports whether a queued effect is still to be carried out.
+func (h *holder) wanted(j effectJob) bool {
+	if b := h.busy[j.key()]; b.id != j.effect.ID || b.flying {
+		return false // another has taken its place
 	}
-	if page := h.snapshot.Page(a.thread.Asset); page != nil && a.cmd != nil {
-		s.decide(a.thread, page, a.cmd, cause{})
-	}
-	if st := s.state(a.thread); st.Rare != nil && len(s.entries) == 0 {
-		h.startEffects(a.thread, st)
-	}
-}
-
-// maxWaiting bounds the sends of one thread that wait for the platform's side.
-const maxWaiting = 64
-
-// waitsForSide parks a send while the platform has not confirmed that Baton's
-// side has the thread; it is decided when the side is confirmed or refused, and
-// answered 503 when its deadline passes first. Source: protocol 12.11.
-func (h *holder) waitsForSide(s *step, c call) bool {
-	if c.req.GetSend() == nil || !openSide(s.state(c.key)) {
-		return false
-	}
-	if len(h.waiting[c.key]) >= maxWaiting {
-		h.unavailable(c, "the platform has not yet confirmed that the thread left the inbox")
+	if isOpen(h.threads[j.thread].state, j.effect.ID) {
 		return true
 	}
-	h.waiting[c.key] = append(h.waiting[c.key], c)
-	return true
-}
-
-func openSide(st control.State) bool {
-	if st.Rare == nil {
-		return false
-	}
-	for _, e := range st.Rare.Effects {
-		if e.Kind == control.EffectSide && !e.WantInbox && e.Attempt == 0 {
-			return true
-		}
-	}
+	delete(h.busy, j.key())
 	return false
 }
 
-// resumeWaiting queues the parked sends of a thread whose side is settled.
-func (h *holder) resumeWaiting(key control.ThreadKey) {
-	if len(h.waiting) == 0 || openSide(h.threads[key].state) {
-		return
-	}
-	h.ready = append(h.ready, h.waiting[key]...)
-	delete(h.waiting, key)
+// dropEffects forgets what is queued. What is flying stays known: its outcome
+// comes, and the next tenure must not carry it out a second time meanwhile.
+func (h *holder) dropEffects() {
+	h.todo, h.delayed = nil, nil
+	maps.DeleteFunc(h.busy, func(_ busyKey, b busyState) bool { return !b.flying })
 }
 
-// expireWaiting answers the parked sends whose deadline has passed.
-func (h *holder) expireWaiting() {
-	now := h.deps.Clock.Now()
-	for key, calls := range h.waiting {
-		kept := calls[:0]
-		for _, c := range calls {
-			if now.After(c.expires) {
-				h.unavailable(c, "the platform has not confirmed that the thread left the inbox")
-				continue
-			}
-			kept = append(kept, c)
-		}
-		if h.waiting[key] = kept; len(kept) == 0 {
-			delete(h.waiting, key)
+// delayedJobs is a heap of effects by the time when they may be tried again.
+type delayedJobs []effectJob
+
+func (d delayedJobs) Len() int           { return len(d) }
+func (d delayedJobs) Less(i, j int) bool { return d[i].effect.NextAt < d[j].effect.NextAt }
+func (d delayedJobs) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+
+// Push implements heap.Interface.
+func (d *delayedJobs) Push(j any) { *d = append(*d, j.(effectJob)) } //nolint:errcheck,forcetypeassert // holds nothing else
+
+// Pop implements heap.Interface.
+func (d *delayedJobs) Pop() any {
+	last := (*d)[len(*d)-1]
+	*d = (*d)[:len(*d)-1]
+	return last
+}
+
+// decideAside decides the outcome of an effect; the thread's next is looked for
+// when the step is done.
+func (h *holder) decideAside(s *step, a aside) {
+	h.deps.Observe.reached(PointOutcomeArrived, h.partition)
+	for _, kind := range []control.EffectKind{control.EffectSide, control.EffectSurvey} {
+		if k := (busyKey{a.thread, kind}); h.busy[k].id == a.id {
+			delete(h.busy, k)
 		}
 	}
+	if page := h.snapshot.Page(a.thread.Asset); page != nil {
+		s.decide(a.thread, page, a.cmd, cause{})
+	}
+	s.look = append(s.look, a.thread)
 }

@@ -30,10 +30,11 @@ func (h *holder) append(ctx context.Context, rec *eventlog.Record, raw []byte) (
 			return sequence, nil
 		case errors.Is(err, bus.ErrWrongSequence):
 			return h.whose(ctx, rec)
-		case errors.Is(err, bus.ErrInvalid), errors.Is(err, bus.ErrTooLarge):
+		case errors.Is(err, bus.ErrInvalid), errors.Is(err, bus.ErrTooLarge), errors.Is(err, bus.ErrClosed):
 			return 0, fmt.Errorf("ownership: record of %d bytes: %w", len(raw), err)
 		}
 		h.log.Warn("log append has no outcome yet, repeating it", "err", err)
+		h.deps.Observe.repeated(h.partition)
 		if err := pause(ctx, repeatDelay); err != nil {
 			return 0, err
 		}
@@ -45,6 +46,11 @@ func (h *holder) append(ctx context.Context, rec *eventlog.Record, raw []byte) (
 func (h *holder) whose(ctx context.Context, rec *eventlog.Record) (uint64, error) {
 	for {
 		msg, err := h.deps.Log.NextLog(ctx, h.partition, h.sequence)
+		if errors.Is(err, bus.ErrNoMessage) || errors.Is(err, bus.ErrClosed) {
+			// The log does not reach as far as this holder has read: the next
+			// claim says so.
+			return 0, fmt.Errorf("ownership: the log of partition %d after sequence %d: %w", h.partition, h.sequence, err)
+		}
 		if err != nil {
 			h.log.Warn("reading back the log", "err", err)
 			if err := pause(ctx, repeatDelay); err != nil {
@@ -60,6 +66,26 @@ func (h *holder) whose(ctx context.Context, rec *eventlog.Record) (uint64, error
 			return msg.Sequence, nil
 		}
 		return 0, errDeposed
+	}
+}
+
+// barrier proves that no other holder has written since the last record. A
+// barrier without outcome has no effect on anything and is repeated.
+func (h *holder) barrier(ctx context.Context) error {
+	for {
+		err := h.deps.Log.Barrier(ctx, h.partition, h.sequence)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, bus.ErrWrongSequence):
+			return errDeposed
+		case errors.Is(err, bus.ErrClosed):
+			return err
+		}
+		h.deps.Observe.repeated(h.partition)
+		if err := pause(ctx, repeatDelay); err != nil {
+			return err
+		}
 	}
 }
 

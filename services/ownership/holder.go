@@ -30,8 +30,9 @@ type holder struct {
 	part      *store.Partition
 
 	commands chan call
-	inputs   chan bus.Message
-	asides   chan aside // outcomes of effects and the like, from this node
+	intake   intake
+	inputs   chan bus.Message // of the present tenure
+	asides   chan aside       // outcomes of effects, from this node
 
 	epoch    uint64
 	sequence uint64 // of the last record of this partition on BATON_LOG
@@ -50,11 +51,15 @@ type holder struct {
 	refusals  refusalLog
 	waiting   map[control.ThreadKey][]call // sends that wait for the platform's side
 	ready     []call                       // parked calls whose wait is over
-	busy      map[busyKey]control.Position // effects under way
+	parked    int                          // calls in waiting
+	busy      map[busyKey]busyState        // effects queued or under way
 	todo      []effectJob                  // effects waiting for a worker
+	delayed   delayedJobs                  // effects whose time has not come
 
-	current atomic.Pointer[Status]
-	halted  atomic.Pointer[string]
+	current   atomic.Pointer[Status]
+	halted    atomic.Pointer[string]
+	decidedTo atomic.Uint64 // input decided for good, logged or without an event
+	skipped   atomic.Uint64 // records of ended epochs found at claims
 }
 
 func newHolder(s *Service, p int) (*holder, error) {
@@ -67,10 +72,9 @@ func newHolder(s *Service, p int) (*holder, error) {
 		log:      s.deps.Logger.With("partition", p),
 		part:     part,
 		commands: make(chan call, s.cfg.QueueCommands),
-		inputs:   make(chan bus.Message, 64),
 		asides:   make(chan aside, 256),
 		waiting:  map[control.ThreadKey][]call{},
-		busy:     map[busyKey]control.Position{},
+		busy:     map[busyKey]busyState{},
 		refusals: newRefusalLog(),
 	}
 	h.current.Store(&Status{Partition: p})
@@ -116,6 +120,7 @@ func (h *holder) hold(ctx context.Context) error {
 		return err
 	}
 	h.topic.claimed(h.partition, h.epoch)
+	defer h.takeInput(ctx, h.applied.Input)()
 	stop, err := h.deps.Commands.ServeCommands(h.partition, h.accept)
 	if err != nil {
 		return err
@@ -133,15 +138,16 @@ func (h *holder) reset() {
 	}
 	h.threads, h.due, h.sweeping, h.dueAt, h.dueNeeds = nil, nil, nil, 0, 0
 	h.unread = inboundRest{}
-	h.ready, h.todo = nil, nil
+	h.ready, h.parked = nil, 0
 	clear(h.waiting)
-	clear(h.busy)
+	h.dropEffects()
 }
 
 // loop gathers what waits, decides it in one step and commits it, until ctx
 // ends.
 func (h *holder) loop(ctx context.Context) error {
 	h.consumed = h.applied.Input
+	h.decidedTo.Store(h.consumed)
 	for {
 		s := h.newStep()
 		if err := h.gather(ctx, s); err != nil {
@@ -156,14 +162,15 @@ func (h *holder) loop(ctx context.Context) error {
 
 // gather waits for work and takes all that waits, within a record's bounds.
 func (h *holder) gather(ctx context.Context, s *step) error {
+	w := h.wakes() // before anything is looked at: what comes later wakes
 	h.refreshRoster(s)
 	h.expireWaiting()
-	h.offerEffects(ctx)
+	h.offerEffects()
 	if len(s.entries) > 0 {
 		return nil // a new roster is logged by itself
 	}
 	if !h.takeWaiting(ctx, s) {
-		if err := h.await(ctx, s); err != nil {
+		if err := h.await(ctx, s, w); err != nil {
 			return err
 		}
 	}
@@ -204,22 +211,35 @@ func (h *holder) takeWaiting(ctx context.Context, s *step) bool {
 	return h.decideDue(ctx, s) || h.decideSweep(s) || took
 }
 
-// await blocks until something is there to decide.
-func (h *holder) await(ctx context.Context, s *step) error {
+// wakes are what wakes a waiting holder beside its queues.
+type wakes struct{ roster, clock <-chan struct{} }
+
+func (h *holder) wakes() wakes {
+	return wakes{h.deps.Rosters.Changed(), h.deps.Clock.Jumped()}
+}
+
+// await blocks until something is there to decide, and brings the step's time
+// up to that moment.
+func (h *holder) await(ctx context.Context, s *step, w wakes) error {
 	wake, stop := h.alarm()
 	defer stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case a := <-h.asides:
+		s.now = h.time.now()
 		h.decideAside(s, a)
 	case c := <-h.commands:
+		s.now = h.time.now()
 		h.decideCall(ctx, s, c)
 	case m := <-h.inputs:
+		s.now = h.time.now()
 		h.decideInput(s, m)
-	case <-h.deps.Rosters.Changed():
-	case <-h.deps.Clock.Jumped():
+	case <-w.roster:
+	case <-w.clock:
+		s.now = h.time.now()
 	case <-wake:
+		s.now = h.time.now()
 	}
 	return nil
 }
@@ -227,20 +247,34 @@ func (h *holder) await(ctx context.Context, s *step) error {
 // finish commits the step and gives its answers. A step without events answers
 // after a barrier, or at once when no other holder can exist.
 func (h *holder) finish(ctx context.Context, s *step) error {
-	h.refusals.flush(s)
-	if len(s.entries) == 0 {
-		if s.answers != nil && h.cfg.Barrier {
-			if err := h.deps.Log.Barrier(ctx, h.partition, h.sequence); err != nil {
-				if errors.Is(err, bus.ErrWrongSequence) {
-					return errDeposed
-				}
-				return err
-			}
-		}
-		s.answer()
-		return nil
+	if s.err != nil {
+		return s.err
 	}
-	return h.commit(ctx, s)
+	h.refusals.flush(s)
+	if len(s.entries) > 0 {
+		return h.commit(ctx, s)
+	}
+	if s.answers != nil && h.cfg.Barrier {
+		if err := h.barrier(ctx); err != nil {
+			return err
+		}
+	}
+	s.answer()
+	h.settle(s)
+	return nil
+}
+
+// settle notes what a finished step leaves behind: how far the input is decided
+// and which threads' effects are to be looked at again.
+func (h *holder) settle(s *step) {
+	if h.unread.left() {
+		h.decidedTo.Store(h.unread.before)
+	} else {
+		h.decidedTo.Store(h.consumed)
+	}
+	for _, key := range s.look {
+		h.startEffects(key)
+	}
 }
 
 // commit publishes the step's record, projects it and answers.
@@ -254,10 +288,12 @@ func (h *holder) commit(ctx context.Context, s *step) error {
 	}
 	raw := eventlog.Encode(&rec)
 	h.deps.Observe.reached(PointRecordSend, h.partition)
-	began := time.Now()
+	began, wrote := time.Now(), h.time.wall()
 	// A record under way is finished even while the node stops: its outcome
 	// must be known before its callers are told anything.
-	sequence, err := h.append(s.finishing(ctx), &rec, raw)
+	publishing, done := finishing(ctx)
+	sequence, err := h.append(publishing, &rec, raw)
+	done()
 	if err != nil {
 		return err
 	}
@@ -269,7 +305,27 @@ func (h *holder) commit(ctx context.Context, s *step) error {
 	h.deps.Observe.reached(PointApplied, h.partition)
 	s.answer()
 	h.after(&rec, s)
+	h.compareClock(ctx, sequence, wrote)
 	return nil
+}
+
+// compareClock compares, now and then, the time that NATS put on the record just
+// written, begun at wrote, with this holder's.
+func (h *holder) compareClock(ctx context.Context, sequence uint64, wrote time.Time) {
+	if !h.time.compareDue() {
+		return
+	}
+	acked := h.time.wall()
+	msg, err := h.deps.Log.LastLog(ctx, h.partition)
+	if err != nil || msg.Sequence != sequence {
+		return // deposed, or a matter of the next publish
+	}
+	before := h.time.doubtful()
+	h.time.compare(msg.At, wrote, acked)
+	if after := h.time.doubtful(); after != before {
+		h.log.Warn("the clock against the time of NATS", "doubtful", after, "nats", msg.At, "here", acked)
+		h.publishStatus(h.current.Load().Held)
+	}
 }
 
 // applied1 projects a durable record into the store and memory.
@@ -302,11 +358,10 @@ func (h *holder) after(rec *eventlog.Record, s *step) {
 	}
 	h.topic.add(h.partition, committed{rec, s.after})
 	for _, key := range s.order {
-		if st := h.threads[key].state; st.Rare != nil {
-			h.startEffects(key, st)
-		}
+		h.startEffects(key)
 		h.resumeWaiting(key)
 	}
+	h.settle(s)
 	h.publishStatus(true)
 }
 
@@ -320,6 +375,7 @@ func (h *holder) publishStatus(held bool) {
 
 func (h *holder) status() Status {
 	st := *h.current.Load()
+	st.Skipped = h.skipped.Load()
 	if reason := h.halted.Load(); reason != nil {
 		st.Halted = *reason
 	}
@@ -331,5 +387,3 @@ func (h *holder) setHalted(reason string) {
 	h.deps.Observe.halted(h.partition, reason)
 	h.log.Error("partition halted", "reason", reason)
 }
-
-func (h *holder) setDegraded(reason string) { h.halted.Store(&reason) }

@@ -23,15 +23,13 @@ type inboundRest struct {
 
 func (r *inboundRest) left() bool { return r.batch != nil }
 
-// readInput feeds the holders from one reader for all partitions. A holder
-// whose queue is full holds the reader up only until its record is written;
-// halted holders drop what they cannot take: it stays in the stream.
+// readInput feeds the holders from one reader for all partitions.
 func (s *Service) readInput(ctx context.Context) error {
 	return s.deps.Input.ReadInbound(ctx, bus.ReadOptions{After: s.inputStart()}, func(m bus.Message) error {
 		if m.Partition >= len(s.holders) {
 			return nil
 		}
-		return s.holders[m.Partition].offer(ctx, m)
+		return s.holders[m.Partition].intake.offer(ctx, m)
 	})
 }
 
@@ -44,21 +42,8 @@ func (s *Service) inputStart() uint64 {
 	return start
 }
 
-// offer hands a message to the holder, waiting while its queue is full.
-func (h *holder) offer(ctx context.Context, m bus.Message) error {
-	if h.status().Halted != "" {
-		return nil
-	}
-	select {
-	case h.inputs <- m:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// decideInput decides an inbound message: all its events, or as many as the
-// step holds; the rest comes with the next steps.
+// decideInput decides an inbound message: all its events, or as many as a
+// record holds; the rest comes with the next steps.
 func (h *holder) decideInput(s *step, m bus.Message) {
 	if m.Sequence <= h.consumed {
 		return
@@ -78,7 +63,7 @@ func (h *holder) decideInput(s *step, m bus.Message) {
 func (h *holder) decideRest(s *step) bool {
 	r := &h.unread
 	for r.next < len(r.batch.GetEvents()) {
-		if s.full() {
+		if s.brimful() {
 			return true
 		}
 		h.decideEvent(s, r.batch.GetEvents()[r.next], control.Ref{Sequence: r.sequence, Index: uint32(r.next)}) //nolint:gosec // at most 256
@@ -114,27 +99,36 @@ func (s *step) seen(key [16]byte) bool {
 		return true
 	}
 	_, seen, err := s.h.part.Seen(key, s.now)
-	if err != nil {
-		s.h.log.Error("looking up a duplicate", "err", err)
-	}
+	s.fail("looking up a duplicate", err)
 	return seen
 }
 
+// maxMid bounds the message ids that are kept, in bytes. What an event carries
+// into the log is bounded: a record must hold it.
+const maxMid = 1024
+
 // webhook is the command of an inbound event, with what only the holder knows.
 func (h *holder) webhook(s *step, key control.ThreadKey, page *control.Page, e *inboundv1.Event, ref control.Ref, dedupe [16]byte) control.Webhook {
+	mid, metadata := e.GetMid(), e.GetMetadata()
+	if len(mid) > maxMid {
+		mid = ""
+	}
+	if runes := []rune(metadata); len(runes) > control.MaxMetadata {
+		metadata = string(runes[:control.MaxMetadata])
+	}
 	w := control.Webhook{
 		Input: ref, Kind: control.Kind(e.GetKind()), Dedupe: dedupe, //nolint:gosec // kinds fit a byte
-		At: control.Millis(e.GetTimestampMs()), Mid: e.GetMid(), Payload: e.GetPayloadHash(),
+		At: control.Millis(e.GetTimestampMs()), Mid: mid, Payload: e.GetPayloadHash(),
 		Ref: e.GetRef(), Ad: e.GetAd(), FromAd: e.GetFromAd(),
 		ReceivingApp: control.AppID(e.GetReceivingApp()), HasWindow: e.GetHasWindow(), ReceivingDays: int(e.GetReceivingDays()),
 		EchoApp: control.AppID(e.GetEchoApp()), Questions: e.GetQuestions(),
-		From: control.AppID(e.GetPreviousOwner()), To: control.AppID(e.GetNewOwner()), Metadata: e.GetMetadata(),
+		From: control.AppID(e.GetPreviousOwner()), To: control.AppID(e.GetNewOwner()), Metadata: metadata,
 	}
 	if w.Kind == control.KindPostback && w.Payload != 0 {
 		w.ButtonCreator = s.button(key, w.Payload)
 	}
 	if w.Kind == control.KindEcho && w.EchoApp == page.BatonApp {
-		w.Sent = s.sent(e.GetMetadata(), w.Mid)
+		w.Sent = s.sent(metadata, mid)
 	}
 	return w
 }
@@ -145,9 +139,7 @@ func (s *step) button(key control.ThreadKey, payload uint64) control.AppID {
 		return app
 	}
 	app, _, err := s.h.part.Button(key, payload)
-	if err != nil {
-		s.h.log.Error("looking up a button", "err", err)
-	}
+	s.fail("looking up a button", err)
 	return app
 }
 
@@ -179,9 +171,7 @@ func (s *step) mid(mid string) (control.Position, bool) {
 		return p, true
 	}
 	p, ok, err := s.h.part.Send(mid)
-	if err != nil {
-		s.h.log.Error("looking up a message id", "err", err)
-	}
+	s.fail("looking up a message id", err)
 	return p, ok
 }
 

@@ -46,6 +46,12 @@ type Observer struct {
 	Fenced func(partition int)
 	// Halted is called when a partition halts.
 	Halted func(partition int, reason string)
+	// Repeated is called for each repeat of a fenced publish whose outcome is
+	// not known.
+	Repeated func(partition int)
+	// ReadsAlone is called when a partition has left the shared reader of the
+	// input and catches up by itself.
+	ReadsAlone func(partition int)
 	// Drift is called when the platform refuses a mirrored side.
 	Drift func()
 }
@@ -101,6 +107,18 @@ func (o *Observer) fenced(partition int) {
 func (o *Observer) halted(partition int, reason string) {
 	if o.Halted != nil {
 		o.Halted(partition, reason)
+	}
+}
+
+func (o *Observer) repeated(partition int) {
+	if o.Repeated != nil {
+		o.Repeated(partition)
+	}
+}
+
+func (o *Observer) aside(partition int) {
+	if o.ReadsAlone != nil {
+		o.ReadsAlone(partition)
 	}
 }
 

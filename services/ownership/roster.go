@@ -19,7 +19,7 @@ func (h *holder) openRoster(ctx context.Context) error {
 		return fmt.Errorf("ownership: roster version %d: %w", h.applied.RosterVersion, err)
 	}
 	h.snapshot = snap
-	h.sweep()
+	h.sweep(nil)
 	return nil
 }
 
@@ -55,7 +55,7 @@ func (h *holder) applyRoster(s *step, snap *roster.Snapshot) {
 			h.roleChanges(s, before, snap.Page(asset))
 		}
 	}
-	h.sweep()
+	h.sweep(s)
 }
 
 // roleChanges logs, on the page's home partition, which apps have another role
@@ -72,15 +72,24 @@ func (h *holder) roleChanges(s *step, before, after *control.Page) {
 
 // sweep lists the threads whose owner is not connected any more. They are
 // decided in as many steps as it takes; until then the rules treat them as
-// already released, so order does not show.
-func (h *holder) sweep() {
-	h.sweeping = h.sweeping[:0]
+// already released, so order does not show. s is the step under way, nil for
+// none.
+func (h *holder) sweep(s *step) {
+	h.sweeping = nil
+	orphan := func(key control.ThreadKey, owner control.AppID) bool {
+		page := h.snapshot.Page(key.Asset)
+		return owner != 0 && page != nil && !page.Connected(owner)
+	}
 	for key, t := range h.threads {
-		if t.state.Owner == 0 {
-			continue
-		}
-		if page := h.snapshot.Page(key.Asset); page != nil && !page.Connected(t.state.Owner) {
+		if orphan(key, t.state.Owner) {
 			h.sweeping = append(h.sweeping, key)
+		}
+	}
+	if s != nil { // threads that gained their owner in this step
+		for _, key := range s.order {
+			if !orphan(key, h.threads[key].state.Owner) && orphan(key, s.threads[key].Owner) {
+				h.sweeping = append(h.sweeping, key)
+			}
 		}
 	}
 	slices.SortFunc(h.sweeping, func(a, b control.ThreadKey) int {
@@ -98,21 +107,18 @@ const (
 	sweepShare = 4
 )
 
-// decideSweep decides a share of the threads being swept.
+// decideSweep decides a share of the threads being swept, once in a step.
 func (h *holder) decideSweep(s *step) bool {
-	if len(h.sweeping) == 0 || s.swept {
-		return false
-	}
-	if h.sweepTurn++; len(s.entries) > 0 && h.sweepTurn%sweepShare != 0 {
+	if len(h.sweeping) == 0 || s.swept || len(s.entries) > 0 && h.sweepTurn%sweepShare != 0 {
 		return false
 	}
 	s.swept = true
-	n := min(sweepBatch, len(h.sweeping))
-	for _, key := range h.sweeping[:n] {
+	for n := 0; n < sweepBatch && len(h.sweeping) > 0 && !s.full(); n++ {
+		key := h.sweeping[0]
+		h.sweeping = h.sweeping[1:]
 		if page := h.snapshot.Page(key.Asset); page != nil {
 			s.decide(key, page, control.Due{}, cause{})
 		}
 	}
-	h.sweeping = h.sweeping[n:]
 	return true
 }

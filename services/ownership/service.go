@@ -11,6 +11,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/store"
 )
@@ -80,8 +81,11 @@ type Config struct {
 	// QueueCommands bounds the commands waiting per partition (default 1024);
 	// one more is answered busy.
 	QueueCommands int
-	// RetainInbound is how long decided input is kept (default 168 h).
+	// RetainInbound is how long decided input is kept, and never shorter than
+	// the longest retry of an app; zero for ever.
 	RetainInbound time.Duration
+	// Encoding of the bodies on the control topic (default JSON).
+	Encoding eventlog.Encoding
 	// Effects bounds the platform calls under way at once (default 64).
 	Effects int
 }
@@ -92,9 +96,6 @@ func (c *Config) fill() error {
 	}
 	if c.QueueCommands == 0 {
 		c.QueueCommands = 1024
-	}
-	if c.RetainInbound == 0 {
-		c.RetainInbound = 168 * time.Hour
 	}
 	if c.Effects == 0 {
 		c.Effects = 64
@@ -179,6 +180,9 @@ type Status struct {
 	Halted string
 	// TimersStopped: the clock is doubtful.
 	TimersStopped bool
+	// Skipped counts the records of ended epochs that were found in the log:
+	// the fence did not hold. The partition works.
+	Skipped uint64
 }
 
 // Statuses returns the state of each partition, by number.

@@ -2,6 +2,9 @@ package ownership
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
@@ -28,14 +31,23 @@ type step struct {
 	tables  staged
 	after   []control.State // of the entries that go to the control topic
 	answers []func()
-	swept   bool // a share of a sweep is in this step
+	look    []control.ThreadKey // whose effects are to be looked at afterwards
+	swept   bool                // a share of a sweep is in this step
+	err     error               // the store could not be read: nothing is decided
 }
 
 func (h *holder) newStep() *step {
+	h.sweepTurn++
 	return &step{h: h, now: h.time.now(), threads: map[control.ThreadKey]control.State{}, tables: newStaged()}
 }
 
 func (s *step) full() bool { return len(s.entries) >= softEvents || s.bytes >= softBytes }
+
+// brimful: an inbound message under way is cut only when the record is nearly at
+// its bounds, so that a record takes whole messages.
+func (s *step) brimful() bool {
+	return len(s.entries) >= eventlog.MaxEvents-128 || s.bytes >= eventlog.MaxBytes-(96<<10)
+}
 
 // next is the position that the next event will take.
 func (s *step) next() control.Position {
@@ -112,6 +124,9 @@ func (s *step) event(p control.Position) (eventlog.Entry, bool) {
 		return eventlog.Entry{}, false
 	}
 	e, _, err := s.h.part.Event(p)
+	if err != nil && !errors.Is(err, store.ErrNoPosition) {
+		s.fail("event of a send", err)
+	}
 	return e, err == nil
 }
 
@@ -139,6 +154,26 @@ func (s *step) answer() {
 // deadlines.
 func (s *step) abandon() { s.answers = nil }
 
-// finishing is the context of the publish: it outlives a stop of the node by
-// the grace the service is given, never the process.
-func (s *step) finishing(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+// fail ends the tenure instead of deciding on what could not be read.
+func (s *step) fail(what string, err error) {
+	if err != nil && s.err == nil {
+		s.err = fmt.Errorf("ownership: %s: %w", what, err)
+	}
+}
+
+// finishGrace bounds how long a publish outlives a stop of the node.
+const finishGrace = 5 * time.Second
+
+// finishing is the context of a publish: it outlives ctx by finishGrace, so that
+// the outcome of a record under way is known before the holder stops.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(finishGrace):
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); cancel() }
+}

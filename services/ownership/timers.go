@@ -32,23 +32,31 @@ func (h *holder) arm(st control.State, armed, now control.Millis) control.Millis
 
 // Waits of an idle holder for what no channel announces.
 const (
-	dueRetry     = 5 * time.Millisecond // due timers: has the input been consumed?
+	workerRetry  = 5 * time.Millisecond // queued effects: is a worker free?
+	doubtRetry   = time.Second          // due timers on a doubtful clock
 	waitingRetry = 200 * time.Millisecond
 	longestWait  = time.Minute
 )
 
-// alarm fires when the next timer may be due or a parked call may have run out
-// of time.
+// alarm fires when the next timer may be due, an effect may be tried or a parked
+// call may have run out of time.
 func (h *holder) alarm() (<-chan time.Time, func() bool) {
 	wait := longestWait
-	if h.dueAt != 0 {
+	switch {
+	case h.dueAt == 0 || len(h.due) > 0: // the input that due timers wait for wakes
+	case h.time.doubtful():
+		wait = doubtRetry
+	default:
 		wait = min(wait, max(h.time.until(h.dueAt), time.Millisecond))
 	}
 	if len(h.waiting) > 0 {
 		wait = min(wait, waitingRetry)
 	}
-	if len(h.due) > 0 || len(h.todo) > 0 {
-		wait = min(wait, dueRetry)
+	if len(h.delayed) > 0 {
+		wait = min(wait, max(h.time.until(h.delayed[0].effect.NextAt), time.Millisecond))
+	}
+	if len(h.todo) > 0 {
+		wait = min(wait, workerRetry)
 	}
 	t := time.NewTimer(wait)
 	return t.C, t.Stop
@@ -111,16 +119,24 @@ func (h *holder) findDue(ctx context.Context, s *step) bool {
 func (h *holder) decideDueThread(s *step, row store.Timer) bool {
 	page := h.snapshot.Page(row.Thread.Asset)
 	t, ok := h.threads[row.Thread]
-	if !ok || page == nil || t.armed != row.Due {
+	if !ok || t.armed != row.Due {
 		h.rearm(store.Move{Thread: row.Thread, Was: row.Due})
 		return false
 	}
 	before := len(s.entries)
-	s.decide(row.Thread, page, control.Due{}, cause{})
+	if page != nil {
+		s.decide(row.Thread, page, control.Due{}, cause{})
+	}
 	if len(s.entries) > before {
 		return true
 	}
-	armed := h.arm(s.state(row.Thread), t.armed, s.now)
+	if _, staged := s.threads[row.Thread]; staged {
+		return false // the record moves the row
+	}
+	armed := s.now + control.Hour // the page has left the roster; it may come back
+	if page != nil {
+		armed = h.arm(t.state, t.armed, s.now)
+	}
 	h.rearm(store.Move{Thread: row.Thread, Was: t.armed, Due: armed})
 	t.armed = armed
 	h.threads[row.Thread] = t

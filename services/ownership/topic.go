@@ -137,25 +137,17 @@ func (t *topic) run(ctx context.Context) error {
 	}
 }
 
-// share is what one partition contributes to a batch.
-type share struct {
-	partition int
-	epoch     uint64
-	seq       uint64
-	to        topicCursor
-}
-
 // publish cuts and publishes one batch and reports whether more waits.
 func (t *topic) publish(ctx context.Context) (more bool, err error) {
-	if err := t.claimCursors(ctx); err != nil {
-		return true, err
-	}
+	// A partition whose cursor cannot be claimed holds up no other.
+	unclaimed := t.claimCursors(ctx)
 	if err := t.refill(); err != nil {
 		return true, err
 	}
-	shares, messages := t.cut()
+	shares, messages, uncut := t.cut(ctx)
 	if len(shares) == 0 {
-		return false, nil
+		err := errors.Join(unclaimed, uncut)
+		return err != nil, err
 	}
 	moves := make([]bus.CursorMove, len(shares))
 	for i, sh := range shares {
@@ -175,6 +167,7 @@ func (t *topic) publish(ctx context.Context) (more bool, err error) {
 // claimCursors reads the cursor of each newly held partition and rewrites it
 // with this holder's epoch, so that a predecessor's batch cannot land any more.
 func (t *topic) claimCursors(ctx context.Context) error {
+	var faults []error
 	for p := range t.s.cfg.Partitions {
 		t.mu.Lock()
 		part := t.mu.parts[p]
@@ -183,10 +176,10 @@ func (t *topic) claimCursors(ctx context.Context) error {
 			continue
 		}
 		if err := t.claimCursor(ctx, p, part.epoch); err != nil {
-			return fmt.Errorf("control cursor of partition %d: %w", p, err)
+			faults = append(faults, fmt.Errorf("control cursor of partition %d: %w", p, err))
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 func (t *topic) claimCursor(ctx context.Context, p int, epoch uint64) error {
@@ -263,80 +256,6 @@ func (t *topic) read(p int, from control.Position) (records []committed, complet
 		}
 	}
 	return records, true, nil
-}
-
-// cut takes the waiting changes of the partitions, up to a batch.
-func (t *topic) cut() (shares []share, messages []bus.ControlMessage) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for p := range t.mu.parts {
-		part := &t.mu.parts[p]
-		if !part.claimed || len(part.pending) == 0 || len(messages) >= topicBatch {
-			continue
-		}
-		sh := share{partition: p, epoch: part.epoch, seq: part.seq, to: part.cursor}
-		for len(part.pending) > 0 && len(messages) < topicBatch {
-			messages = t.take(part, &sh, messages)
-		}
-		shares = append(shares, sh)
-	}
-	return shares, messages
-}
-
-// take moves the first waiting record's changes to the batch: all of them, or
-// as many as it has room for.
-func (t *topic) take(part *topicPart, sh *share, messages []bus.ControlMessage) []bus.ControlMessage {
-	rec, nth := part.pending[0], -1
-	for i := range rec.Entries {
-		if !eventlog.OnTopic(rec.Entries[i].Event) {
-			continue
-		}
-		nth++
-		position := rec.First + control.Position(i) //nolint:gosec // at most MaxEvents
-		if position <= sh.to.Position {
-			continue
-		}
-		if len(messages) == topicBatch {
-			return messages
-		}
-		m, err := t.message(rec, position, nth)
-		if err != nil {
-			t.s.deps.Logger.Error("a change cannot be put on the control topic", "partition", sh.partition, "position", position, "err", err)
-		} else {
-			messages = append(messages, m)
-		}
-		sh.to = topicCursor{Position: position, Epoch: part.epoch}
-	}
-	part.pending = part.pending[1:]
-	return messages
-}
-
-// message is the topic's form of the entry at a position, the nth of its record
-// that goes to the topic.
-func (t *topic) message(rec committed, position control.Position, nth int) (bus.ControlMessage, error) {
-	entry, _ := rec.At(position)
-	var after control.State
-	switch {
-	case rec.after != nil:
-		after = rec.after[nth]
-	case entry.Evolves():
-		past, err := t.s.holders[rec.Partition].part.StateAt(entry.Thread, position)
-		if err != nil {
-			return bus.ControlMessage{}, err
-		}
-		after = past.State
-	}
-	var object control.Object
-	if page := t.s.deps.Rosters.Current().Page(entry.Thread.Asset); page != nil {
-		object = page.Object
-	}
-	change, ok := eventlog.ControlChange(rec.Record, position, object, after)
-	if !ok {
-		return bus.ControlMessage{}, fmt.Errorf("not a change: %T", entry.Event)
-	}
-	m, err := eventlog.Topic(change)
-	delete(m.Header, "Nats-Msg-Id") // the bus sets it from ID
-	return bus.ControlMessage{Subject: m.Subject, ID: m.ID, Header: m.Header, Data: m.Data}, err
 }
 
 // unclear makes the partitions of a batch without a clear outcome read their

@@ -26,6 +26,10 @@ func (s *Service) trimLoop(ctx context.Context) error {
 // are older than the retention. It never removes what is undecided: the stream
 // has no age limit of its own.
 func (s *Service) Trim(ctx context.Context) error {
+	retain := s.retainInbound()
+	if retain == 0 {
+		return nil
+	}
 	first, last, _, err := s.deps.Input.InboundRange(ctx)
 	if err != nil || first == 0 || first > last {
 		return err
@@ -34,10 +38,19 @@ func (s *Service) Trim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if upTo, err = s.olderThan(ctx, first, upTo, s.deps.Clock.Now().Add(-s.cfg.RetainInbound)); err != nil || upTo < first {
+	if upTo, err = s.olderThan(ctx, first, upTo, s.deps.Clock.Now().Add(-retain)); err != nil || upTo < first {
 		return err
 	}
 	return s.deps.Input.TrimInbound(ctx, upTo)
+}
+
+// retainInbound is how long decided input is kept, never shorter than the
+// longest retry of an app in the present roster; zero for ever.
+func (s *Service) retainInbound() time.Duration {
+	if s.cfg.RetainInbound == 0 {
+		return 0
+	}
+	return max(s.cfg.RetainInbound, s.deps.Rosters.Current().LongestRetry())
 }
 
 // decided is the largest sequence up to which every partition has decided its
@@ -45,11 +58,14 @@ func (s *Service) Trim(ctx context.Context) error {
 func (s *Service) decided(ctx context.Context, last uint64) (uint64, error) {
 	upTo := last
 	for p, h := range s.holders {
+		// What was decided without an event, such as a duplicate, is in no
+		// record, but nothing is lost with it.
+		input := h.decidedTo.Load()
 		end, err := s.deps.Input.LastInbound(ctx, p)
 		if err != nil {
 			return 0, fmt.Errorf("ownership: end of the input of partition %d: %w", p, err)
 		}
-		if input := h.part.Applied().Input; end > input {
+		if end > input {
 			upTo = min(upTo, input)
 		}
 	}
