@@ -227,14 +227,5 @@ func (s steering) Resume(ctx context.Context, app control.AppID) error {
 
 // Rewind delivers again from a position of one partition, or of all.
 func (s steering) Rewind(ctx context.Context, app control.AppID, partition int, from control.Position) error {
-	to := from - min(from, 1) // the position before the first one delivered again
-	if partition >= 0 {
-		return s.n.fanout.Rewind(ctx, app, partition, to)
-	}
-	for _, p := range s.n.fanout.Partitions() {
-		if err := s.n.fanout.Rewind(ctx, app, p.Partition, min(to, p.Position)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.n.fanout.Rewind(ctx, app, partition, from)
 }

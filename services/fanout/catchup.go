@@ -107,8 +107,8 @@ func (s *Service) readSome(ctx context.Context, places map[int]reading) error {
 	return nil
 }
 
-// readFor reads the log with a consumer from where the places stand until all have caught up or
-// the engine is full.
+// readFor reads the log with a consumer from where the places stand until all
+// have caught up or the engine is full.
 func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 	o := bus.ReadOptions{After: ^uint64(0)}
 	for p, r := range places {
