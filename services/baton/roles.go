@@ -115,6 +115,7 @@ func buildOwnershipOn(n *node, log ownership.Log) (err error) {
 		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
 		Platform: upstream{n.platform, n.rosters}, Observe: n.observeOwnership(), Logger: n.log.With("role", "ownership"),
 	})
+	n.health.Set("partitions", lifecycle.NotReady, fmt.Sprintf("0 of %d held", n.cfg.Partitions))
 	return err
 }
 

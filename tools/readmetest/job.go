@@ -47,9 +47,14 @@ func (s *session) launch(ctx context.Context, st step) error {
 	_ = w.Close()
 	s.jobs = append(s.jobs, j)
 	go j.follow(r)
-	err = j.await(ctx, s.waits.start, func(want, got []string) bool { return matchPrompt(want, got) })
+	if err := j.await(ctx, s.waits.start, matchPrompt); err != nil {
+		s.jobs = s.jobs[:len(s.jobs)-1]
+		_ = syscall.Kill(-j.cmd.Process.Pid, syscall.SIGKILL)
+		<-j.ended
+		return err
+	}
 	s.learnPorts(j.printed())
-	return err
+	return nil
 }
 
 // follow gathers the job's lines until it has ended.
