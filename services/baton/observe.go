@@ -130,6 +130,9 @@ func (n *node) measurePartitions() {
 			held++
 			n.health.Clear(name)
 		}
+		if st.Degraded != "" && st.Halted == "" {
+			n.health.Set(name, lifecycle.Degraded, st.Degraded)
+		}
 		if st.TimersStopped {
 			doubtful++
 		}

@@ -183,6 +183,9 @@ func (h *holder) appendClaim(ctx context.Context) error {
 	}
 	h.deps.Observe.reached(PointClaimAcked, h.partition)
 	h.epoch = rec.Epoch
+	if h.firstEpoch == 0 {
+		h.firstEpoch = rec.Epoch
+	}
 	return h.applied1(&rec, raw, sequence, nil)
 }
 

@@ -157,7 +157,10 @@ func (h *holder) decideAside(s *step, a aside) {
 	if page := h.snapshot.Page(a.thread.Asset); page != nil && a.cmd != nil {
 		s.decide(a.thread, page, a.cmd, cause{})
 	}
-	if st := s.state(a.thread); st.Rare != nil && len(s.entries) == 0 {
+	if _, changed := s.threads[a.thread]; changed {
+		return // its effects are looked at when the step is durable
+	}
+	if st := s.state(a.thread); st.Rare != nil {
 		h.startEffects(a.thread, st)
 	}
 }

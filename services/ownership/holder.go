@@ -30,18 +30,22 @@ type holder struct {
 	part      *store.Partition
 
 	commands chan call
-	inputs   chan bus.Message
-	asides   chan aside // outcomes of effects and the like, from this node
+	inputs   chan inbound
+	behind   chan struct{} // signalled when a message was missed
+	asides   chan aside    // outcomes of effects and the like, from this node
 
-	epoch    uint64
-	sequence uint64 // of the last record of this partition on BATON_LOG
-	applied  store.Applied
-	time     partitionClock
-	snapshot *roster.Snapshot
-	threads  map[control.ThreadKey]slot
+	epoch      uint64
+	firstEpoch uint64 // of this process
+	sequence   uint64 // of the last record of this partition on BATON_LOG
+	applied    store.Applied
+	time       partitionClock
+	snapshot   *roster.Snapshot
+	threads    map[control.ThreadKey]slot
 
 	consumed  uint64 // last BATON_IN sequence decided, logged or not
 	unread    inboundRest
+	gap       gap
+	missed    atomic.Uint64  // last BATON_IN sequence that found no room
 	dueAt     control.Millis // when to look for due timers; 0 = no timer armed
 	due       []store.Timer
 	dueNeeds  uint64 // BATON_IN sequence to consume before deciding due
@@ -53,8 +57,9 @@ type holder struct {
 	busy      map[busyKey]control.Position // effects under way
 	todo      []effectJob                  // effects waiting for a worker
 
-	current atomic.Pointer[Status]
-	halted  atomic.Pointer[string]
+	current  atomic.Pointer[Status]
+	halted   atomic.Pointer[string]
+	degraded atomic.Pointer[string]
 }
 
 func newHolder(s *Service, p int) (*holder, error) {
@@ -67,7 +72,8 @@ func newHolder(s *Service, p int) (*holder, error) {
 		log:      s.deps.Logger.With("partition", p),
 		part:     part,
 		commands: make(chan call, s.cfg.QueueCommands),
-		inputs:   make(chan bus.Message, 64),
+		inputs:   make(chan inbound, 64),
+		behind:   make(chan struct{}, 1),
 		asides:   make(chan aside, 256),
 		waiting:  map[control.ThreadKey][]call{},
 		busy:     map[busyKey]control.Position{},
@@ -113,6 +119,9 @@ func (h *holder) hold(ctx context.Context) error {
 		return err
 	}
 	if err := h.openRoster(ctx); err != nil {
+		return err
+	}
+	if err := h.openGap(ctx); err != nil {
 		return err
 	}
 	h.topic.claimed(h.partition, h.epoch)
@@ -162,20 +171,20 @@ func (h *holder) gather(ctx context.Context, s *step) error {
 	if len(s.entries) > 0 {
 		return nil // a new roster is logged by itself
 	}
-	if !h.takeWaiting(ctx, s) {
-		if err := h.await(ctx, s); err != nil {
-			return err
-		}
+	took, err := h.takeWaiting(ctx, s)
+	if err == nil && !took {
+		err = h.await(ctx, s)
 	}
-	for !s.full() && h.takeWaiting(ctx, s) {
+	for took = true; err == nil && took && !s.full(); {
+		took, err = h.takeWaiting(ctx, s)
 	}
-	return nil
+	return err
 }
 
 // takeWaiting takes one round of what waits without blocking and reports
 // whether there was anything.
-func (h *holder) takeWaiting(ctx context.Context, s *step) bool {
-	took := h.unread.left() && h.decideRest(s)
+func (h *holder) takeWaiting(ctx context.Context, s *step) (took bool, err error) {
+	took = h.unread.left() && h.decideRest(s)
 	for len(h.ready) > 0 && !s.full() {
 		h.decideCall(ctx, s, h.ready[0])
 		h.ready = h.ready[1:]
@@ -194,14 +203,13 @@ func (h *holder) takeWaiting(ctx context.Context, s *step) bool {
 	default:
 	}
 	if !h.unread.left() && !s.full() {
-		select {
-		case m := <-h.inputs:
-			h.decideInput(s, m)
-			took = true
-		default:
+		input, err := h.takeInput(ctx, s)
+		if err != nil {
+			return took, err
 		}
+		took = took || input
 	}
-	return h.decideDue(ctx, s) || h.decideSweep(s) || took
+	return h.decideDue(ctx, s) || h.decideSweep(s) || took, nil
 }
 
 // await blocks until something is there to decide.
@@ -216,7 +224,8 @@ func (h *holder) await(ctx context.Context, s *step) error {
 	case c := <-h.commands:
 		h.decideCall(ctx, s, c)
 	case m := <-h.inputs:
-		h.decideInput(s, m)
+		h.received(s, m)
+	case <-h.behind:
 	case <-h.deps.Rosters.Changed():
 	case <-h.deps.Clock.Jumped():
 	case <-wake:
@@ -257,7 +266,9 @@ func (h *holder) commit(ctx context.Context, s *step) error {
 	began := time.Now()
 	// A record under way is finished even while the node stops: its outcome
 	// must be known before its callers are told anything.
-	sequence, err := h.append(s.finishing(ctx), &rec, raw)
+	finishing, done := finishing(ctx)
+	sequence, err := h.append(finishing, &rec, raw)
+	done()
 	if err != nil {
 		return err
 	}
@@ -323,6 +334,9 @@ func (h *holder) status() Status {
 	if reason := h.halted.Load(); reason != nil {
 		st.Halted = *reason
 	}
+	if reason := h.degraded.Load(); reason != nil {
+		st.Degraded = *reason
+	}
 	return st
 }
 
@@ -332,4 +346,4 @@ func (h *holder) setHalted(reason string) {
 	h.log.Error("partition halted", "reason", reason)
 }
 
-func (h *holder) setDegraded(reason string) { h.halted.Store(&reason) }
+func (h *holder) setDegraded(reason string) { h.degraded.Store(&reason) }

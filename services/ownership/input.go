@@ -23,15 +23,24 @@ type inboundRest struct {
 
 func (r *inboundRest) left() bool { return r.batch != nil }
 
-// readInput feeds the holders from one reader for all partitions. A holder
-// whose queue is full holds the reader up only until its record is written;
-// halted holders drop what they cannot take: it stays in the stream.
+// inbound is an input message as the shared reader saw it: prev is the message
+// before it of the same partition, 0 for the reader's first.
+type inbound struct {
+	bus.Message
+	prev uint64
+}
+
+// readInput feeds the holders from one reader for all partitions. It never
+// waits for one of them: what a holder cannot take now it reads for itself.
 func (s *Service) readInput(ctx context.Context) error {
+	last := make([]uint64, len(s.holders))
 	return s.deps.Input.ReadInbound(ctx, bus.ReadOptions{After: s.inputStart()}, func(m bus.Message) error {
 		if m.Partition >= len(s.holders) {
 			return nil
 		}
-		return s.holders[m.Partition].offer(ctx, m)
+		s.holders[m.Partition].offer(inbound{m, last[m.Partition]})
+		last[m.Partition] = m.Sequence
+		return nil
 	})
 }
 
@@ -44,16 +53,17 @@ func (s *Service) inputStart() uint64 {
 	return start
 }
 
-// offer hands a message to the holder, waiting while its queue is full.
-func (h *holder) offer(ctx context.Context, m bus.Message) error {
-	if h.status().Halted != "" {
-		return nil
-	}
+// offer hands a message to the holder. One whose queue is full, or that holds
+// nothing, misses it.
+func (h *holder) offer(m inbound) {
 	select {
 	case h.inputs <- m:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	default:
+		h.missed.Store(m.Sequence)
+		select {
+		case h.behind <- struct{}{}:
+		default:
+		}
 	}
 }
 

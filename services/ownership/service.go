@@ -177,6 +177,9 @@ type Status struct {
 	Threads       int
 	// Halted says why the partition takes no work; empty when it does.
 	Halted string
+	// Degraded says what an operator must look at although the partition
+	// works; empty for nothing.
+	Degraded string
 	// TimersStopped: the clock is doubtful.
 	TimersStopped bool
 }

@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"context"
+	"time"
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
@@ -139,6 +140,22 @@ func (s *step) answer() {
 // deadlines.
 func (s *step) abandon() { s.answers = nil }
 
+// finishGrace is how long a record under way may take after the node was asked
+// to stop; it is shorter than the time that a role is given to stop.
+const finishGrace = 4 * time.Second
+
 // finishing is the context of the publish: it outlives a stop of the node by
-// the grace the service is given, never the process.
-func (s *step) finishing(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+// finishGrace, never the process.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(finishGrace)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); cancel() }
+}
