@@ -208,12 +208,16 @@ func (h *holders) equalsFold() {
 
 // ask sends a command and returns its answer.
 func (s *streams) ask(q *commandv1.Request) (*commandv1.Response, error) {
+	return s.askWithin(q, soon)
+}
+
+func (s *streams) askWithin(q *commandv1.Request, wait time.Duration) (*commandv1.Response, error) {
 	q.RosterVersion, q.BudgetMs = 1, soon.Milliseconds()
 	data, err := proto.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	raw, err := s.conn.Ask(ctx, partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, parts), data)
 	if err != nil {

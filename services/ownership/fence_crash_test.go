@@ -65,7 +65,7 @@ func TestCrashRecordLandsAfterTheNextStart(t *testing.T) {
 	s.allDecidedOnce()
 	log.closed.Store(true)
 	answered := make(chan *commandv1.Response, 1)
-	go func() { r, _ := s.ask(pass(1, key)); answered <- r }()
+	go func() { r, _ := s.askWithin(pass(1, key), soon/10); answered <- r }()
 	if !within(soon, func() bool { return len(log.records()) >= 3 }) {
 		t.Fatal("the record was not repeated")
 	}
