@@ -261,7 +261,7 @@ check/unit: system $(GOTESTSUM)
 	@$(MAKE) test GO_TEST='$(GOTESTSUM) --format standard-quiet --junitfile .cache/check/unit.xml --'
 check/crash: crash
 check/conformance: conformance
-check/readme: readme
+check/readme: readme demo
 
 .PHONY: clean
 clean: ## Remove what was built, tools included

@@ -48,8 +48,9 @@ func (p *Partition) Seen(id [16]byte, now control.Millis) (at control.Millis, ok
 	return at, ok, err
 }
 
-// SeenOf is Seen for many keys at once: it calls found with the index of each
-// key that is remembered, and when it was decided on. Per key it costs a third.
+// SeenOf is Seen for many keys at once, at about 60 % of the cost per key: it
+// calls found with the index of each key that is remembered, and when it was
+// decided on.
 func (p *Partition) SeenOf(ids [][16]byte, now control.Millis, found func(i int, at control.Millis)) error {
 	newest := generation(max(now, p.Applied().DecidedAt))
 	prefix := p.key(tableDedupe)

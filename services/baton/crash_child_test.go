@@ -39,7 +39,9 @@ func TestMain(m *testing.M) {
 	case os.Getenv(envConfig) != "":
 		os.Exit(serveDoomed(os.Getenv(envConfig)))
 	default:
-		os.Exit(m.Run())
+		code := m.Run()
+		removeBinary()
+		os.Exit(code)
 	}
 }
 

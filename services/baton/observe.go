@@ -56,6 +56,9 @@ func (n *node) observeFanout() fanout.Observers {
 				n.onDelivery(f)
 			}
 		},
+		Deposed: func(p int) {
+			n.health.Set(fmt.Sprintf("fanout %d", p), lifecycle.NotReady, "another node has taken the partition's deliveries over")
+		},
 		Skipped: func(int, control.Position) { m.FencedRecords.Inc() },
 		Halted: func(p int, err error) {
 			n.health.Set(fmt.Sprintf("fanout %d", p), lifecycle.NotReady, err.Error())

@@ -85,7 +85,7 @@ func (n *node) services() []lifecycle.Service {
 		all = append(all, n.ownership)
 	}
 	if n.fanout != nil {
-		all = append(all, stopping{lifecycle.Func("fanout", n.fanout.Run), 8 * time.Second})
+		all = append(all, stopping{lifecycle.Func("fanout", n.fanout.Run), 6 * time.Second})
 	}
 	if n.ingress != nil {
 		all = append(all, lifecycle.Func("ingress", n.ingress.Run))
@@ -142,6 +142,7 @@ func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 		return err
 	}
 	c := fanout.Default(n.cfg.Partitions)
+	c.DrainFor = 4 * time.Second // a stop of all roles takes at most 10 s
 	c.Node, c.BatonID, c.Sole = nodeName(), n.identity.BatonID, n.server != nil
 	n.fanout, err = fanout.New(c, fanout.Deps{
 		Log: n.bus, Inbound: n.bus, Cursors: cursors, Rosters: n.rosters,

@@ -74,8 +74,10 @@ func openFailure(err error) error {
 	return err
 }
 
-// stopListening bounds the wait for public requests under way at the end.
-const stopListening = 5 * time.Second
+// stopListening bounds the wait for public requests under way at the end. It is
+// shorter than the time a service is given to stop: a connection on which no
+// request has come yet counts as busy for five seconds.
+const stopListening = 2500 * time.Millisecond
 
 // servePublic serves the public listener: webhooks at /webhook, the Graph API
 // everywhere else.

@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -50,7 +51,10 @@ func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
 	if len(places) == 0 {
 		return false
 	}
-	err := s.readFor(ctx, places)
+	err := s.readSome(ctx, places)
+	if err == nil {
+		err = s.readFor(ctx, places)
+	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errCaughtUp) && !errors.Is(err, errNoRoom) {
 		e.log.Warn("catching up interrupted, trying again", "err", err)
 		sleep(ctx, jitter(time.Second))
@@ -72,8 +76,39 @@ func (s *Service) lagging(e *engine) map[int]reading {
 	return places
 }
 
-// readFor reads the log from where the places stand until all have caught up or
-// the engine is full.
+// someRecords is how many records of a partition are read one by one before a
+// consumer is worth its cost.
+const someRecords = 64
+
+// readSome brings the places up record by record: most apps that fall behind are
+// only a few records behind, or have room for a few only. nil when they need
+// more than that.
+func (s *Service) readSome(ctx context.Context, places map[int]reading) error {
+	for range someRecords {
+		for p, r := range places {
+			m, err := s.deps.Log.NextLog(ctx, p, r.after)
+			if err != nil {
+				return fmt.Errorf("fanout: record of partition %d behind sequence %d: %w", p, r.after, err)
+			}
+			more, err := r.place.feed(ctx, m, r.round)
+			if err != nil {
+				return err
+			}
+			if r.after = m.Sequence; more {
+				places[p] = r
+			} else {
+				delete(places, p)
+			}
+		}
+		if len(places) == 0 {
+			return errCaughtUp
+		}
+	}
+	return nil
+}
+
+// readFor reads the log with a consumer from where the places stand until all
+// have caught up or the engine is full.
 func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 	o := bus.ReadOptions{After: ^uint64(0)}
 	for p, r := range places {

@@ -188,7 +188,7 @@ func TestUnreachableEndpointsAreClassed(t *testing.T) {
 		"refused": "http://" + closed.Addr().String(), "private": "http://10.1.2.3/", "TLS to plain": strings.Replace(plain.URL, "http", "https", 1),
 		"unknown authority": secure.URL, "bad URL": "http://[::1",
 	} {
-		e, s, attempts := liveEngine(t, callback, App{Timeout: time.Second})
+		e, s, attempts := liveEngine(t, callback, App{Timeout: 10 * time.Second})
 		e.enable(e.settings())
 		post(e, s, 1)
 		if a := <-attempts; a.Answer != "unreachable" {

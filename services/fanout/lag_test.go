@@ -199,6 +199,27 @@ func TestRewindDeliversAgainWithTheSameIDs(t *testing.T) {
 	}
 }
 
+func TestRewindOfAllPartitionsToTheBeginning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot := w.hook("s1")
+	w.adopt(document(appEntry(faq, bot)))
+	n := w.start()
+	var ids []string
+	for p := range testPartitions {
+		ids = append(ids, w.say(personIn(p, 0), "a")...)
+	}
+	w.until("all came", func() bool { return len(bot.ids()) == testPartitions })
+	if err := n.Rewind(t.Context(), control.AppID(faq), -1, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.until("all came again", func() bool { return len(bot.ids()) == 2*testPartitions })
+	wantOrder(t, bot, append(ids, ids...))
+	if err := n.Rewind(t.Context(), control.AppID(faq), -1, 1000); err != nil {
+		t.Errorf("beyond the end of each: %v", err)
+	}
+}
+
 func TestRewindToATime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

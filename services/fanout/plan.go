@@ -7,6 +7,7 @@ import (
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/delivery"
 	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
@@ -31,6 +32,7 @@ func (pl *plan) record(ctx context.Context, r *eventlog.Record, before uint64) e
 	if !changesRoster(r) {
 		version = r.RosterVersion
 	}
+	var snapshot *roster.Snapshot
 	for i, entry := range r.Entries {
 		if applied, ok := entry.Event.(control.RosterApplied); ok {
 			version = applied.Version
@@ -39,11 +41,13 @@ func (pl *plan) record(ctx context.Context, r *eventlog.Record, before uint64) e
 		if version == 0 {
 			continue
 		}
-		snapshot, err := pl.holder.service.deps.Rosters.At(ctx, version)
-		if err != nil {
-			return err
+		if snapshot == nil || snapshot.Version() != version {
+			var err error
+			if snapshot, err = pl.holder.service.deps.Rosters.At(ctx, version); err != nil {
+				return err
+			}
+			pl.holder.service.applyRoster(snapshot)
 		}
-		pl.holder.service.applyRoster(snapshot)
 		page := snapshot.Delivery(entry.Thread.Asset)
 		if page == nil {
 			continue

@@ -128,6 +128,7 @@ func (h *holder) hold(ctx context.Context) error {
 	defer stop()
 	h.publishStatus(true)
 	defer h.publishStatus(false)
+	h.deps.Observe.stepped(h.partition)
 	h.log.Debug("holding partition", "epoch", h.epoch, "position", h.applied.Position)
 	return h.loop(ctx)
 }
@@ -157,6 +158,7 @@ func (h *holder) loop(ctx context.Context) error {
 			s.abandon()
 			return err
 		}
+		h.deps.Observe.stepped(h.partition)
 	}
 }
 

@@ -46,6 +46,8 @@ type Observer struct {
 	Fenced func(partition int)
 	// Halted is called when a partition halts.
 	Halted func(partition int, reason string)
+	// Stepped is called after each step of a holder, and when it begins to hold.
+	Stepped func(partition int)
 	// Repeated is called for each repeat of a fenced publish whose outcome is
 	// not known.
 	Repeated func(partition int)
@@ -107,6 +109,12 @@ func (o *Observer) fenced(partition int) {
 func (o *Observer) halted(partition int, reason string) {
 	if o.Halted != nil {
 		o.Halted(partition, reason)
+	}
+}
+
+func (o *Observer) stepped(partition int) {
+	if o.Stepped != nil {
+		o.Stepped(partition)
 	}
 }
 

@@ -1,0 +1,421 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	controlv1 "github.com/baton-router/baton/pkg/gen/baton/control/v1"
+	"github.com/baton-router/baton/pkg/roster"
+)
+
+// connectAll is the roster that most tests begin with.
+const connectAll = `
+platform: {graph_url: simulator, app_id: "700000000009999"}
+apps:
+  - {id: "700000000000001", name: bot, secret: s1}
+  - {id: "700000000000002", name: agent, secret: s2, features: [human_agent]}
+  - {id: "700000000000003", name: survey, secret: s3}
+pages:
+  - id: "100200300400500"
+    access_token: PAGE
+    routing: {mode: handover, primary: "700000000000001"}
+    apps:
+      - {app: "700000000000001", access_token: TA}
+      - {app: "700000000000002", access_token: TB}
+      - {app: "700000000000003", access_token: TC}
+`
+
+// withoutBot is connectAll after the primary has left.
+func withoutBot() string {
+	s := strings.Replace(connectAll, `, primary: "700000000000001"`, `, primary: "700000000000002"`, 1)
+	return strings.Replace(s, `      - {app: "700000000000001", access_token: TA}`+"\n", "", 1)
+}
+
+// rosters are compiled rosters by version, as a node knows them.
+type rosters struct {
+	t  *testing.T
+	mu struct {
+		sync.Mutex
+		all     map[uint64]*roster.Snapshot
+		current *roster.Snapshot
+		changed chan struct{}
+	}
+}
+
+func newRosters(t *testing.T, yaml string) *rosters {
+	t.Helper()
+	r := &rosters{t: t}
+	r.mu.all = map[uint64]*roster.Snapshot{}
+	r.mu.changed = make(chan struct{})
+	r.set(1, yaml)
+	return r
+}
+
+// known adds a version that can be asked for and is not current yet.
+func (r *rosters) known(version uint64, yaml string) *roster.Snapshot {
+	r.t.Helper()
+	c, err := roster.Load(roster.Source{Name: "test", Data: []byte(yaml)})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	doc, _ := roster.FromConfig(c, roster.Document{})
+	snap, err := roster.Compile(doc, version)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.all[version] = snap
+	return snap
+}
+
+// set makes a version current.
+func (r *rosters) set(version uint64, yaml string) {
+	r.t.Helper()
+	snap := r.known(version, yaml)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.current = snap
+	close(r.mu.changed)
+	r.mu.changed = make(chan struct{})
+}
+
+func (r *rosters) Current() *roster.Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.current
+}
+
+func (r *rosters) Changed() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.changed
+}
+
+func (r *rosters) At(_ context.Context, version uint64) (*roster.Snapshot, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if version == 0 {
+		return roster.Compile(roster.Document{Format: 1}, 0)
+	}
+	if snap := r.mu.all[version]; snap != nil {
+		return snap, nil
+	}
+	return nil, fmt.Errorf("no version %d", version)
+}
+
+// clock stands still until it is moved; each move wakes the holders.
+type clock struct {
+	mu     sync.Mutex
+	now    time.Time // with a monotonic reading
+	offset time.Duration
+	jumped chan struct{}
+}
+
+func newFakeClock() *clock { return &clock{now: time.Now(), jumped: make(chan struct{})} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Offset() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.offset
+}
+
+func (c *clock) Jumped() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.jumped
+}
+
+// millis is the partition time by this clock.
+func (c *clock) millis() control.Millis {
+	return control.Millis(c.Now().Add(c.Offset()).UnixMilli())
+}
+
+func (c *clock) move(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+	close(c.jumped)
+	c.jumped = make(chan struct{})
+}
+
+// advance lets time pass.
+func (c *clock) advance(d time.Duration) { c.move(func() { c.now = c.now.Add(d) }) }
+
+// jump moves the simulator's clock.
+func (c *clock) jump(d time.Duration) { c.move(func() { c.offset += d }) }
+
+// stepWall steps the wall clock forward and leaves the monotonic one: package
+// time keeps the seconds of the wall in the upper bits of its first word.
+func (c *clock) stepWall(seconds uint64) {
+	c.move(func() { *(*uint64)(unsafe.Pointer(&c.now)) += seconds << 30 })
+}
+
+// faultyLog lets a test come between the holder and the log.
+type faultyLog struct {
+	Log
+	mu      sync.Mutex
+	append  func(p int, data []byte, expected uint64) (uint64, error)
+	barrier func(p int, expected uint64) error
+	last    func(bus.Message) bus.Message
+}
+
+func (l *faultyLog) inject(f func(*faultyLog)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f(l)
+}
+
+func (l *faultyLog) AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+	l.mu.Lock()
+	f := l.append
+	l.mu.Unlock()
+	if f != nil {
+		return f(p, data, expected)
+	}
+	return l.Log.AppendLog(ctx, p, data, expected)
+}
+
+func (l *faultyLog) Barrier(ctx context.Context, p int, expected uint64) error {
+	l.mu.Lock()
+	f := l.barrier
+	l.mu.Unlock()
+	if f != nil {
+		return f(p, expected)
+	}
+	return l.Log.Barrier(ctx, p, expected)
+}
+
+func (l *faultyLog) LastLog(ctx context.Context, p int) (bus.Message, error) {
+	m, err := l.Log.LastLog(ctx, p)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last != nil {
+		m = l.last(m)
+	}
+	return m, err
+}
+
+// faultyInput can hold back what the shared reader reads.
+type faultyInput struct {
+	Input
+	mu   sync.Mutex
+	gate chan struct{} // nil: open
+}
+
+func (i *faultyInput) close() (open func()) {
+	gate := make(chan struct{})
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.gate = gate
+	return func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.gate = nil
+		close(gate)
+	}
+}
+
+func (i *faultyInput) ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error {
+	return i.Input.ReadInbound(ctx, o, func(m bus.Message) error {
+		i.mu.Lock()
+		gate := i.gate
+		i.mu.Unlock()
+		if gate != nil {
+			select {
+			case <-gate:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return fn(m)
+	})
+}
+
+// faultyTopic lets a test come between the publisher and the control topic.
+type faultyTopic struct {
+	Topic
+	mu      sync.Mutex
+	publish func(messages []bus.ControlMessage, moves []bus.CursorMove) ([]uint64, error)
+}
+
+func (f *faultyTopic) inject(publish func([]bus.ControlMessage, []bus.CursorMove) ([]uint64, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.publish = publish
+}
+
+func (f *faultyTopic) PublishControl(ctx context.Context, messages []bus.ControlMessage, moves []bus.CursorMove) ([]uint64, error) {
+	f.mu.Lock()
+	publish := f.publish
+	f.mu.Unlock()
+	if publish != nil {
+		return publish(messages, moves)
+	}
+	return f.Topic.PublishControl(ctx, messages, moves)
+}
+
+// collector reads the control topic from its beginning.
+type collector struct {
+	mu      sync.Mutex
+	changes []*controlv1.ControlChange
+	raw     [][]byte
+	ready   bool
+}
+
+const collectorPage = 1
+
+// collect begins to read and returns when the reader is on the topic.
+func collect(t *testing.T, conn *bus.Conn, p *pulse) *collector {
+	t.Helper()
+	c := new(collector)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := conn.ReadControl(ctx, 0, func(_ string, m bus.Message) error {
+			c.add(m.Data)
+			p.beat()
+			return nil
+		})
+		if ctx.Err() == nil {
+			t.Errorf("the collector ended: %v", err)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	for seq, n := uint64(0), 0; ; n++ {
+		beat := p.next()
+		seqs, err := conn.PublishControl(ctx, []bus.ControlMessage{{
+			Subject: bus.ControlSubject("page", collectorPage, "taken"), ID: fmt.Sprintf("ready-%d", n), Data: []byte(`{"page_id":"1"}`),
+		}}, []bus.CursorMove{{Partition: partitions, Data: []byte("{}"), Expected: seq}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq = seqs[0]
+		patience := time.NewTimer(200 * time.Millisecond)
+		select {
+		case <-beat:
+		case <-patience.C:
+		}
+		patience.Stop()
+		c.mu.Lock()
+		ready := c.ready
+		c.mu.Unlock()
+		if ready {
+			return c
+		}
+	}
+}
+
+func (c *collector) add(data []byte) {
+	change, err := eventlog.ParseTopic(data)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil && change.GetPageId() == "1" {
+		c.ready = true
+		return
+	}
+	c.changes, c.raw = append(c.changes, change), append(c.raw, slices.Clone(data))
+}
+
+func (c *collector) all() []*controlv1.ControlChange {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.changes)
+}
+
+// compare checks that the topic holds each wanted id once, in order within its
+// partition.
+func (c *collector) compare(w *world, want []string) {
+	w.t.Helper()
+	w.until("the collector has read the topic", func() bool { return len(c.all()) >= len(want) })
+	last, ids := map[uint32]uint64{}, map[string]bool{}
+	for _, ch := range c.all() {
+		id := fmt.Sprintf("%d-%d", ch.GetPartition(), ch.GetPosition())
+		if ids[id] || ch.GetPosition() <= last[ch.GetPartition()] {
+			w.t.Errorf("%s is on the topic twice or out of order", id)
+		}
+		ids[id], last[ch.GetPartition()] = true, ch.GetPosition()
+	}
+	for _, id := range want {
+		if !ids[id] {
+			w.t.Errorf("%s is missing on the topic", id)
+		}
+	}
+	if len(ids) != len(want) {
+		w.t.Errorf("%d changes on the topic, %d in the log", len(ids), len(want))
+	}
+}
+
+// recorder is a platform that notes what it is asked and answers by script.
+type recorder struct {
+	pulse *pulse
+	mu    sync.Mutex
+	calls []string
+	// answer decides a call; nil confirms. flying counts those under way.
+	answer func(ctx context.Context, call string) (refused []byte, err error)
+	flying map[control.ThreadKey]int
+	most   int
+}
+
+func newRecorder(p *pulse) *recorder { return &recorder{pulse: p, flying: map[control.ThreadKey]int{}} }
+
+func (r *recorder) script(answer func(ctx context.Context, call string) ([]byte, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = answer
+}
+
+func (r *recorder) made() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.calls)
+}
+
+func (r *recorder) call(ctx context.Context, thread control.ThreadKey, call string) ([]byte, error) {
+	r.mu.Lock()
+	r.calls = append(r.calls, call)
+	r.flying[thread]++
+	r.most = max(r.most, r.flying[thread])
+	answer := r.answer
+	r.mu.Unlock()
+	r.pulse.beat()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.flying[thread]--
+	}()
+	if answer == nil {
+		return nil, nil
+	}
+	return answer(ctx, call)
+}
+
+func (r *recorder) SendSurvey(ctx context.Context, thread control.ThreadKey, message []byte, token string) (string, []byte, error) {
+	refused, err := r.call(ctx, thread, fmt.Sprintf("survey %s %s", message, token))
+	return "mid." + token, refused, err
+}
+
+func (r *recorder) Mirror(ctx context.Context, thread control.ThreadKey, inbox bool) error {
+	refused, err := r.call(ctx, thread, fmt.Sprintf("mirror %d inbox=%t", thread.Person, inbox))
+	if refused != nil {
+		return errors.New(string(refused))
+	}
+	return err
+}

@@ -1,0 +1,410 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/bus/embedded"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
+	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+	"github.com/baton-router/baton/pkg/partition"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Who is who in the tests.
+const (
+	pageID   uint64        = 100200300400500
+	bot      control.AppID = 700000000000001 // primary
+	agent    control.AppID = 700000000000002
+	survey   control.AppID = 700000000000003
+	batonApp control.AppID = 700000000009999
+
+	partitions = 4
+)
+
+// world is a role over a real server, a real store and real rosters. Its clock
+// stands still until a test moves it.
+type world struct {
+	t        *testing.T
+	server   *embedded.Server
+	conn     *bus.Conn
+	identity bus.Identity
+	dir      string
+	cfg      Config
+	rosters  *rosters
+	clock    *clock
+	platform *recorder
+	log      *faultyLog
+	input    *faultyInput
+	control  *faultyTopic
+	topic    *collector
+	pulse    pulse
+	seen     seen
+
+	store   *store.Store
+	svc     *Service
+	running bool
+	stop    func()
+	ids     uint64
+}
+
+// newWorld makes a world whose role does not run yet.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	server, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	conn, err := bus.Dial(t.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	// One partition more than the role holds: the collector's own.
+	identity, err := conn.EnsureStreams(t.Context(), bus.Config{Partitions: partitions + 1, Replicas: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{
+		t: t, server: server, conn: conn, identity: identity, dir: t.TempDir(), rosters: newRosters(t, connectAll),
+		clock: newFakeClock(), log: &faultyLog{Log: conn}, input: &faultyInput{Input: conn}, control: &faultyTopic{Topic: conn},
+	}
+	w.pulse.ch = make(chan struct{})
+	w.platform = newRecorder(&w.pulse)
+	w.cfg = Config{Partitions: partitions, Holder: "test", BatonID: identity.BatonID}
+	w.topic = collect(t, conn, &w.pulse)
+	return w
+}
+
+// started is a world whose role holds all partitions.
+func started(t *testing.T, change ...func(*world)) *world {
+	t.Helper()
+	w := newWorld(t)
+	for _, c := range change {
+		c(w)
+	}
+	w.start()
+	w.held()
+	return w
+}
+
+// start starts the role on the store in the world's directory.
+func (w *world) start() {
+	w.t.Helper()
+	var err error
+	if w.store, err = store.Open(store.Options{Dir: w.dir, CacheBytes: 1 << 20, MemTableBytes: 1 << 20}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.svc, err = New(w.cfg, Deps{
+		Log: w.log, Input: w.input, Commands: w.conn, Topic: w.control, Store: w.store, Rosters: w.rosters, Clock: w.clock,
+		Platform: w.platform, Observe: w.seen.observer(&w.pulse), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.svc.Run(ctx) }()
+	w.running = true
+	w.stop = func() {
+		if !w.running {
+			return
+		}
+		w.running = false
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			w.t.Errorf("the role ended with %v", err)
+		}
+		if err := w.store.Close(); err != nil {
+			w.t.Error(err)
+		}
+	}
+	w.t.Cleanup(w.stop)
+}
+
+// restart stops the role and starts it again, as a new process would.
+func (w *world) restart() {
+	w.t.Helper()
+	w.stop()
+	w.start()
+	w.held()
+}
+
+// held waits until every partition is held.
+func (w *world) held() {
+	w.t.Helper()
+	w.until("every partition is held", func() bool {
+		for _, st := range w.svc.Statuses() {
+			if !st.Held {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// until waits for a condition; it is looked at whenever something happens.
+func (w *world) until(what string, ok func() bool) {
+	w.t.Helper()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	for {
+		beat := w.pulse.next()
+		if ok() {
+			return
+		}
+		select {
+		case <-beat:
+		case <-deadline.C:
+			w.t.Fatalf("waited in vain until %s; partitions: %+v", what, w.svc.Statuses())
+		}
+	}
+}
+
+// person is the nth person whose thread with the test's page is in partition p.
+func person(p, n int) uint64 {
+	for id := uint64(9001); ; id++ {
+		if partition.Of(control.ThreadKey{Asset: pageID, Person: id}, partitions) == p {
+			if n--; n < 0 {
+				return id
+			}
+		}
+	}
+}
+
+func thread(person uint64) control.ThreadKey { return control.ThreadKey{Asset: pageID, Person: person} }
+
+// request is a command by an app, with a fresh id and ten seconds to live.
+func (w *world) request(app control.AppID, person uint64) *commandv1.Request {
+	w.ids++
+	id := make([]byte, 16)
+	copy(id, fmt.Sprintf("call %d", w.ids))
+	return &commandv1.Request{
+		Id: id, Asset: pageID, Person: person, App: uint64(app), BudgetMs: 10_000, RosterVersion: w.rosters.Current().Version(),
+	}
+}
+
+// ask asks the holder of the request's thread.
+func (w *world) ask(r *commandv1.Request) *commandv1.Response {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	resp, err := w.tryAsk(ctx, r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return resp
+}
+
+func (w *world) tryAsk(ctx context.Context, r *commandv1.Request) (*commandv1.Response, error) {
+	data, err := proto.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	p := partition.Of(control.ThreadKey{Asset: r.GetAsset(), Person: r.GetPerson()}, partitions)
+	answer, err := w.conn.Ask(ctx, p, data)
+	if err != nil {
+		return nil, err
+	}
+	resp := new(commandv1.Response)
+	return resp, proto.Unmarshal(answer, resp)
+}
+
+// asking asks in the background; the channel gets the answer, or is closed when
+// none came in time.
+func (w *world) asking(r *commandv1.Request) <-chan *commandv1.Response {
+	answers := make(chan *commandv1.Response, 1)
+	done := make(chan struct{})
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	go func() {
+		defer close(done)
+		defer close(answers)
+		if resp, err := w.tryAsk(ctx, r); err == nil {
+			answers <- resp
+		}
+	}()
+	w.t.Cleanup(func() { cancel(); <-done })
+	return answers
+}
+
+func (w *world) take(app control.AppID, person uint64) *commandv1.Response {
+	w.t.Helper()
+	r := w.request(app, person)
+	r.Verb = &commandv1.Request_Take{Take: &commandv1.Take{}}
+	return w.ask(r)
+}
+
+func (w *world) pass(from, to control.AppID, person uint64) *commandv1.Response {
+	w.t.Helper()
+	r := w.request(from, person)
+	r.Verb = &commandv1.Request_Pass{Pass: &commandv1.Pass{Target: uint64(to)}}
+	return w.ask(r)
+}
+
+func (w *world) release(app control.AppID, person uint64) *commandv1.Response {
+	w.t.Helper()
+	r := w.request(app, person)
+	r.Verb = &commandv1.Request_Release{Release: &commandv1.Release{}}
+	return w.ask(r)
+}
+
+func show(r *commandv1.Request) *commandv1.Request {
+	r.Verb = &commandv1.Request_Show{Show: &commandv1.Show{}}
+	return r
+}
+
+func sendRequest(r *commandv1.Request) *commandv1.Request {
+	r.Verb = &commandv1.Request_Send{Send: &commandv1.Send{}}
+	return r
+}
+
+// shown is the thread as the holder answers it.
+func (w *world) shown(person uint64) *commandv1.Thread {
+	w.t.Helper()
+	return w.ask(show(w.request(0, person))).GetThread()
+}
+
+// message is a text by a person, at the world's time.
+func (w *world) message(person uint64) *inboundv1.Event {
+	w.ids++
+	dedupe := make([]byte, 16)
+	copy(dedupe, fmt.Sprintf("event %d", w.ids))
+	return &inboundv1.Event{
+		Asset: pageID, Person: person, Kind: uint32(control.KindMessage), TimestampMs: int64(w.clock.millis()), Dedupe: dedupe,
+		Mid: fmt.Sprintf("m_%d", w.ids),
+	}
+}
+
+// arrive publishes events as one inbound message of the first one's partition.
+func (w *world) arrive(events ...*inboundv1.Event) uint64 {
+	w.t.Helper()
+	data, err := proto.Marshal(&inboundv1.Batch{Events: events})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.arriveRaw(partition.Of(thread(events[0].GetPerson()), partitions), data)
+}
+
+func (w *world) arriveRaw(p int, data []byte) uint64 {
+	w.t.Helper()
+	seq, err := w.conn.PublishInbound(w.t.Context(), p, data)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return seq
+}
+
+// consumed waits until the partition has decided its input up to a sequence.
+func (w *world) consumed(p int, sequence uint64) {
+	w.t.Helper()
+	w.until("the input is decided", func() bool { return w.svc.holders[p].decidedTo.Load() >= sequence })
+}
+
+// records reads the log of a partition from its beginning.
+func (w *world) records(p int) []eventlog.Record {
+	w.t.Helper()
+	var all []eventlog.Record
+	for after := uint64(0); ; {
+		m, err := w.conn.NextLog(w.t.Context(), p, after)
+		if errors.Is(err, bus.ErrNoMessage) {
+			return all
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		rec, err := eventlog.Decode(m.Data)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all, after = append(all, rec), m.Sequence
+	}
+}
+
+// events are the events of a partition's log, in order.
+func (w *world) events(p int) []control.Event {
+	var all []control.Event
+	for _, rec := range w.records(p) {
+		for _, e := range rec.Entries {
+			all = append(all, e.Event)
+		}
+	}
+	return all
+}
+
+// count counts the events of a type in a partition's log.
+func count[E control.Event](w *world, p int) (n int) {
+	for _, e := range w.events(p) {
+		if _, ok := e.(E); ok {
+			n++
+		}
+	}
+	return n
+}
+
+// check compares, for each partition, the store with the fold of the log, and
+// the control topic with the changes in the log.
+func (w *world) check() {
+	w.t.Helper()
+	w.until("the topic has everything", func() bool { return w.svc.Lag() == 0 })
+	var want []string
+	for p := range partitions {
+		fold := new(eventlog.Partition)
+		for _, rec := range w.records(p) {
+			err := fold.Apply(&rec)
+			if errors.Is(err, eventlog.ErrStaleEpoch) {
+				continue
+			}
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for i, e := range rec.Entries {
+				if eventlog.OnTopic(e.Event) {
+					want = append(want, fmt.Sprintf("%d-%d", p, uint64(rec.First)+uint64(i))) //nolint:gosec // an index
+				}
+			}
+		}
+		part, err := w.store.Partition(p)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if digest, err := part.Digest(); err != nil || digest != fold.Digest() {
+			w.t.Errorf("partition %d: the store's digest differs from the fold of the log (%v)", p, err)
+		}
+	}
+	w.topic.compare(w, want)
+}
+
+// pulse wakes everyone who waits for something to happen.
+type pulse struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (p *pulse) next() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ch
+}
+
+func (p *pulse) beat() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.ch)
+	p.ch = make(chan struct{})
+}
+
