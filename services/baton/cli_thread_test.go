@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/baton-router/baton/services/demoapps"
 )
 
 // stamped is a time as operators read it.
@@ -80,7 +82,7 @@ func (d *desk) moves() {
 	}
 	d.ok("thread release " + devThread)
 	d.ok("thread take " + devThread + " 700000000000002")
-	d.fails(exitFailure, `refused: .*: live-agent has control since `+stamped+` until `+stamped, "thread pass "+devThread+" 7777777")
+	d.fails(exitFailure, `refused: UNKNOWN_TARGET`, "thread pass "+devThread+" 7777777")
 	for pattern, line := range map[string]string{
 		`unknown app "nobody"`:  "thread pass " + devThread + " nobody",
 		`user id "x" is not`:    "thread pass " + devPage + " x faq-bot",
@@ -96,6 +98,17 @@ func (d *desk) moves() {
 	}
 	d.fails(exitFailure, `unknown page 7`, "thread show 7 8")
 	d.fails(exitFailure, `unknown page 7`, "thread pass 7 8 faq-bot")
+}
+
+func TestThreadShowExplainsARefusal(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, t.TempDir())
+	d.greet()
+	if _, err := d.dev.apps.Send(t.Context(), demoapps.Survey, defaultPerson, "Buy one, get one free!"); err == nil {
+		t.Fatal("the send was not refused")
+	}
+	d.ok("sim message", "hello?") // a refusal is logged with the next record
+	d.until(`refused +survey was refused \w+ ×1: \w+: faq-bot has control since `+stamped+` until `+stamped+`; next: request_thread_control`, "thread show "+devThread)
 }
 
 // standing is who has control, and since how many changes.
@@ -174,15 +187,16 @@ func TestInboxCommands(t *testing.T) {
 		t.Error(out)
 	}
 	d.ok("inbox done " + devThread)
-	d.until(`owner +idle`, "thread show "+devThread)
-	if out := d.ok("inbox reply " + devThread); !regexp.MustCompile(`owner +(page-inbox|idle)`).MatchString(out) {
+	d.until(`owner +faq-bot\n(.|\n)*done +marked done(.|\n)*inbox_done`, "thread show "+devThread)
+	if out := d.ok("inbox reply " + devThread); !regexp.MustCompile(`owner +(page-inbox|faq-bot)`).MatchString(out) {
 		t.Error(out)
 	}
 	d.fails(exitFailure, `unknown page 7`, "inbox main 7 8")
 	d.fails(exitUsage, `user id "x" is not`, "inbox done "+devPage+" x")
 	t.Log("the simulated human writes")
-	if out := d.ok("inbox reply "+devPage+" 77", "a human here"); !regexp.MustCompile(`replied +m_\S+`).MatchString(out) {
+	d.fails(exitFailure, `nobody has written yet`, "inbox reply "+devPage+" 77", "a human here")
+	if out := d.ok("inbox reply "+devThread, "a human here"); !regexp.MustCompile(`replied +m_\S+`).MatchString(out) {
 		t.Error(out)
 	}
-	d.until(`inbox +a human here`, "sim show "+devPage+" 77")
+	d.until(`inbox +a human here`, "sim show "+devThread)
 }
