@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -111,7 +112,11 @@ func exitCode(err error) int {
 // unreachable reports that no server answered; one that answers that it cannot
 // is reachable.
 func unreachable(err error) bool {
-	return connect.CodeOf(err) == connect.CodeUnavailable && !connect.IsWireError(err)
+	if connect.IsWireError(err) {
+		return false
+	}
+	var cut *net.OpError // a connection that was refused, or ended before there was an answer
+	return connect.CodeOf(err) == connect.CodeUnavailable || errors.As(err, &cut)
 }
 
 // explain says in one line what went wrong and what to do. Only the faults of a

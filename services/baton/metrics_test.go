@@ -61,7 +61,7 @@ func TestMetricsFollowTheTraffic(t *testing.T) {
 	expired := d.sample("baton_expiries_total")
 	d.ok("sim clock +25h")
 	for _, name := range []string{
-		`baton_webhooks_total{result="ok"}`, `baton_webhooks_total{result="signature"}`, `baton_events_total{kind="message",object="page"}`,
+		`baton_webhooks_total{result="ok"}`, `baton_webhooks_total{result="bad_signature"}`, `baton_events_total{kind="message",object="page"}`,
 		`baton_decisions_total{kind="assigned"}`, `baton_decisions_total{kind="passed"}`, `baton_refusals_total{reason="NOT_OWNER",verb="send"}`,
 		`baton_deliveries_total{app="700000000000001",channel="messaging",outcome="delivered"}`,
 		`baton_deliveries_total{app="700000000000002",channel="standby",outcome="delivered"}`,
