@@ -143,6 +143,7 @@ func TestPredecessorsBatchCannotLandAfterTheClaim(t *testing.T) {
 		return w.conn.PublishControl(t.Context(), messages, moves)
 	})
 	w.busy()
+	w.until("a batch has no outcome", func() bool { mu.Lock(); defer mu.Unlock(); return late != nil })
 	w.restart()
 	w.control.inject(nil)
 	w.check()

@@ -365,7 +365,14 @@ func count[E control.Event](w *world, p int) (n int) {
 // the control topic with the changes in the log.
 func (w *world) check() {
 	w.t.Helper()
-	w.until("the topic has everything", func() bool { return w.svc.Lag() == 0 })
+	w.until("everything is applied and on the topic", func() bool {
+		for p := range partitions {
+			if w.svc.holders[p].part.Applied().Sequence != w.logEnd(p) {
+				return false
+			}
+		}
+		return w.svc.Lag() == 0
+	})
 	var want []string
 	for p := range partitions {
 		fold := new(eventlog.Partition)
