@@ -133,6 +133,8 @@ func explain(err error) string {
 		return "the server did not answer in time: " + text
 	case remote.Code() == connect.CodeUnimplemented:
 		return "the server does not know this call (is --admin its admin listener? sim needs graph_url: simulator): " + text
+	case !connect.IsWireError(err) && remote.Code() != connect.CodeCanceled:
+		return "this does not look like the answer of Baton's admin listener (see --admin): " + text
 	default:
 		return text
 	}

@@ -52,13 +52,18 @@ func roleNames() []string {
 	return names
 }
 
-// buildRoles builds the named roles, all of them when none is named.
-func (n *node) buildRoles(names []string) error {
+// knownRoles refuses names that are no role's, before anything is opened.
+func knownRoles(names []string) error {
 	for _, name := range names {
 		if !slices.Contains(roleNames(), name) {
 			return usage("unknown role %q, want some of %s", name, strings.Join(roleNames(), ", "))
 		}
 	}
+	return nil
+}
+
+// buildRoles builds the named roles, all of them when none is named.
+func (n *node) buildRoles(names []string) error {
 	for _, r := range roles {
 		if len(names) > 0 && !slices.Contains(names, r.name) {
 			continue

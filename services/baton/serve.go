@@ -30,6 +30,9 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usage("%w", err)
 	}
+	if err := knownRoles(c.Roles); err != nil {
+		return err
+	}
 	cfg, err := loadConfig(c.Config, c.Set, false)
 	if err != nil {
 		return err

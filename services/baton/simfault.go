@@ -79,7 +79,12 @@ func (c *simSwitches) Run(ctx context.Context, g *Global, s *streams) error {
 func printSwitches(w *tabwriter.Writer, s *simv1.Switches) {
 	on := 0
 	s.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		row(w, string(f.Name()), v.String())
+		text := v.String()
+		if f.Kind() == protoreflect.MessageKind {
+			raw, _ := protojson.Marshal(v.Message().Interface()) // cannot fail: it was unmarshalled
+			text = strings.ReplaceAll(string(raw), " ", "")
+		}
+		row(w, string(f.Name()), text)
 		on++
 		return true
 	})
