@@ -49,7 +49,7 @@ type world struct {
 	binary string
 	// program makes this test binary run as the program itself.
 	program bool
-	lives  int
+	lives   int
 	// victim is the process running now; 0 for none. The surroundings kill it
 	// where a point lies outside of the process.
 	victim atomic.Int64
