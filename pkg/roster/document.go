@@ -36,6 +36,9 @@ type Document struct {
 	Pages    []Page `json:"pages"`
 	// Revoked tokens stay invalid even when a file still lists them.
 	Revoked []TokenHash `json:"revoked,omitempty"`
+	// ChangedBy is the operator who applied the apps and pages at run time;
+	// empty when they come from the file read at a start.
+	ChangedBy string `json:"changed_by,omitempty"`
 	// FileDigest is that of the file last applied at a start, AppliedDigest of
 	// the one applied at run time since.
 	FileDigest    string `json:"file_digest,omitempty"`

@@ -12,7 +12,6 @@ import (
 const (
 	crashPeople = 6
 	crashReach  = 30 * time.Second // within which a point is reached under load
-	crashAfter  = 400 * time.Millisecond
 )
 
 // skipShort keeps the tests that kill nodes out of the unit tests.
@@ -23,10 +22,10 @@ func skipShort(t *testing.T) {
 	}
 }
 
-// crashSlots lets two of the tests run at once: each is three processes' work.
+// crashSlots lets four of the tests run at once: they mostly wait for the disk.
 //
 //nolint:gochecknoglobals // shared by the tests that start nodes
-var crashSlots = make(chan struct{}, 2)
+var crashSlots = make(chan struct{}, 4)
 
 func takeSlot(t *testing.T) {
 	t.Helper()

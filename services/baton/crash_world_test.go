@@ -47,7 +47,9 @@ type world struct {
 	client   *http.Client
 	// binary is the built program; empty runs this test binary.
 	binary string
-	lives  int
+	// program makes this test binary run as the program itself.
+	program bool
+	lives   int
 	// victim is the process running now; 0 for none. The surroundings kill it
 	// where a point lies outside of the process.
 	victim atomic.Int64
@@ -158,6 +160,9 @@ func (w *world) command(point string, nth int) (line, environment []string) {
 	self, err := os.Executable()
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.program {
+		return []string{self, "serve", "--config", w.config}, []string{envMain + "=1"}
 	}
 	return []string{self}, []string{envConfig + "=" + w.config, envPoint + "=" + point, envNth + "=" + strconv.Itoa(nth)}
 }

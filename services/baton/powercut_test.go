@@ -70,7 +70,11 @@ func needTrace(t *testing.T) {
 // traceEnded reports whether the tracer has written the end of the process.
 func traceEnded(file string, pid int) bool {
 	data, err := os.ReadFile(file) //nolint:gosec // our own
-	return err == nil && strings.Contains(string(data[max(0, len(data)-4096):]), fmt.Sprintf("%d +++ exited with", pid))
+	if err != nil {
+		return false
+	}
+	ended := regexp.MustCompile(fmt.Sprintf(`(?m)^%d +\+\+\+ exited with`, pid))
+	return ended.Match(data[max(0, len(data)-16384):])
 }
 
 // proof follows the trace. A marker is a message id, a metadata or a text that

@@ -63,9 +63,12 @@ func (n *node) announce() {
 
 // openFailure says whether a failed start is the operator's to mend.
 func openFailure(err error) error {
+	if errors.Is(err, store.ErrNewerFormat) {
+		err = fmt.Errorf("%w: start the Baton version that wrote it, or a newer one, or choose another data_dir", err)
+	}
 	for _, mine := range []error{
 		embedded.ErrInvalid, embedded.ErrLocked, bus.ErrPartitionCount, bus.ErrNewerFormat, bus.ErrForeignStream,
-		bus.ErrStreamDiffers, store.ErrNewerFormat, store.ErrInUse, roster.ErrNewerFormat, roster.ErrDocument,
+		bus.ErrStreamDiffers, bus.ErrStreamMissing, store.ErrNewerFormat, store.ErrInUse, roster.ErrNewerFormat, roster.ErrDocument,
 	} {
 		if errors.Is(err, mine) {
 			return codedError{exitUsage, err}

@@ -8,6 +8,7 @@ import (
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/store"
 )
 
 // share is what one partition contributes to a batch.
@@ -81,22 +82,11 @@ func (t *topic) take(ctx context.Context, rec committed, sh *share, room int) (m
 // that goes to the topic.
 func (t *topic) message(ctx context.Context, rec committed, position control.Position, nth int) (bus.ControlMessage, error) {
 	entry, _ := rec.At(position)
-	var after control.State
-	switch {
-	case rec.after != nil:
-		after = rec.after[nth]
-	case entry.Evolves():
-		past, err := t.s.holders[rec.Partition].part.StateAt(entry.Thread, position)
-		if err != nil {
-			return bus.ControlMessage{}, err
-		}
-		after = past.State
-	}
 	object, err := t.object(ctx, rec.RosterVersion, entry.Thread.Asset)
 	if err != nil {
 		return bus.ControlMessage{}, err
 	}
-	change, ok := eventlog.ControlChange(rec.Record, position, object, after)
+	change, ok := eventlog.ControlChange(rec.Record, position, object, rec.after[nth])
 	if !ok {
 		return bus.ControlMessage{}, fmt.Errorf("not a change: %T", entry.Event)
 	}
@@ -121,4 +111,36 @@ func (t *topic) object(ctx context.Context, version, asset uint64) (control.Obje
 		}
 	}
 	return page.Object, nil
+}
+
+// pastStates folds the states of threads along records read from the store: of
+// each thread the history is read once.
+type pastStates struct {
+	part  *store.Partition
+	known map[control.ThreadKey]control.State
+}
+
+// after returns the states after each of the record's entries that go to the
+// topic. Records must come in order.
+func (p *pastStates) after(rec *eventlog.Record) (states []control.State, err error) {
+	for i := range rec.Entries {
+		e := &rec.Entries[i]
+		st, known := p.known[e.Thread]
+		onTopic := eventlog.OnTopic(e.Event)
+		if e.Evolves() && (known || onTopic) {
+			if !known {
+				past, err := p.part.StateAt(e.Thread, rec.First+control.Position(i)-1) //nolint:gosec // an index
+				if err != nil {
+					return nil, err
+				}
+				st = past.State
+			}
+			st = control.Evolve(st, e.Event)
+			p.known[e.Thread] = st
+		}
+		if onTopic {
+			states = append(states, st)
+		}
+	}
+	return states, nil
 }

@@ -153,7 +153,6 @@ func (w *world) halts(p int, why string) {
 	}
 }
 
-
 func TestStoreAheadOfTheLogHalts(t *testing.T) {
 	t.Parallel()
 	w, ahead := started(t), started(t)

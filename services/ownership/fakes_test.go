@@ -170,7 +170,9 @@ func (c *clock) stepWall(seconds uint64) {
 // faultyLog lets a test come between the holder and the log.
 type faultyLog struct {
 	Log
+	clock   *clock // the time of NATS follows it
 	mu      sync.Mutex
+	written [partitions]time.Time
 	append  func(p int, data []byte, expected uint64) (uint64, error)
 	barrier func(p int, expected uint64) error
 	last    func(bus.Message) bus.Message
@@ -185,6 +187,7 @@ func (l *faultyLog) inject(f func(*faultyLog)) {
 func (l *faultyLog) AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
 	l.mu.Lock()
 	f := l.append
+	l.written[p] = l.clock.Now()
 	l.mu.Unlock()
 	if f != nil {
 		return f(p, data, expected)
@@ -206,6 +209,7 @@ func (l *faultyLog) LastLog(ctx context.Context, p int) (bus.Message, error) {
 	m, err := l.Log.LastLog(ctx, p)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	m.At = l.written[p]
 	if l.last != nil {
 		m = l.last(m)
 	}

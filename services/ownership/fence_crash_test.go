@@ -211,3 +211,29 @@ func forgeStale(t *testing.T, s *streams, p int) {
 		t.Fatal(err)
 	}
 }
+
+// failingLog refuses every fifth record before it is sent.
+type failingLog struct {
+	*bus.Conn
+	calls atomic.Int64
+}
+
+func (l *failingLog) AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+	if l.calls.Add(1)%5 == 0 {
+		return 0, bus.ErrInvalid
+	}
+	return l.Conn.AppendLog(ctx, p, data, expected)
+}
+
+// A step that cannot be logged is dropped and the partition claimed again: what
+// the step had taken from the input is decided by the next tenure.
+func TestCrashDroppedStepIsDecidedAgain(t *testing.T) {
+	t.Parallel()
+	s := newStreams(t)
+	h := s.hold(s.open(storetest.NewDisk()), &failingLog{Conn: s.conn}, ownership.Observer{})
+	s.write(100)
+	h.awaitHeld()
+	s.write(100)
+	s.allDecidedOnce()
+	h.equalsFold()
+}

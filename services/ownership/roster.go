@@ -65,7 +65,7 @@ func (h *holder) roleChanges(s *step, before, after *control.Page) {
 	if partition.Of(home, h.cfg.Partitions) != h.partition {
 		return
 	}
-	for _, e := range control.RoleChanges(before, after, s.now, control.Actor{Kind: control.ActorOperator}) {
+	for _, e := range control.RoleChanges(before, after, s.now, control.Actor{Kind: control.ActorOperator, Name: h.snapshot.Document().ChangedBy}) {
 		s.add(eventlog.Entry{Thread: home, Event: e}, control.State{})
 	}
 }

@@ -24,10 +24,16 @@ func (h *holder) arm(st control.State, armed, now control.Millis) control.Millis
 	if armed > now && (due == 0 || armed <= due) {
 		return armed
 	}
+	h.lookAt(due)
+	return due
+}
+
+// lookAt makes the holder look for due timers at a time at the latest; zero is
+// never.
+func (h *holder) lookAt(due control.Millis) {
 	if due != 0 && (h.dueAt == 0 || due < h.dueAt) {
 		h.dueAt = due
 	}
-	return due
 }
 
 // Waits of an idle holder for what no channel announces.
@@ -137,6 +143,7 @@ func (h *holder) decideDueThread(s *step, row store.Timer) bool {
 	if page != nil {
 		armed = h.arm(t.state, t.armed, s.now)
 	}
+	h.lookAt(armed)
 	h.rearm(store.Move{Thread: row.Thread, Was: t.armed, Due: armed})
 	t.armed = armed
 	h.threads[row.Thread] = t

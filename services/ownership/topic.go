@@ -31,7 +31,7 @@ type topicCursor struct {
 }
 
 // committed is a durable record with the states of the threads after each of
-// its entries that go to the topic; nil states are read from the store.
+// its entries that go to the topic.
 type committed struct {
 	*eventlog.Record
 	after []control.State
@@ -98,15 +98,6 @@ func (t *topic) nudge() {
 	case t.wake <- struct{}{}:
 	default:
 	}
-}
-
-func hasTopicEntry(rec *eventlog.Record) bool {
-	for i := range rec.Entries {
-		if eventlog.OnTopic(rec.Entries[i].Event) {
-			return true
-		}
-	}
-	return false
 }
 
 // run publishes until ctx ends. What is not published then follows at the next
@@ -240,7 +231,8 @@ func (t *topic) refill() error {
 // read returns up to topicBacklog records with topic entries from a position
 // on. complete says that they reached the end of the store as it was.
 func (t *topic) read(p int, from control.Position) (records []committed, complete bool, err error) {
-	for stored, err := range t.s.holders[p].part.Records(from) {
+	past := pastStates{part: t.s.holders[p].part, known: map[control.ThreadKey]control.State{}}
+	for stored, err := range past.part.Records(from) {
 		if err != nil {
 			return nil, false, err
 		}
@@ -251,8 +243,12 @@ func (t *topic) read(p int, from control.Position) (records []committed, complet
 		if err != nil {
 			return nil, false, err
 		}
-		if hasTopicEntry(&rec) {
-			records = append(records, committed{Record: &rec})
+		after, err := past.after(&rec)
+		if err != nil {
+			return nil, false, err
+		}
+		if len(after) > 0 {
+			records = append(records, committed{&rec, after})
 		}
 	}
 	return records, true, nil

@@ -85,6 +85,7 @@ func newWorld(t *testing.T) *world {
 		clock: newFakeClock(), log: &faultyLog{Log: conn}, input: &faultyInput{Input: conn}, control: &faultyTopic{Topic: conn},
 	}
 	w.pulse.ch = make(chan struct{})
+	w.log.clock = w.clock
 	w.platform = newRecorder(&w.pulse)
 	w.cfg = Config{Partitions: partitions, Holder: "test", BatonID: identity.BatonID}
 	w.topic = collect(t, conn, &w.pulse)
@@ -158,11 +159,14 @@ func (w *world) held() {
 	})
 }
 
-// until waits for a condition; it is looked at whenever something happens.
+// until waits for a condition; it is looked at whenever something happens, and
+// now and then for what nobody tells of.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
 	deadline := time.NewTimer(30 * time.Second)
 	defer deadline.Stop()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
 	for {
 		beat := w.pulse.next()
 		if ok() {
@@ -170,6 +174,7 @@ func (w *world) until(what string, ok func() bool) {
 		}
 		select {
 		case <-beat:
+		case <-look.C:
 		case <-deadline.C:
 			w.t.Fatalf("waited in vain until %s; partitions: %+v", what, w.svc.Statuses())
 		}
@@ -360,7 +365,14 @@ func count[E control.Event](w *world, p int) (n int) {
 // the control topic with the changes in the log.
 func (w *world) check() {
 	w.t.Helper()
-	w.until("the topic has everything", func() bool { return w.svc.Lag() == 0 })
+	w.until("everything is applied and on the topic", func() bool {
+		for p := range partitions {
+			if w.svc.holders[p].part.Applied().Sequence != w.logEnd(p) {
+				return false
+			}
+		}
+		return w.svc.Lag() == 0
+	})
 	var want []string
 	for p := range partitions {
 		fold := new(eventlog.Partition)
@@ -407,4 +419,3 @@ func (p *pulse) beat() {
 	close(p.ch)
 	p.ch = make(chan struct{})
 }
-

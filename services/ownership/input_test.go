@@ -1,0 +1,218 @@
+package ownership
+
+import (
+	"testing"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+)
+
+// routed lists the input of the Routed events of a partition's log.
+func (w *world) routed(p int) (refs []control.Ref) {
+	for _, e := range w.events(p) {
+		if r, ok := e.(control.Routed); ok {
+			refs = append(refs, r.Input)
+		}
+	}
+	return refs
+}
+
+func TestInputIsDecidedInOrder(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	var want []control.Ref
+	for n := range 20 {
+		seq := w.arrive(w.message(person(0, n%3)), w.message(person(0, n%5)))
+		want = append(want, control.Ref{Sequence: seq}, control.Ref{Sequence: seq, Index: 1})
+	}
+	w.consumed(0, want[len(want)-1].Sequence)
+	got := w.routed(0)
+	if len(got) != len(want) {
+		t.Fatalf("%d events decided, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("event %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestDuplicatesAreAbsorbed(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	e, f := w.message(person(0, 0)), w.message(person(0, 0))
+	w.arrive(e, e)
+	w.consumed(0, w.arrive(f, e))
+	w.restart()
+	w.consumed(0, w.arrive(e))
+	if n := count[control.Routed](w, 0); n != 2 {
+		t.Errorf("%d events routed, want 2", n)
+	}
+	if n := w.seen.get(func(s *seen) int { return s.duplicates }); n != 3 {
+		t.Errorf("%d duplicates absorbed, want 3", n)
+	}
+	// Remembered for 48 h of partition time, not longer.
+	w.clock.jump(47 * 3600e9)
+	w.consumed(0, w.arrive(e))
+	w.clock.jump(2 * 3600e9)
+	w.consumed(0, w.arrive(e))
+	if n := count[control.Routed](w, 0); n != 3 {
+		t.Errorf("%d events routed, want 3: the key lapses after 48 h", n)
+	}
+	w.check()
+}
+
+func TestInputPositionCoversWholeMessages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var last uint64
+	for range 6 { // 1,800 events wait when the holder begins
+		var events []*inboundv1.Event
+		for n := range 300 {
+			events = append(events, w.message(person(0, n)))
+		}
+		last = w.arrive(events...)
+	}
+	w.start()
+	w.held()
+	w.consumed(0, last)
+	decided := map[uint64]int{}
+	for _, rec := range w.records(0) {
+		if len(rec.Entries) > eventlog.MaxEvents {
+			t.Errorf("a record of %d events", len(rec.Entries))
+		}
+		for _, e := range rec.Entries {
+			if r, ok := e.Event.(control.Routed); ok {
+				decided[r.Input.Sequence]++
+			}
+		}
+		for seq := uint64(1); seq <= rec.Input; seq++ {
+			if decided[seq] != 300 {
+				t.Fatalf("input position %d, and of message %d only %d events are decided", rec.Input, seq, decided[seq])
+			}
+		}
+	}
+	if decided[last] != 300 {
+		t.Errorf("%d events of the last message", decided[last])
+	}
+	w.check()
+}
+
+func TestMessageCutByARecordIsResumedAfterRestart(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	// More than a record holds in one message; the role stops after the first.
+	var events []*inboundv1.Event
+	for n := range 700 {
+		events = append(events, w.message(person(0, n)))
+	}
+	stopping := make(chan struct{})
+	calls := 0
+	w.log.inject(func(l *faultyLog) {
+		l.append = func(p int, data []byte, expected uint64) (uint64, error) {
+			if p == 0 {
+				if calls++; calls == 2 {
+					close(stopping)
+				}
+				if calls >= 2 {
+					return 0, errDeposed // anything but an acknowledgement
+				}
+			}
+			return w.conn.AppendLog(t.Context(), p, data, expected)
+		}
+	})
+	seq := w.arrive(events...)
+	<-stopping
+	if in := w.svc.holders[0].part.Applied().Input; in >= seq {
+		t.Errorf("input position %d in the middle of message %d", in, seq)
+	}
+	w.stop()
+	w.log.inject(func(l *faultyLog) { l.append = nil })
+	w.start()
+	w.held()
+	w.consumed(0, seq)
+	seen := map[control.Ref]int{}
+	for _, ref := range w.routed(0) {
+		if seen[ref]++; seen[ref] > 1 {
+			t.Errorf("%v decided twice", ref)
+		}
+	}
+	if len(seen) != 700 {
+		t.Errorf("%d events decided, want 700", len(seen))
+	}
+	w.check()
+}
+
+func TestWhatCannotBeDecidedIsPassedOver(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.arriveRaw(0, []byte("\xff\xff not a batch"))
+	w.arriveRaw(0, nil)
+	stranger := w.message(person(0, 0))
+	stranger.Asset = 4711
+	seq := w.arrive(stranger, w.message(person(0, 0)))
+	w.consumed(0, seq)
+	if n := count[control.Routed](w, 0); n != 1 {
+		t.Errorf("%d events routed, want 1", n)
+	}
+	w.check()
+}
+
+func TestOversizedFieldsFitIntoARecord(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	big := make([]byte, 900<<10)
+	for i := range big {
+		big[i] = 'x'
+	}
+	e := w.message(person(0, 0))
+	e.Kind, e.Metadata, e.PreviousOwner, e.NewOwner = uint32(control.KindPlatformPass), string(big[:450<<10]), uint64(batonApp), uint64(control.PageInbox)
+	e.Mid = string(big[:450<<10])
+	w.consumed(0, w.arrive(e))
+	if got := w.shown(person(0, 0)); got.GetOwner() != uint64(control.PageInbox) {
+		t.Errorf("owner %d", got.GetOwner())
+	}
+	w.check()
+}
+
+func TestFullQueueLeavesTheSharedReader(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	release := make(chan struct{})
+	blocked := make(chan struct{}, 1)
+	w.log.inject(func(l *faultyLog) {
+		l.append = func(p int, data []byte, expected uint64) (uint64, error) {
+			if p == 0 {
+				select {
+				case blocked <- struct{}{}:
+				default:
+				}
+				<-release
+			}
+			return w.conn.AppendLog(t.Context(), p, data, expected)
+		}
+	})
+	w.arrive(w.message(person(0, 0)))
+	<-blocked
+	var last uint64
+	for range 4 * inputQueue {
+		last = w.arrive(w.message(person(0, 1)))
+	}
+	w.consumed(1, w.arrive(w.message(person(1, 0)))) // not held up
+	close(release)
+	w.consumed(0, last)
+	if n := w.seen.get(func(s *seen) int { return s.alone }); n == 0 {
+		t.Error("the partition never left the shared reader")
+	}
+	got := w.routed(0)
+	for i := 1; i < len(got); i++ {
+		if got[i].Sequence <= got[i-1].Sequence {
+			t.Fatalf("input %d after %d", got[i].Sequence, got[i-1].Sequence)
+		}
+	}
+	if len(got) != 4*inputQueue+1 {
+		t.Errorf("%d events decided, want %d", len(got), 4*inputQueue+1)
+	}
+	w.check()
+}
