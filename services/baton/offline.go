@@ -37,9 +37,9 @@ func (c *logExport) Run(ctx context.Context, g *Global, s *streams) (err error) 
 	defer func() { _ = stream.Close() }()
 	to := s.out
 	if c.File != "-" {
-		f, err := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return usage("%w", err)
+		f, fault := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if fault != nil {
+			return usage("%w", fault)
 		}
 		defer func() {
 			if err = errors.Join(err, f.Close()); err != nil {
