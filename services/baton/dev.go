@@ -47,7 +47,7 @@ func (d *devNode) run(ctx context.Context) error {
 	select {
 	case err := <-ended: // before it was up
 		stop()
-		<-up
+		_ = <-up // given up, since it has ended
 		return err
 	case err := <-up:
 		if err != nil && ctx.Err() == nil {

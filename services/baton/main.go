@@ -122,7 +122,7 @@ func unreachable(err error) bool {
 // explain says in one line what went wrong and what to do. Only the faults of a
 // configuration are a line each.
 func explain(err error) string {
-	if faults := (roster.Faults)(nil); errors.As(err, &faults) {
+	if faults := roster.Faults(nil); errors.As(err, &faults) {
 		return faults.Error()
 	}
 	var remote *connect.Error

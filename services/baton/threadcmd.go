@@ -132,7 +132,7 @@ func (c *threadWatch) Run(ctx context.Context, g *Global, s *streams) error {
 // untilInterrupted makes the end of a watched stream by the user no failure.
 func untilInterrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the user has ended it
 	}
 	return err
 }

@@ -103,7 +103,7 @@ func (s *Service) compareHeads(v *eventlog.Verifier) {
 func verdictOf(v *eventlog.Verifier) *adminv1.VerifyLogResponse {
 	return &adminv1.VerifyLogResponse{
 		Ok: len(v.Faults()) == 0, Records: v.Records(), Events: v.Events(),
-		Partitions: uint32(len(v.Partitions())), Faults: v.Faults(), //nolint:gosec // small
+		Partitions: uint32(len(v.Partitions())), Faults: v.Faults(),
 	}
 }
 
@@ -160,7 +160,7 @@ func (s *Service) storeDigests() (map[uint32]storeDigest, eventlog.Digest, error
 		if head.Epoch == 0 {
 			continue
 		}
-		all[uint32(p)], digests[uint32(p)] = storeDigest{head, digest}, digest //nolint:gosec // small
+		all[uint32(p)], digests[uint32(p)] = storeDigest{head, digest}, digest
 	}
 	return all, eventlog.Total(digests), nil
 }
@@ -180,7 +180,7 @@ func (s *Service) ExportLog(ctx context.Context, req *connect.Request[adminv1.Ex
 		return err
 	}
 	return s.eachRecord(ctx, func(rec *eventlog.Record, raw []byte) error {
-		if p := req.Msg.GetPartition(); p >= 0 && rec.Partition != uint32(p) { //nolint:gosec // not negative
+		if p := req.Msg.GetPartition(); p >= 0 && rec.Partition != uint32(p) {
 			return nil
 		}
 		return stream.Send(&adminv1.ExportLogResponse{Partition: rec.Partition, Record: raw})

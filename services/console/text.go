@@ -15,18 +15,19 @@ import (
 type names struct{ snap *roster.Snapshot }
 
 func (n names) app(a control.AppID) string {
-	switch {
-	case a == 0:
+	switch a {
+	case 0:
 		return "idle"
-	case a == control.PageInbox:
+	case control.PageInbox:
 		return "page-inbox"
-	case a == control.InstagramInbox:
+	case control.InstagramInbox:
 		return "instagram-inbox"
+	default:
+		if app, ok := n.snap.App(a); ok && app.Name != "" {
+			return app.Name
+		}
+		return a.String()
 	}
-	if app, ok := n.snap.App(a); ok && app.Name != "" {
-		return app.Name
-	}
-	return a.String()
 }
 
 // find is the app or inbox that an operator calls by its id or name.
@@ -143,8 +144,9 @@ func (n names) message(e control.Event) string {
 		return fmt.Sprintf("the platform's side is %s", side(e.WantInbox))
 	case control.SideRefused:
 		return "the platform refused the wanted side: " + e.Error
+	default:
+		return ""
 	}
-	return ""
 }
 
 func (n names) routed(e control.Routed) string {

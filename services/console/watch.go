@@ -46,7 +46,7 @@ func (s *Service) watch(ctx context.Context, req *adminv1.WatchThreadsRequest, s
 // ended makes the end of a stream by its caller no failure.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the caller has ended it
 	}
 	return err
 }
@@ -133,10 +133,10 @@ func (s *Service) stored(ctx context.Context, f logFilter, send func(*adminv1.Lo
 	var found []*adminv1.LogEntry
 	for _, p := range f.partitions {
 		end := s.part(p).Applied().Position
-		after[uint32(p)] = end //nolint:gosec // small and positive
+		after[uint32(p)] = end
 		from := f.from
 		if from == 0 { // the last entries may all be here
-			from = end - min(end, control.Position(tailScan)) + 1 //nolint:gosec // a constant
+			from = end - min(end, control.Position(tailScan)) + 1
 		}
 		entries, err := s.scan(ctx, p, from, end, f)
 		if err != nil {
@@ -174,7 +174,7 @@ func (s *Service) scan(ctx context.Context, p int, from, end control.Position, f
 			return nil, err
 		}
 		for i := range rec.Entries {
-			position := rec.First + control.Position(i) //nolint:gosec // an index
+			position := rec.First + control.Position(i)
 			if position < from || position > end || !f.wants(rec.Entries[i]) {
 				continue
 			}
@@ -202,7 +202,7 @@ func (s *Service) follow(ctx context.Context, f logFilter, after map[uint32]cont
 			return errors.Join(fmt.Errorf("record at sequence %s", strconv.FormatUint(m.Sequence, 10)), err)
 		}
 		for i := range rec.Entries {
-			position := rec.First + control.Position(i) //nolint:gosec // an index
+			position := rec.First + control.Position(i)
 			if position <= after[rec.Partition] || !f.wants(rec.Entries[i]) {
 				continue
 			}
@@ -224,6 +224,6 @@ func sortEntries(all []*adminv1.LogEntry) {
 		if c := strings.Compare(a.GetDecidedAt(), b.GetDecidedAt()); c != 0 || a.GetPartition() != b.GetPartition() {
 			return c
 		}
-		return int(a.GetPosition()) - int(b.GetPosition()) //nolint:gosec // positions fit an int
+		return int(a.GetPosition()) - int(b.GetPosition())
 	})
 }
