@@ -42,17 +42,19 @@ func (d *devNode) run(ctx context.Context) error {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- d.node.run(ctx) }()
-	up := make(chan error, 1)
-	go func() { up <- d.ready(ctx) }()
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		if err := d.ready(ctx); err != nil && ctx.Err() == nil {
+			d.say("not ready yet: %v; see %s/readyz", err, d.node.adminURL())
+		}
+	}()
 	select {
 	case err := <-ended: // before it was up
 		stop()
-		_ = <-up // given up, since it has ended
+		<-up
 		return err
-	case err := <-up:
-		if err != nil && ctx.Err() == nil {
-			d.say("not ready yet: %v; see %s/readyz", err, d.node.adminURL())
-		}
+	case <-up:
 	}
 	if ctx.Err() == nil {
 		d.welcome()

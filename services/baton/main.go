@@ -112,11 +112,12 @@ func exitCode(err error) int {
 // unreachable reports that no server answered; one that answers that it cannot
 // is reachable.
 func unreachable(err error) bool {
-	if connect.IsWireError(err) {
+	var remote *connect.Error
+	if !errors.As(err, &remote) || connect.IsWireError(err) {
 		return false
 	}
 	var cut *net.OpError // a connection that was refused, or ended before there was an answer
-	return connect.CodeOf(err) == connect.CodeUnavailable || errors.As(err, &cut)
+	return remote.Code() == connect.CodeUnavailable || errors.As(err, &cut)
 }
 
 // explain says in one line what went wrong and what to do. Only the faults of a
