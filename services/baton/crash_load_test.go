@@ -43,7 +43,7 @@ func newLoad(w *world) *load { return &load{w: w, open: map[string]bool{}, turns
 func (l *load) run(ctx context.Context, people int) {
 	var wg sync.WaitGroup
 	for i := range people {
-		wg.Go(func() { l.person(ctx, uint64(9000000000000000+i)) }) //nolint:gosec // small
+		wg.Go(func() { l.person(ctx, uint64(9000000000000000+i)) })
 	}
 	wg.Go(func() { l.echo(ctx) })
 	wg.Wait()

@@ -23,8 +23,6 @@ func skipShort(t *testing.T) {
 }
 
 // crashSlots lets four of the tests run at once: they mostly wait for the disk.
-//
-//nolint:gochecknoglobals // shared by the tests that start nodes
 var crashSlots = make(chan struct{}, 4)
 
 func takeSlot(t *testing.T) {

@@ -16,8 +16,6 @@ import (
 const envLong = "BATON_CRASH"
 
 // builtBinary builds the program once for all tests that want the real one.
-//
-//nolint:gochecknoglobals // built once
 var builtBinary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "baton-binary-")
 	if err != nil {
@@ -25,14 +23,13 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 	}
 	removeBinary = func() { _ = os.RemoveAll(dir) }
 	file := filepath.Join(dir, "baton")
-	out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput() //nolint:gosec,noctx // our own package
+	out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput()
 	if err != nil {
 		return string(out), err
 	}
 	return file, nil
 })
 
-//nolint:gochecknoglobals // set by builtBinary, called by TestMain
 var removeBinary = func() {}
 
 // useBinary makes the world run the built program.
@@ -62,9 +59,9 @@ func TestKillLoop(t *testing.T) {
 	w := newWorld(t)
 	w.useBinary()
 	l := newLoad(w)
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("%d kills, seed %d", kills, seed)
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // repeatable on purpose
+	random := rand.New(rand.NewPCG(seed, 0))
 	l.until(func() {
 		for range kills {
 			next := w.start("", 0)

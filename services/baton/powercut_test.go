@@ -69,7 +69,7 @@ func needTrace(t *testing.T) {
 
 // traceEnded reports whether the tracer has written the end of the process.
 func traceEnded(file string, pid int) bool {
-	data, err := os.ReadFile(file) //nolint:gosec // our own
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return false
 	}
@@ -97,11 +97,11 @@ func newProof() *proof {
 
 func (p *proof) read(t *testing.T, file string) {
 	t.Helper()
-	f, err := os.Open(file) //nolint:gosec // our own
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	lines := bufio.NewReaderSize(f, 1<<20)
 	for {
 		line, err := lines.ReadString('\n')

@@ -63,7 +63,7 @@ func newStreams(t *testing.T) *streams {
 
 // person is the thread of the nth of some people who are spread over the
 // partitions.
-func person(n int) control.ThreadKey { return control.ThreadKey{Asset: page, Person: 9001 + uint64(n)} } //nolint:gosec // small
+func person(n int) control.ThreadKey { return control.ThreadKey{Asset: page, Person: 9001 + uint64(n)} }
 
 // write puts n messages of different people on the input, each in a stream
 // message of its own.
@@ -128,7 +128,7 @@ func (s *streams) history() (decided map[[16]byte]int, fold *eventlog.Fold) {
 func (s *streams) allDecidedOnce() {
 	s.t.Helper()
 	var decided map[[16]byte]int
-	if !within(soon, func() bool { decided, _ = s.history(); return uint64(len(decided)) >= s.events.Load() }) {
+	if !soonTrue(func() bool { decided, _ = s.history(); return uint64(len(decided)) >= s.events.Load() }) {
 		s.t.Errorf("%d of %d input events were decided", len(decided), s.events.Load())
 	}
 	for key, n := range decided {
@@ -182,7 +182,7 @@ func (s *streams) open(disk *storetest.Disk) *store.Store {
 
 func (h *holders) awaitHeld() {
 	h.s.t.Helper()
-	if !within(soon, func() bool {
+	if !soonTrue(func() bool {
 		for _, st := range h.service.Statuses() {
 			if !st.Held {
 				return false
@@ -197,7 +197,7 @@ func (h *holders) awaitHeld() {
 // equalsFold waits until the store has the digest of the log's fold.
 func (h *holders) equalsFold() {
 	h.s.t.Helper()
-	if !within(soon, func() bool {
+	if !soonTrue(func() bool {
 		_, fold := h.s.history()
 		digest, err := h.store.Digest(parts)
 		return err == nil && digest == fold.Digest()
@@ -234,9 +234,9 @@ func pass(id byte, key control.ThreadKey) *commandv1.Request {
 	}
 }
 
-// within polls a condition until it is met or the time is over.
-func within(d time.Duration, met func() bool) bool {
-	deadline := time.NewTimer(d)
+// soonTrue polls a condition until it is met or its time is over.
+func soonTrue(met func() bool) bool {
+	deadline := time.NewTimer(soon)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

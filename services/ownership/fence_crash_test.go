@@ -66,7 +66,7 @@ func TestCrashRecordLandsAfterTheNextStart(t *testing.T) {
 	log.closed.Store(true)
 	answered := make(chan *commandv1.Response, 1)
 	go func() { r, _ := s.askWithin(pass(1, key), soon/10); answered <- r }()
-	if !within(soon, func() bool { return len(log.records()) >= 3 }) {
+	if !soonTrue(func() bool { return len(log.records()) >= 3 }) {
 		t.Fatal("the record was not repeated")
 	}
 	for _, again := range log.records() {
@@ -130,7 +130,7 @@ func TestCrashUnknownOutcomeIsClosedByWriting(t *testing.T) {
 	passes := 0
 	_, fold := s.history()
 	for n := range 12 {
-		st, ok := fold.Partition(uint32(partition.Of(person(n), parts))).State(person(n)) //nolint:gosec // small
+		st, ok := fold.Partition(uint32(partition.Of(person(n), parts))).State(person(n))
 		if ok && st.Owner == control.AppID(second) {
 			passes++
 		}
@@ -153,7 +153,7 @@ func TestCrashHoldersDeposeEachOther(t *testing.T) {
 	count := ownership.Observer{Fenced: func(int) { fenced.Add(1) }}
 	a := s.hold(s.open(storetest.NewDisk()), s.conn, count)
 	b := s.hold(s.open(storetest.NewDisk()), s.conn, count)
-	if !within(soon, func() bool { s.write(8); return fenced.Load() >= 12 }) {
+	if !soonTrue(func() bool { s.write(8); return fenced.Load() >= 12 }) {
 		t.Fatalf("deposed %d times only", fenced.Load())
 	}
 	b.stop()
@@ -184,7 +184,7 @@ func TestCrashStaleRecordIsPassedOver(t *testing.T) {
 	}
 	s.write(32)
 	last := ^uint64(0)
-	if !within(soon, func() bool {
+	if !soonTrue(func() bool {
 		last, _ = s.conn.LastInbound(t.Context(), p)
 		return next.service.Statuses()[p].Input >= last
 	}) {
