@@ -83,6 +83,7 @@ func (n *node) services() []lifecycle.Service {
 	if n.ownership != nil {
 		all = append(all, n.ownership)
 	}
+	all = append(all, n.extra...) // apps are there before the first delivery and after the last
 	if n.fanout != nil {
 		all = append(all, stopping{lifecycle.Func("fanout", n.fanout.Run), 6 * time.Second})
 	}
@@ -93,7 +94,6 @@ func (n *node) services() []lifecycle.Service {
 	if n.console != nil {
 		all = append(all, n.console)
 	}
-	all = append(all, n.extra...)
 	if n.simulator != nil {
 		all = append(all, lifecycle.Func("simulator", n.simulator.Run))
 	}
