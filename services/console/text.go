@@ -32,6 +32,8 @@ func (n names) app(a control.AppID) string {
 // find is the app or inbox that an operator calls by its id or name.
 func (n names) find(s string) (control.AppID, bool) {
 	switch s {
+	case "":
+		return 0, false // not an app without a name
 	case "page-inbox":
 		return control.PageInbox, true
 	case "instagram-inbox":
