@@ -53,7 +53,7 @@ func (c *Conn) PublishControl(ctx context.Context, changes []ControlMessage, mov
 	}
 	seqs := make([]uint64, len(moves))
 	for i := range moves {
-		seqs[i] = last - uint64(len(moves)-1-i) //nolint:gosec // the cursors are the batch's last messages
+		seqs[i] = last - uint64(len(moves)-1-i) // the cursors are the last messages
 	}
 	return seqs, nil
 }

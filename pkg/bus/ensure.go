@@ -184,8 +184,7 @@ func (c *Conn) create(ctx context.Context, want jetstream.StreamConfig) (*jetstr
 
 // adminError adds our class to an error of the JetStream API.
 func adminError(err error) error {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		own := &apiError{Code: api.Code, ErrCode: int(api.ErrorCode), Description: api.Description}
 		if own.class() != nil {
 			return own

@@ -148,31 +148,38 @@ func TestOtherInstallationsAreRefusedWithTheWayOut(t *testing.T) {
 	}{
 		"partition count": {
 			bus.StreamLog, func(c *jetstream.StreamConfig) { c.Metadata["baton_partitions"] = "64" },
-			bus.ErrPartitionCount, []string{bus.StreamLog, `"64"`, "wanted 4", "new installation"},
+			bus.ErrPartitionCount,
+			[]string{bus.StreamLog, `"64"`, "wanted 4", "new installation"},
 		},
 		"newer format": {
 			bus.StreamLog, func(c *jetstream.StreamConfig) { c.Metadata["baton_format"] = "2" },
-			bus.ErrNewerFormat, []string{bus.StreamLog, "found 2", "wanted at most 1", "newer"},
+			bus.ErrNewerFormat,
+			[]string{bus.StreamLog, "found 2", "wanted at most 1", "newer"},
 		},
 		"no format": {
 			bus.StreamLog, func(c *jetstream.StreamConfig) { delete(c.Metadata, "baton_format") },
-			bus.ErrForeignStream, []string{bus.StreamLog, "baton_format", "restore"},
+			bus.ErrForeignStream,
+			[]string{bus.StreamLog, "baton_format", "restore"},
 		},
 		"not Baton's": {
 			bus.StreamLog, func(c *jetstream.StreamConfig) { c.Metadata = nil },
-			bus.ErrForeignStream, []string{bus.StreamLog, "another NATS account"},
+			bus.ErrForeignStream,
+			[]string{bus.StreamLog, "another NATS account"},
 		},
 		"damaged id": {
 			bus.StreamLog, func(c *jetstream.StreamConfig) { c.Metadata["baton_id"] = "xyz" },
-			bus.ErrForeignStream, []string{bus.StreamLog, `"xyz"`},
+			bus.ErrForeignStream,
+			[]string{bus.StreamLog, `"xyz"`},
 		},
 		"another's cursors": {
 			bus.StreamCursor, func(c *jetstream.StreamConfig) { c.Metadata["baton_id"] = strings.Repeat("ab", 16) },
-			bus.ErrForeignStream, []string{bus.StreamCursor, "abab", "one backup"},
+			bus.ErrForeignStream,
+			[]string{bus.StreamCursor, "abab", "one backup"},
 		},
 		"newer cursors": {
 			bus.StreamCursor, func(c *jetstream.StreamConfig) { c.Metadata["baton_format"] = "7" },
-			bus.ErrNewerFormat, []string{bus.StreamCursor},
+			bus.ErrNewerFormat,
+			[]string{bus.StreamCursor},
 		},
 	}
 	for name, tc := range cases {

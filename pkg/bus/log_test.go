@@ -154,12 +154,12 @@ func TestAppendIsNotSentAfterItsContext(t *testing.T) {
 }
 
 // fill appends n records to partition p and returns the last sequence.
-func fill(t testing.TB, c *bus.Conn, p int, last uint64, n int) uint64 {
-	t.Helper()
+func fill(tb testing.TB, c *bus.Conn, p int, last uint64, n int) uint64 {
+	tb.Helper()
 	for i := range n {
-		seq, err := c.AppendLog(t.Context(), p, fmt.Appendf(nil, "%d", i), last)
+		seq, err := c.AppendLog(tb.Context(), p, fmt.Appendf(nil, "%d", i), last)
 		if err != nil {
-			t.Error(err)
+			tb.Error(err)
 			return last
 		}
 		last = seq
@@ -167,13 +167,13 @@ func fill(t testing.TB, c *bus.Conn, p int, last uint64, n int) uint64 {
 	return last
 }
 
-func messages(t testing.TB, c *bus.Conn, stream string) uint64 {
-	t.Helper()
-	for _, use := range must[[]bus.StreamUse](t)(c.StreamUse(t.Context())) {
+func messages(tb testing.TB, c *bus.Conn, stream string) uint64 {
+	tb.Helper()
+	for _, use := range must[[]bus.StreamUse](tb)(c.StreamUse(tb.Context())) {
 		if use.Name == stream {
 			return use.Messages
 		}
 	}
-	t.Fatalf("no stream %s", stream)
+	tb.Fatalf("no stream %s", stream)
 	return 0
 }

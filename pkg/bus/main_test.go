@@ -14,60 +14,60 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start runs a server on a fresh directory until the test ends.
-func start(t testing.TB, sync bool) *embedded.Server {
-	t.Helper()
-	s, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Sync: sync})
+func start(tb testing.TB, sync bool) *embedded.Server {
+	tb.Helper()
+	s, err := embedded.Start(embedded.Options{Dir: tb.TempDir(), Sync: sync})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(s.Stop)
+	tb.Cleanup(s.Stop)
 	return s
 }
 
-func dial(t testing.TB, s *embedded.Server) *bus.Conn {
-	t.Helper()
-	c, err := bus.Dial(t.Context(), bus.Options{InProcess: s, User: s.User(), Password: s.Password()})
+func dial(tb testing.TB, s *embedded.Server) *bus.Conn {
+	tb.Helper()
+	c, err := bus.Dial(tb.Context(), bus.Options{InProcess: s, User: s.User(), Password: s.Password()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(c.Close)
+	tb.Cleanup(c.Close)
 	return c
 }
 
 func config() bus.Config { return bus.Config{Partitions: 4, Replicas: 1} }
 
 // open returns a connection to a fresh server with streams.
-func open(t testing.TB) *bus.Conn {
-	t.Helper()
-	c := dial(t, start(t, false))
-	ensure(t, c, config())
+func open(tb testing.TB) *bus.Conn {
+	tb.Helper()
+	c := dial(tb, start(tb, false))
+	ensure(tb, c, config())
 	return c
 }
 
-func ensure(t testing.TB, c *bus.Conn, cfg bus.Config) bus.Identity {
-	t.Helper()
-	id, err := c.EnsureStreams(t.Context(), cfg)
+func ensure(tb testing.TB, c *bus.Conn, cfg bus.Config) bus.Identity {
+	tb.Helper()
+	id, err := c.EnsureStreams(tb.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return id
 }
 
 // must returns what a call returned, or ends the test.
-func must[T any](t testing.TB) func(T, error) T {
-	t.Helper()
+func must[T any](tb testing.TB) func(T, error) T {
+	tb.Helper()
 	return func(v T, err error) T {
-		t.Helper()
+		tb.Helper()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		return v
 	}
 }
 
-func brief(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	t.Cleanup(cancel)
+func brief(tb testing.TB) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
+	tb.Cleanup(cancel)
 	return ctx
 }

@@ -15,10 +15,16 @@ func (c *Conn) ReadControl(ctx context.Context, page uint64, fn func(subject str
 	if err != nil {
 		return fmt.Errorf("read the control topic: %w", err)
 	}
+	return c.ReadControlAfter(ctx, page, use.Last, fn)
+}
+
+// ReadControlAfter is ReadControl from the change on that comes after a stream
+// sequence; 0 for the beginning of what the stream still holds.
+func (c *Conn) ReadControlAfter(ctx context.Context, page, after uint64, fn func(subject string, m Message) error) error {
 	subject := subjectControl + ">"
 	if page != 0 {
 		subject = subjectControl + "*." + strconv.FormatUint(page, 10) + ".*"
 	}
-	r := reader{conn: c, stream: StreamControl, subjects: []string{subject}, next: use.Last + 1}
+	r := reader{conn: c, stream: StreamControl, subjects: []string{subject}, next: after + 1}
 	return r.run(ctx, func(m Message) error { return fn(m.subject, m) })
 }

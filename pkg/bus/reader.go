@@ -62,8 +62,11 @@ func (r *reader) run(ctx context.Context, fn func(Message) error) error {
 	}
 }
 
-// session makes a consumer and reads from it until something is lost.
+// session makes a consumer and reads from it until something is lost. A broken
+// connection ends it at once; a lost consumer shows by its heartbeat.
 func (r *reader) session(ctx context.Context, fn func(Message) error) error {
+	ctx, done := r.conn.reads.watch(ctx)
+	defer done()
 	consumer, err := r.consumer(ctx)
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func (c *Conn) streamUse(ctx context.Context, name string) (StreamUse, error) {
 	}
 	s := info.State
 	return StreamUse{
-		Name: name, Bytes: s.Bytes, Limit: uint64(max(info.Config.MaxBytes, 0)), //nolint:gosec // not negative
+		Name: name, Bytes: s.Bytes, Limit: uint64(max(info.Config.MaxBytes, 0)),
 		First: s.First, Last: s.Last, Messages: s.Messages,
 	}, nil
 }

@@ -19,11 +19,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func allow(t testing.TB, list ...string) Allow {
-	t.Helper()
+func allow(tb testing.TB, list ...string) Allow {
+	tb.Helper()
 	a, err := ParseAllow(list)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return a
 }
@@ -77,13 +77,20 @@ func TestWrongAllowListNamesEveryFault(t *testing.T) {
 	}
 }
 
-func get(t *testing.T, rt http.RoundTripper, url string) (*http.Response, error) {
+// get returns the status and the body that could be read.
+func get(t *testing.T, rt http.RoundTripper, url string) (status int, body string, err error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rt.RoundTrip(req)
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(data), err
 }
 
 func server(t *testing.T, h http.HandlerFunc) *httptest.Server {
@@ -104,18 +111,16 @@ func TestLoopbackIsReachedOnlyWhenAllowed(t *testing.T) {
 	t.Parallel()
 	var hits atomic.Int32
 	s := server(t, func(http.ResponseWriter, *http.Request) { hits.Add(1) })
-	if _, err := get(t, transport(t, Policy{}), s.URL); !errors.Is(err, ErrAddressDenied) {
+	if _, _, err := get(t, transport(t, Policy{}), s.URL); !errors.Is(err, ErrAddressDenied) {
 		t.Fatalf("err %v, want denied", err)
 	}
 	if hits.Load() != 0 {
 		t.Fatal("the server was reached")
 	}
 	for _, list := range [][]string{{"127.0.0.0/8"}, {strings.TrimPrefix(s.URL, "http://")}} {
-		resp, err := get(t, transport(t, Policy{Allow: allow(t, list...)}), s.URL)
-		if err != nil {
+		if _, _, err := get(t, transport(t, Policy{Allow: allow(t, list...)}), s.URL); err != nil {
 			t.Fatalf("%v: %v", list, err)
 		}
-		_ = resp.Body.Close()
 	}
 }
 
@@ -146,13 +151,13 @@ func TestRebindingNamesReachOnlyWhatWasJudged(t *testing.T) {
 	// listens there. 127.0.0.1 is the target that may not be reached.
 	r := &rebinding{first: netip.MustParseAddr("127.0.0.2"), then: netip.MustParseAddr("127.0.0.1")}
 	rt := transport(t, Policy{Allow: allow(t, "127.0.0.2/32"), Resolver: r})
-	if _, err := get(t, rt, "http://rebind.test:"+port+"/"); err == nil || errors.Is(err, ErrAddressDenied) {
+	if _, _, err := get(t, rt, "http://rebind.test:"+port+"/"); err == nil || errors.Is(err, ErrAddressDenied) {
 		t.Fatalf("first: %v, want a refused connection", err)
 	}
 	if got := r.calls.Load(); got != 1 {
 		t.Fatalf("resolved %d times for one dial, want 1", got)
 	}
-	if _, err := get(t, rt, "http://rebind.test:"+port+"/"); !errors.Is(err, ErrAddressDenied) {
+	if _, _, err := get(t, rt, "http://rebind.test:"+port+"/"); !errors.Is(err, ErrAddressDenied) {
 		t.Fatalf("second: %v, want denied", err)
 	}
 	if hits.Load() != 0 {
@@ -170,12 +175,10 @@ func TestDeniedAddressesOfANameAreLeftOut(t *testing.T) {
 	s := server(t, func(http.ResponseWriter, *http.Request) {})
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(s.URL, "http://"))
 	mixed := fixed{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("127.0.0.1")}
-	resp, err := get(t, transport(t, Policy{Allow: allow(t, "127.0.0.1"), Resolver: mixed}), "http://mixed.test:"+port)
-	if err != nil {
+	if _, _, err := get(t, transport(t, Policy{Allow: allow(t, "127.0.0.1"), Resolver: mixed}), "http://mixed.test:"+port); err != nil {
 		t.Fatal(err)
 	}
-	_ = resp.Body.Close()
-	if _, err := get(t, transport(t, Policy{Resolver: fixed{}}), "http://nowhere.test"); err == nil {
+	if _, _, err := get(t, transport(t, Policy{Resolver: fixed{}}), "http://nowhere.test"); err == nil {
 		t.Fatal("a name without addresses was dialled")
 	}
 }
@@ -185,12 +188,10 @@ func TestAllowedHostMayResolvePrivately(t *testing.T) {
 	s := server(t, func(http.ResponseWriter, *http.Request) {})
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(s.URL, "http://"))
 	rt := transport(t, Policy{Allow: allow(t, "Inbox.Internal:"+port), Resolver: fixed{netip.MustParseAddr("127.0.0.1")}})
-	resp, err := get(t, rt, "http://inbox.internal:"+port)
-	if err != nil {
+	if _, _, err := get(t, rt, "http://inbox.internal:"+port); err != nil {
 		t.Fatal(err)
 	}
-	_ = resp.Body.Close()
-	if _, err := get(t, rt, "http://other.internal:"+port); !errors.Is(err, ErrAddressDenied) {
+	if _, _, err := get(t, rt, "http://other.internal:"+port); !errors.Is(err, ErrAddressDenied) {
 		t.Fatalf("another host: %v, want denied", err)
 	}
 }
@@ -202,13 +203,9 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		hits.Add(1)
 		http.Redirect(w, r, "/elsewhere", http.StatusFound)
 	})
-	resp, err := get(t, transport(t, Policy{Allow: allow(t, "127.0.0.1")}), s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusFound || hits.Load() != 1 {
-		t.Fatalf("status %d after %d requests", resp.StatusCode, hits.Load())
+	status, _, err := get(t, transport(t, Policy{Allow: allow(t, "127.0.0.1")}), s.URL)
+	if err != nil || status != http.StatusFound || hits.Load() != 1 {
+		t.Fatalf("status %d after %d requests, %v", status, hits.Load(), err)
 	}
 }
 
@@ -223,12 +220,7 @@ func TestResponsesAreCapped(t *testing.T) {
 	})
 	rt := transport(t, Policy{Allow: allow(t, "127.0.0.1"), MaxResponseBytes: 100})
 	for path, want := range map[string]error{"/": nil, "/long": ErrResponseTooLarge} {
-		resp, err := get(t, rt, s.URL+path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
+		_, body, err := get(t, rt, s.URL+path)
 		if !errors.Is(err, want) || len(body) != 100 {
 			t.Errorf("%s: %d bytes, %v, want 100, %v", path, len(body), err, want)
 		}
@@ -238,14 +230,18 @@ func TestResponsesAreCapped(t *testing.T) {
 func TestOldTLSIsRefused(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // the point
+	s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
 	s.Config.ErrorLog = nil
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:forcetypeassert // httptest's
-	roots.MinVersion = tls.VersionTLS10                                     //nolint:gosec // must be raised by Transport
+	plain, ok := s.Client().Transport.(*http.Transport)
+	if !ok {
+		t.Fatal("httptest's client has another transport")
+	}
+	roots := plain.TLSClientConfig.Clone()
+	roots.MinVersion = tls.VersionTLS10
 	rt := transport(t, Policy{Allow: allow(t, "127.0.0.1"), TLS: roots})
-	if _, err := get(t, rt, s.URL); err == nil || !strings.Contains(err.Error(), "protocol version") {
+	if _, _, err := get(t, rt, s.URL); err == nil || !strings.Contains(err.Error(), "protocol version") {
 		t.Fatalf("err %v, want a refused version", err)
 	}
 }
@@ -258,7 +254,11 @@ func TestEndpointThatNeverAnswersIsLeftAtTheDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
-	if _, err := transport(t, Policy{Allow: allow(t, "127.0.0.1")}).RoundTrip(req); !errors.Is(err, context.DeadlineExceeded) {
+	resp, err := transport(t, Policy{Allow: allow(t, "127.0.0.1")}).RoundTrip(req)
+	if resp != nil {
+		_ = resp.Body.Close()
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("err %v, want the deadline", err)
 	}
 }

@@ -83,10 +83,10 @@ func ParseAnswer(b []byte) (Answer, error) {
 	a.Position, a.Until, a.Digest = control.Position(position), control.Millis(until), binary.BigEndian.Uint64(rest[n:])
 	rest = rest[n+8:]
 	length, n := binary.Uvarint(rest)
-	if n <= 0 || length > uint64(len(rest)-n) { //nolint:gosec // n is at most len(rest)
+	if n <= 0 || length > uint64(len(rest)-n) {
 		return Answer{}, fmt.Errorf("answer: mid: %w", ErrDamaged)
 	}
-	a.Mid, rest = string(rest[n:n+int(length)]), rest[n+int(length):] //nolint:gosec // checked above
+	a.Mid, rest = string(rest[n:n+int(length)]), rest[n+int(length):]
 	if len(rest) > 0 {
 		a.Error = append([]byte(nil), rest...)
 	}

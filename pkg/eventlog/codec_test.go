@@ -76,11 +76,30 @@ func TestHistoriesSurviveTheRoundTrip(t *testing.T) {
 			if diff := cmp.Diff(*want, got); diff != "" {
 				t.Fatalf("-encoded +decoded:\n%s", diff)
 			}
+			compareView(t, raw, &got)
 			if again := eventlog.Encode(&got); !bytes.Equal(raw, again) {
 				t.Fatalf("encoding again gives other bytes:\n%x\n%x", raw, again)
 			}
 		}
 	})
+}
+
+// compareView: a view reads each entry as Decode does.
+func compareView(t interface{ Fatalf(string, ...any) }, raw []byte, r *eventlog.Record) {
+	v, err := eventlog.Look(raw)
+	if err != nil || v.First() != r.First || v.Last() != r.Last() || v.DecidedAt() != r.DecidedAt {
+		t.Fatalf("view %d to %d: %v, record %d to %d", v.First(), v.Last(), err, r.First, r.Last())
+	}
+	for i := range r.Entries {
+		at := r.First + control.Position(i)
+		e, ok, err := v.At(at)
+		if want, has := r.At(at); err != nil || ok != has || has && !cmp.Equal(e, want) {
+			t.Fatalf("position %d: %+v %v, Decode has %+v", at, e, err, want)
+		}
+	}
+	if _, ok, err := v.At(r.Last() + 1); ok || err != nil {
+		t.Fatalf("the view holds more than the record: %v", err)
+	}
 }
 
 func TestEmptySlicesDecodeAsNil(t *testing.T) {
@@ -209,6 +228,7 @@ func FuzzDecode(f *testing.F) {
 		if len(r.Entries) > eventlog.MaxEvents {
 			t.Fatalf("%d entries", len(r.Entries))
 		}
+		compareView(t, data, &r)
 		again, err := eventlog.Decode(eventlog.Encode(&r))
 		if err != nil {
 			t.Fatal(err)

@@ -39,7 +39,7 @@ func (d *Digester) Thread(key control.ThreadKey, canonical []byte) {
 func (d *Digester) Seen(key [16]byte, at control.Millis) {
 	d.start('S')
 	d.buf = append(d.buf, key[:]...)
-	d.buf = binary.BigEndian.AppendUint64(d.buf, uint64(at)) //nolint:gosec // bit for bit
+	d.buf = binary.BigEndian.AppendUint64(d.buf, uint64(at))
 	d.end(nil)
 }
 
@@ -59,9 +59,9 @@ func (d *Digester) Sum() (sum Digest) {
 func (d *Digester) start(table byte) { d.buf = append(d.buf[:0], table) }
 
 func (d *Digester) end(value []byte) {
-	d.buf = binary.BigEndian.AppendUint32(d.buf, uint32(len(value))) //nolint:gosec // a value is far below 4 GiB
+	d.buf = binary.BigEndian.AppendUint32(d.buf, uint32(len(value)))
 	d.buf = append(d.buf, value...)
-	d.sum.Write(d.buf) //nolint:errcheck // a hash takes everything
+	d.sum.Write(d.buf)
 }
 
 // Total is the digest over partitions: SHA-256 over the partition numbers with
@@ -70,7 +70,7 @@ func Total(partitions map[uint32]Digest) (total Digest) {
 	sum := sha256.New()
 	for _, p := range slices.Sorted(maps.Keys(partitions)) {
 		digest := partitions[p]
-		sum.Write(append(binary.BigEndian.AppendUint32(nil, p), digest[:]...)) //nolint:errcheck // a hash takes everything
+		sum.Write(append(binary.BigEndian.AppendUint32(nil, p), digest[:]...))
 	}
 	sum.Sum(total[:0])
 	return total

@@ -45,8 +45,14 @@ func (e *Entry) Evolves() bool {
 	switch e.Event.(type) {
 	case control.Refused, control.RoleChanged, control.RosterApplied:
 		return false
+	case control.Assigned, control.Passed, control.Taken, control.Released, control.Expired, control.Captured,
+		control.InboxTaken, control.InboxDone, control.DoneMarked, control.Requested, control.Extended,
+		control.MetadataPassed, control.Routed, control.EchoWaits, control.SendAccepted, control.SendConfirmed,
+		control.SendFailed, control.SurveyHeld, control.SurveyDelivered, control.SurveyDropped, control.SideConfirmed,
+		control.SideRefused, control.UserMenuSet:
+		return e.Filed()
 	}
-	return e.Filed()
+	return false
 }
 
 // Project tells tables what r changes, in the order of its entries.
@@ -141,6 +147,10 @@ func callOf(e control.Event) control.Call {
 		return e.Call
 	case control.UserMenuSet:
 		return e.Call
+	case control.Assigned, control.Passed, control.Taken, control.Released, control.Expired, control.Captured,
+		control.InboxTaken, control.InboxDone, control.RoleChanged, control.RosterApplied, control.Routed,
+		control.EchoWaits, control.SendAccepted, control.SendConfirmed, control.SendFailed, control.SurveyHeld,
+		control.SurveyDelivered, control.SurveyDropped, control.SideConfirmed, control.SideRefused, control.Refused:
 	}
 	return control.Call{}
 }

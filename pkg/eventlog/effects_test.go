@@ -47,14 +47,16 @@ func TestWhatEventsMean(t *testing.T) {
 		{"a waiting echo is remembered when it comes", []control.Event{control.EchoWaits{Dedupe: id(9)}}, spoken{"seen 9 at 1000"}},
 		{"and not again when it is routed", []control.Event{control.Routed{Dedupe: id(9), WasHeld: true}}, nil},
 		{
-			"a change answers its call", []control.Event{control.Passed{Change: control.Change{Call: call}}},
+			"a change answers its call",
+			[]control.Event{control.Passed{Change: control.Change{Call: call}}},
 			spoken{
 				fmt.Sprintf(`answer 1: position 50 done outcome 0 mid "" digest 7 until %d`, minutes10),
 				`answer 2: position 50 done outcome 0 mid "" digest 7 until 5000`,
 			},
 		},
 		{
-			"a send is open, and its buttons are known", []control.Event{control.SendAccepted{App: 4, Buttons: []uint64{8, 9}, Call: call}},
+			"a send is open, and its buttons are known",
+			[]control.Event{control.SendAccepted{App: 4, Buttons: []uint64{8, 9}, Call: call}},
 			spoken{
 				"button 8 of 4", "button 9 of 4",
 				fmt.Sprintf(`answer 1: position 50 open outcome 0 mid "" digest 7 until %d`, minutes10),
@@ -62,7 +64,8 @@ func TestWhatEventsMean(t *testing.T) {
 			},
 		},
 		{
-			"a sender action is done at once", []control.Event{control.SendAccepted{Action: true, Call: control.Call{Key: id(2), KeyUntil: 5000}}},
+			"a sender action is done at once",
+			[]control.Event{control.SendAccepted{Action: true, Call: control.Call{Key: id(2), KeyUntil: 5000}}},
 			spoken{`answer 2: position 50 done outcome 0 mid "" digest 0 until 5000`},
 		},
 		{

@@ -53,9 +53,9 @@ func appendRouted(dst []byte, e *control.Routed) []byte {
 		dst = protowire.AppendTag(dst, 9, protowire.BytesType)
 		dst = protowire.AppendString(dst, text(e.Metadata))
 	}
-	dst = appendVarint(dst, 10, uint64(e.At))        //nolint:gosec // bit for bit
-	dst = appendVarint(dst, 11, uint64(e.UserAt))    //nolint:gosec // bit for bit
-	dst = appendVarint(dst, 12, uint64(e.ExpiresAt)) //nolint:gosec // bit for bit
+	dst = appendVarint(dst, 10, uint64(e.At))
+	dst = appendVarint(dst, 11, uint64(e.UserAt))
+	dst = appendVarint(dst, 12, uint64(e.ExpiresAt))
 	dst = appendVarint(dst, 13, protowire.EncodeBool(e.ClearDone))
 	dst = appendID(dst, 14, &e.Dedupe)
 	dst = appendVarint(dst, 15, protowire.EncodeBool(e.WasHeld))
@@ -71,11 +71,11 @@ func open(dst []byte) (opened []byte, start int) { return append(dst, 0), len(ds
 func closed(dst []byte, start int) []byte {
 	size := len(dst) - start
 	if size < 0x80 {
-		dst[start-1] = byte(size) //nolint:gosec // below 0x80
+		dst[start-1] = byte(size)
 		return dst
 	}
 	var length [binary.MaxVarintLen64]byte
-	n := binary.PutUvarint(length[:], uint64(size)) //nolint:gosec // not negative
+	n := binary.PutUvarint(length[:], uint64(size))
 	dst = append(dst, length[1:n]...)
 	copy(dst[start+n-1:], dst[start:start+size])
 	copy(dst[start-1:], length[:n])
@@ -136,8 +136,8 @@ func (r *reader) varint(limit uint64) uint64 {
 }
 
 func (r *reader) bool() bool             { return r.varint(1) == 1 }
-func (r *reader) small() uint8           { return uint8(r.varint(math.MaxUint8)) }           //nolint:gosec // bounded
-func (r *reader) millis() control.Millis { return control.Millis(r.varint(math.MaxUint64)) } //nolint:gosec // bit for bit
+func (r *reader) small() uint8           { return uint8(r.varint(math.MaxUint8)) }
+func (r *reader) millis() control.Millis { return control.Millis(r.varint(math.MaxUint64)) }
 
 func (r *reader) fixed() uint64 {
 	v, n := protowire.ConsumeFixed64(r.rest)
@@ -218,7 +218,7 @@ func readRouted(data []byte) (control.Routed, bool) {
 		case 1:
 			e.Input.Sequence = r.varint(math.MaxUint64)
 		case 2:
-			e.Input.Index = uint32(r.varint(math.MaxUint32)) //nolint:gosec // bounded
+			e.Input.Index = uint32(r.varint(math.MaxUint32))
 		case 3:
 			e.Kind = control.Kind(r.small())
 		case 4:

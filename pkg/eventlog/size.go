@@ -52,6 +52,10 @@ func variable(e control.Event) int {
 		return len(text(e.Error))
 	case control.UserMenuSet:
 		return sizePerNumber * len(e.Items)
+	case control.Assigned, control.Passed, control.Taken, control.Released, control.Expired, control.Captured,
+		control.InboxTaken, control.InboxDone, control.Extended, control.RosterApplied, control.SurveyDelivered,
+		control.SideConfirmed, control.Refused:
+		return 0
 	}
 	return 0
 }

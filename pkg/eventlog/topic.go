@@ -58,64 +58,54 @@ func ControlChange(r *Record, at control.Position, object control.Object, after 
 	if !ok {
 		return nil, false
 	}
+	kind := kindOf(e.Event)
+	if kind == "" {
+		return nil, false
+	}
 	c := &controlv1.ControlChange{
 		Partition: r.Partition, Position: uint64(at), Revision: after.Revision, Epoch: r.Epoch, Object: object.String(),
-		PageId: decimal(e.Thread.Asset), UserId: decimal(e.Thread.Person), PreviousOwner: after.Owner.String(),
+		PageId: decimal(e.Thread.Asset), UserId: decimal(e.Thread.Person), Kind: kind, PreviousOwner: after.Owner.String(),
 		NewOwner: after.Owner.String(), DecidedAt: timestamp(r.DecidedAt), ExpiresAt: timestamp(after.ExpiresAt),
 		Cause: r.cause(&e, at), TraceId: hexOf(e.Trace),
 	}
-	if !describe(c, &e) {
-		return nil, false
-	}
+	describe(c, &e)
 	return c, true
 }
 
 // OnTopic reports whether an event is one of the control topic's.
-func OnTopic(e control.Event) bool {
-	switch e.(type) {
-	case control.Requested, control.Extended, control.MetadataPassed, control.RoleChanged:
-		return true
-	}
-	_, change := control.ChangeOf(e)
-	return change
-}
+func OnTopic(e control.Event) bool { return kindOf(e) != "" }
 
-// describe fills in what depends on the type of the event; false for events
-// that are not the topic's.
-func describe(c *controlv1.ControlChange, e *Entry) bool {
+// describe fills in what depends on the type of the event.
+func describe(c *controlv1.ControlChange, e *Entry) {
 	switch event := e.Event.(type) {
 	case control.Requested:
-		c.Kind, c.Metadata, c.OccurredAt = "requested", event.Metadata, timestamp(event.At)
+		c.Metadata, c.OccurredAt = event.Metadata, timestamp(event.At)
 		c.Actor = actorOf(control.Actor{Kind: control.ActorApp, App: event.App}, e.Thread)
 	case control.Extended:
-		c.Kind, c.OccurredAt, c.ExpiresAt = "extended", timestamp(event.At), timestamp(event.ExpiresAt)
+		c.OccurredAt, c.ExpiresAt = timestamp(event.At), timestamp(event.ExpiresAt)
 		c.Actor = actorOf(control.Actor{Kind: control.ActorApp, App: event.App}, e.Thread)
 	case control.MetadataPassed:
-		c.Kind, c.Metadata, c.OccurredAt = "metadata", event.Metadata, timestamp(event.At)
+		c.Metadata, c.OccurredAt = event.Metadata, timestamp(event.At)
 		c.Reason = "to " + event.Target.String()
 		c.Actor = actorOf(control.Actor{Kind: control.ActorApp, App: event.App}, e.Thread)
 	case control.RoleChanged:
-		c.Kind, c.Metadata, c.OccurredAt = "roles", rolesOf(event), timestamp(event.At)
+		c.Metadata, c.OccurredAt = rolesOf(event), timestamp(event.At)
 		c.Actor = actorOf(event.By, e.Thread)
 	default:
-		return describeChange(c, e)
+		if change, ok := control.ChangeOf(e.Event); ok {
+			describeChange(c, &change, e.Thread)
+		}
 	}
-	return true
 }
 
-func describeChange(c *controlv1.ControlChange, e *Entry) bool {
-	change, ok := control.ChangeOf(e.Event)
-	if !ok {
-		return false
-	}
-	c.Kind = changeKind(e.Event)
+func describeChange(c *controlv1.ControlChange, change *control.Change, thread control.ThreadKey) {
 	c.PreviousOwner, c.NewOwner = change.From.String(), change.To.String()
-	c.Actor, c.Reason, c.Metadata = actorOf(change.By, e.Thread), change.Why.String(), change.Metadata
+	c.Actor, c.Reason, c.Metadata = actorOf(change.By, thread), change.Why.String(), change.Metadata
 	c.OccurredAt, c.ExpiresAt = timestamp(change.At), timestamp(change.ExpiresAt)
-	return c.Kind != ""
 }
 
-func changeKind(e control.Event) string {
+// kindOf is the kind of an event on the topic; empty for one that is not on it.
+func kindOf(e control.Event) string {
 	switch e.(type) {
 	case control.Assigned:
 		return "assigned"
@@ -133,6 +123,18 @@ func changeKind(e control.Event) string {
 		return "inbox_taken"
 	case control.InboxDone:
 		return "inbox_done"
+	case control.Requested:
+		return "requested"
+	case control.Extended:
+		return "extended"
+	case control.MetadataPassed:
+		return "metadata"
+	case control.RoleChanged:
+		return "roles"
+	case control.DoneMarked, control.RosterApplied, control.Routed, control.EchoWaits, control.SendAccepted,
+		control.SendConfirmed, control.SendFailed, control.SurveyHeld, control.SurveyDelivered, control.SurveyDropped,
+		control.SideConfirmed, control.SideRefused, control.UserMenuSet, control.Refused:
+		return ""
 	}
 	return ""
 }

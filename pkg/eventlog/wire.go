@@ -41,7 +41,7 @@ func (f *fault) small(v uint32) uint8 {
 	if v > math.MaxUint8 {
 		f.report("%d in place of a small number", v)
 	}
-	return uint8(v) //nolint:gosec // checked above
+	return uint8(v)
 }
 
 // idToWire is the id, or nothing for the zero id. It aliases id's copy, not the

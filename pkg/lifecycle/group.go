@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -129,12 +130,12 @@ func (r *running) failure() error {
 // stop ends the services, the last one first.
 func (g *Group) stop(up []*running) error {
 	var faults []error
-	for i := len(up) - 1; i >= 0; i-- {
+	for _, r := range slices.Backward(up) {
 		began := time.Now()
-		if err := up[i].stop(); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", up[i].service.Name(), err))
+		if err := r.stop(); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", r.service.Name(), err))
 		}
-		g.logger.Debug("service stopped", "service", up[i].service.Name(), "took", time.Since(began))
+		g.logger.Debug("service stopped", "service", r.service.Name(), "took", time.Since(began))
 	}
 	return errors.Join(faults...)
 }

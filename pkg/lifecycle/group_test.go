@@ -122,7 +122,7 @@ func TestFailureWhileStartingStopsTheStart(t *testing.T) {
 		broken := errors.New("broken")
 		a, b, c := service(&d, "a"), service(&d, "b"), service(&d, "c")
 		a.failAfter, a.err = time.Second, broken
-		b.readyAfter = 2 * time.Second
+		b.readyAfter = 1500 * time.Millisecond
 		g := lifecycle.NewGroup(nil)
 		g.Add(a, b, c)
 		if err := g.Run(t.Context()); !errors.Is(err, broken) {

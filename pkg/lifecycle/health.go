@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -111,9 +112,7 @@ func (h *Health) report() report {
 		r.Conditions = append(r.Conditions, c)
 		r.Status = max(r.Status, c.Level)
 	}
-	for name, value := range h.mu.notes {
-		r.Notes[name] = value
-	}
+	maps.Copy(r.Notes, h.mu.notes)
 	slices.SortFunc(r.Conditions, func(a, b Condition) int {
 		if a.Level != b.Level {
 			return int(b.Level - a.Level)

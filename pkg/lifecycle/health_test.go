@@ -24,12 +24,11 @@ func TestReadyTellsEveryReason(t *testing.T) {
 	h.Note("durability", "node")
 	h.Set("bus", lifecycle.OK, "")
 	h.Set("clock", lifecycle.Degraded, "stepped by 7s, timers stopped")
-	code, body := ask(t, h.Handler(), http.MethodGet, "/readyz")
-	if code != http.StatusOK {
+	if code, _ := ask(t, h.Handler(), http.MethodGet, "/readyz"); code != http.StatusOK {
 		t.Errorf("degraded: status %d", code)
 	}
 	h.Set("partition 3", lifecycle.NotReady, "halted: hash differs")
-	code, body = ask(t, h.Handler(), http.MethodGet, "/readyz")
+	code, body := ask(t, h.Handler(), http.MethodGet, "/readyz")
 	if code != http.StatusServiceUnavailable {
 		t.Errorf("not ready: status %d", code)
 	}

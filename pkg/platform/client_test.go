@@ -105,9 +105,9 @@ func TestOutcomesThatCannotBeKnown(t *testing.T) {
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calls := 0
+			var calls atomic.Int32
 			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				calls++
+				calls.Add(1)
 				_, _ = io.Copy(io.Discard, r.Body)
 				answer(w, r)
 			})
@@ -118,8 +118,8 @@ func TestOutcomesThatCannotBeKnown(t *testing.T) {
 			if strings.Contains(err.Error(), "hidden-token") {
 				t.Errorf("the error shows the token: %v", err)
 			}
-			if calls != 1 {
-				t.Errorf("%d calls", calls)
+			if calls.Load() != 1 {
+				t.Errorf("%d calls", calls.Load())
 			}
 		})
 	}

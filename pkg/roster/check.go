@@ -49,6 +49,9 @@ func (k *checker) settings(c *Config) {
 }
 
 func (k *checker) retention(c *Config) {
+	if c.Retention.Log != 0 {
+		k.report("retention.log", "the log is kept for ever: verify and replay need all of it; remove the setting or set 0")
+	}
 	longest := c.LongestRetry()
 	if inbound := time.Duration(c.Retention.Inbound); inbound > 0 && inbound < longest && k.warn != nil {
 		k.warn(fmt.Sprintf("retention.inbound %s is below the longest retry_for %s, which counts instead", c.Retention.Inbound, Duration(longest)))

@@ -11,7 +11,7 @@ import (
 func (k *checker) variables(c *Config, environ map[string]string) {
 	scalars := map[string]reflect.Value{}
 	listScalars(reflect.ValueOf(c).Elem(), "", scalars)
-	known := []string{"BATON_ADMIN", "BATON_ADMIN_TOKEN"}
+	known := []string{"BATON_ADMIN", "BATON_ADMIN_TOKEN", "BATON_ADMIN_CA", "BATON_ADMIN_CERT", "BATON_ADMIN_KEY"}
 	for path := range scalars {
 		known = append(known, variable(path))
 	}

@@ -59,7 +59,7 @@ func mask(value string) string {
 
 // flatten maps each path of a document to its value.
 func flatten(d Document) map[string]string {
-	d.FileDigest, d.Format = "", 0
+	d.FileDigest, d.AppliedDigest, d.Format = "", "", 0
 	data, err := json.Marshal(d)
 	if err != nil {
 		return nil

@@ -107,6 +107,7 @@ func TestSingleFaults(t *testing.T) {
 		"value for list":    {base + "apps: 3\n", `baton.yaml:2:7: apps: expected a list, found "3"`},
 		"merge key":         {base + "<<: {}\n", "baton.yaml:2:1: merge keys are not supported"},
 		"unknown alias":     {base + "data_dir: *x\n", `baton.yaml:2:11: unknown alias "x"`},
+		"log retention":     {base + "retention: {log: 1h}\n", `baton.yaml:2:13: retention.log: the log is kept for ever: verify and replay need all of it; remove the setting or set 0`},
 		"negative duration": {base + "retention: {inbound: -1h}\n", `baton.yaml:2:22: retention.inbound: "-1h" is negative`},
 		"cluster embedded":  {base + "durability: cluster\n", "baton.yaml:2:1: durability: cluster needs nats.url: the embedded server is a single one"},
 		"tls halves":        {base + "listen: {tls: {cert: a.pem}}\n", "baton.yaml:2:10: listen.tls: cert and key belong together"},

@@ -112,6 +112,15 @@ func (a *Asset) Named(node uint64) bool {
 	return node != 0 && (node == a.ID || node == a.LinkedPage)
 }
 
+// Node is the id under which the platform is called about this asset: for an
+// Instagram account the Page that it is linked to. Source: protocol 2.0.
+func (a *Asset) Node() uint64 {
+	if a.LinkedPage != 0 {
+		return a.LinkedPage
+	}
+	return a.ID
+}
+
 // Connection is the app's connection to the asset, disconnected or not.
 func (a *Asset) Connection(app control.AppID) (*Connection, bool) {
 	id := app.String()

@@ -61,11 +61,11 @@ func number(k []byte, v uint64) []byte { return binary.BigEndian.AppendUint64(k,
 
 // instant appends a time: earlier times have smaller keys, negative ones too.
 func instant(k []byte, t control.Millis) []byte {
-	return number(k, uint64(t)^1<<63) //nolint:gosec // bit for bit
+	return number(k, uint64(t)^1<<63)
 }
 
 func parseInstant(b []byte) control.Millis {
-	return control.Millis(binary.BigEndian.Uint64(b) ^ 1<<63) //nolint:gosec // bit for bit
+	return control.Millis(binary.BigEndian.Uint64(b) ^ 1<<63)
 }
 
 func threadOf(k []byte, thread control.ThreadKey) []byte {
@@ -79,7 +79,7 @@ func parseThread(b []byte) control.ThreadKey {
 // generation is the number of the generation of a time; times out of range
 // belong to the first or last.
 func generation(t control.Millis) uint32 {
-	return uint32(min(max(t/generationSpan, 0), math.MaxUint32-1)) //nolint:gosec // bounded
+	return uint32(min(max(t/generationSpan, 0), math.MaxUint32-1))
 }
 
 func generationOf(k []byte, g uint32) []byte { return binary.BigEndian.AppendUint32(k, g) }

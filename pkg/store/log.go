@@ -53,31 +53,49 @@ func (p *Partition) Event(at control.Position) (eventlog.Entry, *eventlog.Record
 
 // record reads the last record that begins at or before position at.
 func (p *Partition) record(at control.Position) (*eventlog.Record, error) {
-	if at == 0 || at == math.MaxUint64 {
-		return nil, ErrNoPosition
-	}
-	prefix := p.key(tableLog)
-	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	it, err := p.newLogIter(p.db)
 	if err != nil {
 		return nil, err
 	}
-	if !it.SeekLT(logKey(p.number, at+1, 0)) {
-		return nil, errors.Join(cmp.Or(it.Error(), ErrNoPosition), it.Close())
+	var r eventlog.Record
+	raw, err := p.seek(it, at)
+	if err == nil {
+		r, err = eventlog.Decode(raw)
 	}
-	raw, err := it.ValueAndErr()
-	if err != nil {
-		return nil, errors.Join(err, it.Close())
-	}
-	r, err := eventlog.Decode(raw)
 	return &r, errors.Join(err, it.Close())
+}
+
+// look is record without its entries. The view is valid until it moves.
+func (p *Partition) look(it *pebble.Iterator, at control.Position) (eventlog.View, error) {
+	raw, err := p.seek(it, at)
+	if err != nil {
+		return eventlog.View{}, err
+	}
+	return eventlog.Look(raw)
+}
+
+func (p *Partition) newLogIter(r pebble.Reader) (*pebble.Iterator, error) {
+	prefix := p.key(tableLog)
+	return r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+}
+
+// seek moves it to the last record that begins at or before position at, and
+// returns its bytes.
+func (p *Partition) seek(it *pebble.Iterator, at control.Position) ([]byte, error) {
+	if at == 0 || at == math.MaxUint64 {
+		return nil, ErrNoPosition
+	}
+	if !it.SeekLT(logKey(p.number, at+1, 0)) {
+		return nil, cmp.Or(it.Error(), ErrNoPosition)
+	}
+	return it.ValueAndErr()
 }
 
 // Records yields the records in order, beginning with the one that holds
 // position from, as of the beginning of the iteration. It stops after an error.
 func (p *Partition) Records(from control.Position) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
-		prefix := p.key(tableLog)
-		it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+		it, err := p.newLogIter(p.db)
 		if err != nil {
 			yield(Stored{}, fmt.Errorf("store: log of partition %d: %w", p.number, err))
 			return

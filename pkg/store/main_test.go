@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -11,7 +13,13 @@ import (
 	"github.com/baton-router/baton/pkg/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(failingDir); dir != "" {
+		fmt.Fprintln(os.Stderr, meetFault(dir))
+		os.Exit(3)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // fatal is what testing.T and rapid.T have in common.
 type fatal interface {
@@ -23,7 +31,7 @@ type fatal interface {
 func open(t fatal, fs store.FS) *store.Store {
 	t.Helper()
 	s, err := store.Open(store.Options{
-		Dir: "store", FS: fs, CacheBytes: 1 << 20, MemTableBytes: 256 << 10,
+		Dir: "store", FS: fs, CacheBytes: 1 << 20, MemTableBytes: 16 << 10,
 		Exit: func(reason string) { panic(reason) },
 	})
 	if err != nil {

@@ -28,10 +28,12 @@ type Options struct {
 	Dir string
 	// FS is the file system; the operating system's by default.
 	FS FS
-	// CacheBytes is the size of the block cache, 64 MiB by default.
+	// CacheBytes is the size of the block cache, 256 MiB by default. The
+	// memtables are paid out of it: one smaller than a few memtables holds no
+	// blocks, and every look-up then reads the disk.
 	CacheBytes int64
-	// MemTableBytes is the size of a memtable, 64 MiB by default; up to four
-	// exist.
+	// MemTableBytes is the size of a memtable, 32 MiB by default; up to four
+	// exist, one or two ordinarily.
 	MemTableBytes uint64
 	// ReadOnly opens an existing store without changing it; Apply and the
 	// like fail. It too needs the directory's lock.
@@ -65,10 +67,10 @@ func (o *Options) fill() {
 		o.FS = vfs.Default
 	}
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 64 << 20
+		o.CacheBytes = 256 << 20
 	}
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 64 << 20
+		o.MemTableBytes = 32 << 20
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -78,7 +80,11 @@ func (o *Options) fill() {
 	}
 }
 
-// engine is how Pebble is run; reasons and measurements in ARCHITECTURE.md.
+// engine is how Pebble is run. Large memtables make few flushes; level 0 is
+// compacted early and stops writes late, since the stream bounds what arrives;
+// blocks are large, because states are read from memory and logs are scanned;
+// filters make the usual look-up, a key that is new, cheap. Tombstones of what
+// lapsed reach the disk soon, and files are deleted at a pace.
 func (o *Options) engine() *pebble.Options {
 	e := &pebble.Options{
 		CacheSize:                   o.CacheBytes,

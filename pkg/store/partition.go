@@ -96,7 +96,7 @@ const appliedSize = 1 + 6*8 + eventlog.HashSize + 16
 
 func (a *Applied) append(b []byte) []byte {
 	b = append(b, Format)
-	for _, v := range [...]uint64{a.Sequence, uint64(a.Position), a.Epoch, uint64(a.DecidedAt), a.RosterVersion, a.Input} { //nolint:gosec // bit for bit
+	for _, v := range [...]uint64{a.Sequence, uint64(a.Position), a.Epoch, uint64(a.DecidedAt), a.RosterVersion, a.Input} {
 		b = number(b, v)
 	}
 	b = append(b, a.Hash[:]...)
@@ -109,7 +109,7 @@ func parseApplied(b []byte) (Applied, error) {
 	}
 	at := func(i int) uint64 { return binary.BigEndian.Uint64(b[1+8*i:]) }
 	a := Applied{Sequence: at(0)}
-	a.Position, a.Epoch, a.DecidedAt = control.Position(at(1)), at(2), control.Millis(at(3)) //nolint:gosec // bit for bit
+	a.Position, a.Epoch, a.DecidedAt = control.Position(at(1)), at(2), control.Millis(at(3))
 	a.RosterVersion, a.Input = at(4), at(5)
 	copy(a.Hash[:], b[1+6*8:])
 	copy(a.BatonID[:], b[1+6*8+eventlog.HashSize:])

@@ -49,6 +49,9 @@ func open(o *Options) (*Store, error) {
 	}
 	lock, err := pebble.LockDirectory(o.Dir, o.FS)
 	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, err
+		}
 		return nil, fmt.Errorf("%w: %w", ErrInUse, err)
 	}
 	e := o.engine()
@@ -113,7 +116,7 @@ func (s *Store) Partition(p int) (*Partition, error) {
 	if known := s.mu.partitions[p]; known != nil {
 		return known, nil
 	}
-	opened := &Partition{db: s.db, number: uint16(p)} //nolint:gosec // checked above
+	opened := &Partition{db: s.db, number: uint16(p)}
 	if err := opened.load(); err != nil {
 		return nil, err
 	}
@@ -121,19 +124,42 @@ func (s *Store) Partition(p int) (*Partition, error) {
 	return opened, nil
 }
 
-// Digest returns the total of the digests of the partitions that have a record.
-// It reads every thread.
+// Partitions returns the numbers of the partitions that the store has anything
+// of, ascending.
+func (s *Store) Partitions() ([]int, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{UpperBound: binary.BigEndian.AppendUint16(nil, ownPartition)})
+	if err != nil {
+		return nil, fmt.Errorf("store: partitions: %w", err)
+	}
+	var found []int
+	for ok := it.First(); ok; {
+		p := binary.BigEndian.Uint16(it.Key())
+		found = append(found, int(p))
+		ok = it.SeekGE(binary.BigEndian.AppendUint16(nil, p+1))
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return nil, fmt.Errorf("store: partitions: %w", err)
+	}
+	return found, nil
+}
+
+// Digest returns the total of the digests of the partitions below partitions
+// that have a record. It reads every thread.
 func (s *Store) Digest(partitions int) (eventlog.Digest, error) {
-	digests := make(map[uint32]eventlog.Digest)
-	for n := range partitions {
+	found, err := s.Partitions()
+	if err != nil {
+		return eventlog.Digest{}, err
+	}
+	digests := make(map[uint32]eventlog.Digest, len(found))
+	for _, n := range found {
 		p, err := s.Partition(n)
 		if err != nil {
 			return eventlog.Digest{}, err
 		}
-		if p.Applied().Sequence == 0 {
+		if n >= partitions || p.Applied().Sequence == 0 {
 			continue
 		}
-		if digests[uint32(n)], err = p.Digest(); err != nil { //nolint:gosec // not negative
+		if digests[uint32(n)], err = p.Digest(); err != nil {
 			return eventlog.Digest{}, err
 		}
 	}

@@ -117,6 +117,6 @@ func WithTrace(ctx context.Context, t Trace) context.Context {
 // TraceFrom returns the trace that ctx carries; the zero value when it carries
 // none.
 func TraceFrom(ctx context.Context) Trace {
-	t, _ := ctx.Value(traceKey{}).(Trace) //nolint:errcheck // zero means none
+	t, _ := ctx.Value(traceKey{}).(Trace)
 	return t
 }

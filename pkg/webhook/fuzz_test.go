@@ -27,6 +27,9 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 		f.Add(body(s))
 	}
+	for _, s := range samples() {
+		f.Add(body(s.element))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		w, err := webhook.Parse(b, webhook.Limits{})
 		if err != nil {
@@ -69,6 +72,9 @@ func elements(t *testing.T, b []byte) (n int) {
 func FuzzAppendElement(f *testing.F) {
 	for _, s := range seeds {
 		f.Add([]byte(s), true, true, "order/é")
+	}
+	for _, s := range samples() {
+		f.Add([]byte(s.element), true, true, "order/é")
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, drop, echo bool, metadata string) {
 		e := webhook.Edit{DropPayload: drop, SetEcho: echo, EchoApp: 700000000000002}

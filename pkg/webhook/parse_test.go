@@ -44,13 +44,16 @@ func with(e webhook.Event, change func(*webhook.Event)) webhook.Event {
 	return e
 }
 
-func TestParseReadsEveryKindOfEvent(t *testing.T) {
-	t.Parallel()
+// sample is an element of protocol 5 with what is read from it.
+type sample struct {
+	name, element string
+	want          webhook.Event
+}
+
+// samples are one or more of every kind.
+func samples() []sample {
 	echo := with(event(control.KindEcho), func(e *webhook.Event) { e.At = 1790000001000; e.Mid = "m_e1" })
-	tests := []struct {
-		name, element string
-		want          webhook.Event
-	}{
+	return []sample{
 		{
 			"text with quick reply", `{` + base + `,"message":{"mid":"m_b1","text":"Blue","quick_reply":{"payload":"COLOR_BLUE"}}}`,
 			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "m_b1" }),
@@ -172,7 +175,11 @@ func TestParseReadsEveryKindOfEvent(t *testing.T) {
 			with(event(control.KindMessage), func(e *webhook.Event) { e.Mid = "b" }),
 		},
 	}
-	for _, test := range tests {
+}
+
+func TestParseReadsEveryKindOfEvent(t *testing.T) {
+	t.Parallel()
+	for _, test := range samples() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			events := parse(t, body(test.element))

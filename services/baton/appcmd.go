@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"os"
+	"fmt"
 	"strconv"
 	"text/tabwriter"
 
 	"connectrpc.com/connect"
 
 	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
-	"github.com/baton-router/baton/pkg/roster"
 )
 
 // appCommands look at apps and steer their deliveries.
@@ -42,19 +41,20 @@ func printApp(w *tabwriter.Writer, a *adminv1.App) {
 
 // oneApp names an app on the command line.
 type oneApp struct {
-	App string `arg:"" help:"Id or name of the app."`
+	App    string `arg:"" help:"Id or name of the app."`
+	DryRun bool   `help:"Say what would happen; change nothing."`
 }
 
 type appPause struct{ oneApp }
 
 func (c *appPause) Run(ctx context.Context, g *Global, s *streams) error {
-	return steer(ctx, g, s, &adminv1.SteerAppRequest{App: c.App, Verb: "pause", Partition: -1})
+	return c.steer(ctx, g, s, &adminv1.SteerAppRequest{Verb: "pause", Partition: -1})
 }
 
 type appResume struct{ oneApp }
 
 func (c *appResume) Run(ctx context.Context, g *Global, s *streams) error {
-	return steer(ctx, g, s, &adminv1.SteerAppRequest{App: c.App, Verb: "resume", Partition: -1})
+	return c.steer(ctx, g, s, &adminv1.SteerAppRequest{Verb: "resume", Partition: -1})
 }
 
 type appRewind struct {
@@ -64,10 +64,13 @@ type appRewind struct {
 }
 
 func (c *appRewind) Run(ctx context.Context, g *Global, s *streams) error {
-	return steer(ctx, g, s, &adminv1.SteerAppRequest{App: c.App, Verb: "rewind", Partition: c.Partition, Position: c.Position})
+	return c.steer(ctx, g, s, &adminv1.SteerAppRequest{Verb: "rewind", Partition: c.Partition, Position: c.Position})
 }
 
-func steer(ctx context.Context, g *Global, s *streams, req *adminv1.SteerAppRequest) error {
+func (c *oneApp) steer(ctx context.Context, g *Global, s *streams, req *adminv1.SteerAppRequest) error {
+	if req.App = c.App; c.DryRun {
+		return c.wouldSteer(ctx, g, s, req.GetVerb())
+	}
 	resp, err := g.admin().SteerApp(ctx, connect.NewRequest(req))
 	if err != nil {
 		return err
@@ -75,75 +78,18 @@ func steer(ctx context.Context, g *Global, s *streams, req *adminv1.SteerAppRequ
 	return s.print(g, resp.Msg, func(w *tabwriter.Writer) { printApp(w, resp.Msg.GetApp()) })
 }
 
-// checkCommand checks a configuration.
-type checkCommand struct {
-	Config  string `help:"Configuration file." default:"baton.yaml" placeholder:"FILE"`
-	Secrets bool   `help:"Also resolve env: and file: secrets." default:"true" negatable:""`
-}
-
-func (c *checkCommand) Run(s *streams) error {
-	cfg, err := loadConfig(c.Config, nil, !c.Secrets)
+// wouldSteer shows the app as it is, and says what would be done.
+func (c *oneApp) wouldSteer(ctx context.Context, g *Global, s *streams, verb string) error {
+	resp, err := g.admin().ListApps(ctx, connect.NewRequest(&adminv1.ListAppsRequest{}))
 	if err != nil {
 		return err
 	}
-	for _, w := range cfg.Warnings {
-		_, _ = s.err.Write([]byte("baton: " + w + "\n"))
-	}
-	_, err = s.out.Write([]byte(c.Config + ": ok\n"))
-	return err
-}
-
-// loadConfig reads a configuration file; its faults, all of them, are wrong
-// usage.
-func loadConfig(file string, flags map[string]string, keepReferences bool) (roster.Config, error) {
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names it
-	if err != nil {
-		return roster.Config{}, usage("%w", err)
-	}
-	cfg, err := roster.Load(roster.Source{Name: file, Data: data, Environ: os.Environ(), Flags: flags, KeepReferences: keepReferences})
-	if err != nil {
-		return roster.Config{}, codedError{exitUsage, err}
-	}
-	return cfg, nil
-}
-
-// applyCommand puts the apps and pages of a file into force.
-type applyCommand struct {
-	File   string `short:"f" help:"Configuration file; its apps and pages are used." required:"" placeholder:"FILE"`
-	DryRun bool   `help:"Say what would change; change nothing."`
-}
-
-func (c *applyCommand) Run(ctx context.Context, g *Global, s *streams) error {
-	document, err := proposal(c.File)
-	if err != nil {
-		return err
-	}
-	resp, err := g.admin().Apply(ctx, connect.NewRequest(&adminv1.ApplyRequest{Document: document, DryRun: c.DryRun}))
-	if err != nil {
-		return err
-	}
-	err = s.print(g, resp.Msg, func(w *tabwriter.Writer) {
-		row(w, "version", strconv.FormatUint(resp.Msg.GetVersion(), 10))
-		for _, line := range resp.Msg.GetChanges() {
-			row(w, "change", line)
+	for _, a := range resp.Msg.GetApps() {
+		if a.GetId() != c.App && a.GetName() != c.App {
+			continue
 		}
-	})
-	if missing := resp.Msg.GetMissing(); err == nil && len(missing) > 0 {
-		return verdict("partitions %v have not logged version %d yet", missing, resp.Msg.GetVersion())
+		_, _ = fmt.Fprintf(s.err, "baton: dry run: would %s %s\n", verb, a.GetName())
+		return s.print(g, &adminv1.SteerAppResponse{App: a}, func(w *tabwriter.Writer) { printApp(w, a) })
 	}
-	return err
-}
-
-// proposal is the roster of a configuration file. Its env: and file: secrets
-// are resolved here, where they are at hand, and tokens leave as hashes.
-func proposal(file string) ([]byte, error) {
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names it
-	if err != nil {
-		return nil, usage("%w", err)
-	}
-	cfg, err := roster.Load(roster.Source{Name: file, Data: data, Environ: os.Environ(), RosterOnly: true})
-	if err != nil {
-		return nil, codedError{exitUsage, err}
-	}
-	return roster.Proposal(cfg).Encode()
+	return usage("unknown app %q", c.App)
 }

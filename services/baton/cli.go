@@ -1,15 +1,8 @@
 package main
 
 import (
-	"context"
 	"io"
 	"net/http"
-	"time"
-
-	"connectrpc.com/connect"
-
-	"github.com/baton-router/baton/pkg/gen/baton/admin/v1/adminv1connect"
-	"github.com/baton-router/baton/pkg/gen/baton/sim/v1/simv1connect"
 )
 
 const defaultAdmin = "http://127.0.0.1:8081"
@@ -37,49 +30,15 @@ type Global struct {
 	Admin  string `help:"Admin listener of the server." default:"${admin}" env:"BATON_ADMIN" placeholder:"URL"`
 	Token  string `help:"Admin token." env:"BATON_ADMIN_TOKEN" placeholder:"TOKEN"`
 	Output string `short:"o" help:"Output: table or json." enum:"table,json" default:"table"`
+	CA     string `name:"ca" help:"Trust this certificate authority for an https admin listener." env:"BATON_ADMIN_CA" placeholder:"FILE"`
+	Cert   string `help:"Client certificate for the admin listener." env:"BATON_ADMIN_CERT" placeholder:"FILE"`
+	Key    string `help:"Key of the client certificate." env:"BATON_ADMIN_KEY" placeholder:"FILE"`
+
+	// http is how the server is reached.
+	http *http.Client
 }
 
 // streams are where a command writes.
 type streams struct {
 	out, err io.Writer
-}
-
-// requestTimeout bounds a command's single request; streams have none.
-const requestTimeout = 2 * time.Minute
-
-func (g *Global) admin() adminv1connect.AdminServiceClient {
-	return adminv1connect.NewAdminServiceClient(http.DefaultClient, g.Admin, g.authorised()...)
-}
-
-func (g *Global) sim() simv1connect.SimServiceClient {
-	return simv1connect.NewSimServiceClient(http.DefaultClient, g.Admin, g.authorised()...)
-}
-
-func (g *Global) authorised() []connect.ClientOption {
-	if g.Token == "" {
-		return nil
-	}
-	return []connect.ClientOption{connect.WithInterceptors(bearer(g.Token))}
-}
-
-// bearer adds the admin token to every call.
-type bearer string
-
-func (b bearer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		req.Header().Set("Authorization", "Bearer "+string(b))
-		return next(ctx, req)
-	}
-}
-
-func (b bearer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
-		conn := next(ctx, spec)
-		conn.RequestHeader().Set("Authorization", "Bearer "+string(b))
-		return conn
-	}
-}
-
-func (b bearer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
 }

@@ -33,8 +33,33 @@ func (c *devCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return openFailure(err)
 	}
-	d.welcome()
-	return d.node.run(ctx)
+	return d.run(ctx)
+}
+
+// run runs the installation until ctx ends, and says when it is up.
+func (d *devNode) run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- d.node.run(ctx) }()
+	up := make(chan error, 1)
+	go func() { up <- d.ready(ctx) }()
+	select {
+	case err := <-ended: // before it was up
+		stop()
+		<-up
+		return err
+	case err := <-up:
+		if err != nil && ctx.Err() == nil {
+			d.say("not ready yet: %v; see %s/readyz", err, d.node.adminURL())
+		}
+	}
+	if ctx.Err() == nil {
+		d.welcome()
+	}
+	err := <-ended
+	d.say("stopped; what was said is kept in %s", d.cfg.DataDir)
+	return err
 }
 
 // devOptions say how a development installation runs.

@@ -9,10 +9,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"connectrpc.com/connect"
 	"github.com/alecthomas/kong"
+
+	"github.com/baton-router/baton/pkg/roster"
 )
 
 // Exit codes. Source: design, operators' commands.
@@ -44,6 +47,7 @@ func verdict(format string, args ...any) error {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -75,6 +79,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "baton: %v\nbaton: try 'baton --help'\n", err)
 		return exitUsage
 	}
+	if err := commands.prepare(); err != nil {
+		fmt.Fprintln(stderr, "baton:", explain(err))
+		return exitCode(err)
+	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run(&commands.Global, &streams{out: stdout, err: stderr})
 	if err != nil {
@@ -91,7 +99,7 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.As(err, &coded):
 		return coded.code
-	case connect.CodeOf(err) == connect.CodeUnavailable:
+	case unreachable(err):
 		return exitNotServed
 	case connect.CodeOf(err) == connect.CodeInvalidArgument:
 		return exitUsage
@@ -100,14 +108,38 @@ func exitCode(err error) int {
 	}
 }
 
-// explain strips the wrapping of remote errors and says what to do.
+// unreachable reports that no server answered; one that answers that it cannot
+// is reachable.
+func unreachable(err error) bool {
+	return connect.CodeOf(err) == connect.CodeUnavailable && !connect.IsWireError(err)
+}
+
+// explain says in one line what went wrong and what to do. Only the faults of a
+// configuration are a line each.
 func explain(err error) string {
+	if faults := (roster.Faults)(nil); errors.As(err, &faults) {
+		return faults.Error()
+	}
 	var remote *connect.Error
 	if !errors.As(err, &remote) {
-		return err.Error()
+		return oneLine(err.Error())
 	}
-	if remote.Code() == connect.CodeUnavailable {
-		return "the server cannot be reached (is `baton dev` or `baton serve` running? see --admin): " + remote.Message()
+	switch text := oneLine(remote.Message()); {
+	case unreachable(err):
+		return "the server cannot be reached (is `baton dev` or `baton serve` running? see --admin): " + text
+	case remote.Code() == connect.CodeUnauthenticated:
+		return "the server wants an admin token, or another one (--token, BATON_ADMIN_TOKEN): " + text
+	case remote.Code() == connect.CodeDeadlineExceeded:
+		return "the server did not answer in time: " + text
+	case remote.Code() == connect.CodeUnimplemented:
+		return "the server does not know this call (is --admin its admin listener? sim needs graph_url: simulator): " + text
+	case !connect.IsWireError(err) && remote.Code() != connect.CodeCanceled:
+		return "this does not look like the answer of Baton's admin listener (see --admin): " + text
+	default:
+		return text
 	}
-	return remote.Message()
+}
+
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
 }

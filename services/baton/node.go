@@ -27,8 +27,11 @@ import (
 	"github.com/baton-router/baton/services/simulator"
 )
 
-// Version is the version of the binary.
-const Version = "0.1.0-dev"
+// Version is the version of the binary. A release sets it when it is linked:
+// -X main.Version=1.2.3 (see VERSION in the Makefile).
+//
+//nolint:gochecknoglobals // the linker sets variables only
+var Version = "0.1.0-dev"
 
 // node is one running Baton: what the roles share, and the roles. It is built
 // in the order of the fields; the role table in roles.go builds the roles.
@@ -60,6 +63,7 @@ type node struct {
 	console   *console.Service
 	extra     []lifecycle.Service // demo apps and the like
 	closers   []func() error      // what open opened, to close in reverse
+	decided   uint64              // newest input decided here; measure's own
 }
 
 // nodeOptions are what a configuration file does not say.
@@ -144,7 +148,15 @@ func (n *node) openBus(ctx context.Context) error {
 		Partitions: n.cfg.Partitions, Replicas: replicas, InboundBytes: int64(n.cfg.Retention.InboundBytes),
 		ControlAge: time.Duration(n.cfg.Retention.Control),
 	})
-	return err
+	if err != nil || n.server == nil {
+		return err
+	}
+	stop, err := n.bus.ServeReaders(n.server.Access())
+	if err != nil {
+		return err
+	}
+	n.onClose(func() error { stop(); return nil })
+	return nil
 }
 
 func (n *node) busOptions() (bus.Options, error) {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/lifecycle"
-	"github.com/baton-router/baton/services/console"
 	"github.com/baton-router/baton/services/fanout"
 	"github.com/baton-router/baton/services/graphapi"
 	"github.com/baton-router/baton/services/ingress"
@@ -56,6 +55,9 @@ func (n *node) observeFanout() fanout.Observers {
 			if n.onDelivery != nil {
 				n.onDelivery(f)
 			}
+		},
+		Deposed: func(p int) {
+			n.health.Set(fmt.Sprintf("fanout %d", p), lifecycle.NotReady, "another node has taken the partition's deliveries over")
 		},
 		Skipped: func(int, control.Position) { m.FencedRecords.Inc() },
 		Halted: func(p int, err error) {
@@ -120,6 +122,7 @@ func (n *node) measure(ctx context.Context) error {
 
 func (n *node) measurePartitions() {
 	held, halted, doubtful := 0, 0, 0
+	n.decided = 0
 	for _, st := range n.statuses() {
 		name := "partition " + strconv.Itoa(st.Partition)
 		switch {
@@ -133,6 +136,7 @@ func (n *node) measurePartitions() {
 			held++
 			n.health.Clear(name)
 		}
+		n.decided = max(n.decided, st.Input)
 		if st.TimersStopped {
 			doubtful++
 		}
@@ -177,64 +181,28 @@ func (n *node) measureStreams(ctx context.Context) {
 		return
 	}
 	n.health.Set("streams", lifecycle.OK, "")
+	n.measureBacklog(ctx)
 	for _, u := range use {
 		n.metrics.StreamBytes.With(u.Name).Set(float64(u.Bytes))
 		n.metrics.StreamLimitBytes.With(u.Name).Set(float64(u.Limit))
 		if u.Limit > 0 && u.Bytes > u.Limit*9/10 {
 			n.health.Set("stream "+u.Name, lifecycle.Degraded, fmt.Sprintf("%d of %d bytes used", u.Bytes, u.Limit))
+		} else {
+			n.health.Clear("stream " + u.Name)
 		}
 	}
 }
 
-// steering is fan-out as operators see it.
-type steering struct{ n *node }
-
-func (s steering) Status(app control.AppID) (console.AppStatus, bool) {
-	if s.n.fanout == nil {
-		return console.AppStatus{}, false
+// measureBacklog counts the input behind the newest event that any partition
+// here has decided: all partitions share the stream, and its reader.
+func (n *node) measureBacklog(ctx context.Context) {
+	if n.ownership == nil {
+		return
 	}
-	for _, a := range s.n.fanout.Apps() {
-		if a.App == app {
-			return console.AppStatus{
-				State: appState(a), Reason: a.PauseReason, Lag: uint64(a.Undelivered) + a.Unread, Age: a.Oldest, //nolint:gosec // not negative
-				Parked: a.Parked, InFlight: a.InFlight,
-			}, true
-		}
+	first, last, _, err := n.bus.InboundRange(ctx)
+	if err != nil {
+		return // the streams' condition says so
 	}
-	return console.AppStatus{}, false
-}
-
-func appState(a fanout.AppStatus) string {
-	switch {
-	case a.Paused:
-		return "paused"
-	case !a.Verified:
-		return "waiting"
-	case a.Breaker != fanout.BreakerClosed || a.Parked > 0:
-		return "failing"
-	default:
-		return "active"
-	}
-}
-
-func (s steering) Pause(ctx context.Context, app control.AppID) error {
-	return s.n.fanout.Pause(ctx, app, "by an operator")
-}
-
-func (s steering) Resume(ctx context.Context, app control.AppID) error {
-	return s.n.fanout.Resume(ctx, app)
-}
-
-// Rewind delivers again from a position of one partition, or of all.
-func (s steering) Rewind(ctx context.Context, app control.AppID, partition int, from control.Position) error {
-	to := from - min(from, 1) // the position before the first one delivered again
-	if partition >= 0 {
-		return s.n.fanout.Rewind(ctx, app, partition, to)
-	}
-	for _, p := range s.n.fanout.Partitions() {
-		if err := s.n.fanout.Rewind(ctx, app, p.Partition, min(to, p.Position)); err != nil {
-			return err
-		}
-	}
-	return nil
+	decided := max(n.decided, first-min(first, 1))
+	n.metrics.InboundBacklogEvents.Set(float64(last - min(last, decided)))
 }

@@ -41,7 +41,11 @@ func (c *logExport) Run(ctx context.Context, g *Global, s *streams) (err error) 
 		if err != nil {
 			return usage("%w", err)
 		}
-		defer func() { err = errors.Join(err, f.Close()) }()
+		defer func() {
+			if err = errors.Join(err, f.Close()); err != nil {
+				_ = os.Remove(c.File) // half an export proves nothing
+			}
+		}()
 		to = f
 	}
 	w := bufio.NewWriter(to)
@@ -106,7 +110,7 @@ func eachStored(ctx context.Context, db *store.Store, fn func(*eventlog.Record) 
 				return err
 			}
 			if err := decoded(stored.Raw, fn); err != nil {
-				return err
+				return fmt.Errorf("partition %d, position %d: %w", p, stored.First, err)
 			}
 		}
 	}
@@ -132,17 +136,19 @@ func eachExported(ctx context.Context, file string, fn func(*eventlog.Record) er
 	if _, err := io.ReadFull(r, header); err != nil || string(header) != exportHeader {
 		return usage("%s is not an exported log", file)
 	}
-	for ctx.Err() == nil {
+	at := len(exportHeader)
+	for number := 1; ctx.Err() == nil; number++ {
 		raw, err := readRecord(r)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if err == nil {
+			err = decoded(raw, fn)
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+			return fmt.Errorf("%s: record %d at byte %d: %w", file, number, at, err)
 		}
-		if err := decoded(raw, fn); err != nil {
-			return err
-		}
+		at += 4 + len(raw)
 	}
 	return ctx.Err()
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -51,13 +52,18 @@ func roleNames() []string {
 	return names
 }
 
-// buildRoles builds the named roles, all of them when none is named.
-func (n *node) buildRoles(names []string) error {
+// knownRoles refuses names that are no role's, before anything is opened.
+func knownRoles(names []string) error {
 	for _, name := range names {
 		if !slices.Contains(roleNames(), name) {
 			return usage("unknown role %q, want some of %s", name, strings.Join(roleNames(), ", "))
 		}
 	}
+	return nil
+}
+
+// buildRoles builds the named roles, all of them when none is named.
+func (n *node) buildRoles(names []string) error {
 	for _, r := range roles {
 		if len(names) > 0 && !slices.Contains(names, r.name) {
 			continue
@@ -79,7 +85,7 @@ func (n *node) services() []lifecycle.Service {
 		all = append(all, n.ownership)
 	}
 	if n.fanout != nil {
-		all = append(all, stopping{lifecycle.Func("fanout", n.fanout.Run), 8 * time.Second})
+		all = append(all, stopping{lifecycle.Func("fanout", n.fanout.Run), 6 * time.Second})
 	}
 	if n.ingress != nil {
 		all = append(all, lifecycle.Func("ingress", n.ingress.Run))
@@ -103,14 +109,18 @@ type stopping struct {
 
 func (s stopping) StopWithin() time.Duration { return s.within }
 
-func buildOwnership(n *node) (err error) {
+func buildOwnership(n *node) error { return buildOwnershipOn(n, n.bus) }
+
+// buildOwnershipOn builds the role on a log; tests give it one that fails.
+func buildOwnershipOn(n *node, log ownership.Log) (err error) {
 	n.ownership, err = ownership.New(ownership.Config{
 		Partitions: n.cfg.Partitions, Holder: nodeName(), BatonID: n.identity.BatonID, Barrier: n.server == nil,
 		RetainInbound: time.Duration(n.cfg.Retention.Inbound), Encoding: topicEncoding(n.cfg.Control.Encoding),
 	}, ownership.Deps{
-		Log: n.bus, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
+		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
 		Platform: upstream{n.platform, n.rosters}, Observe: n.observeOwnership(), Logger: n.log.With("role", "ownership"),
 	})
+	n.health.Set("partitions", lifecycle.NotReady, fmt.Sprintf("0 of %d held", n.cfg.Partitions))
 	return err
 }
 
@@ -122,15 +132,20 @@ func topicEncoding(name string) eventlog.Encoding {
 	return eventlog.EncodingJSON
 }
 
-func buildFanout(n *node) error {
+func buildFanout(n *node) error { return buildFanoutOn(n, n.bus) }
+
+// buildFanoutOn builds the role on a place for its cursors; tests give it one
+// that fails.
+func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 	allow, err := egress.ParseAllow(n.cfg.Egress.Allow)
 	if err != nil {
 		return err
 	}
 	c := fanout.Default(n.cfg.Partitions)
+	c.DrainFor = 4 * time.Second // a stop of all roles takes at most 10 s
 	c.Node, c.BatonID, c.Sole = nodeName(), n.identity.BatonID, n.server != nil
 	n.fanout, err = fanout.New(c, fanout.Deps{
-		Log: n.bus, Inbound: n.bus, Cursors: n.bus, Rosters: n.rosters,
+		Log: n.bus, Inbound: n.bus, Cursors: cursors, Rosters: n.rosters,
 		Transport: func(_ control.AppID, maxConns int) fanout.Transport {
 			return egress.Transport(egress.Policy{Allow: allow, MaxConns: maxConns})
 		},
@@ -142,6 +157,10 @@ func buildFanout(n *node) error {
 func buildGraphAPI(n *node) (err error) {
 	c := graphapi.Default(n.cfg.Partitions)
 	c.RequestBytes, c.UploadBytes = int64(n.cfg.Limits.RequestBytes), int64(n.cfg.Limits.UploadBytes)
+	c.SpoolDir = filepath.Join(n.cfg.DataDir, "spool")
+	if err := os.MkdirAll(c.SpoolDir, 0o700); err != nil {
+		return fmt.Errorf("upload directory: %w", err)
+	}
 	n.graphapi, err = graphapi.New(c, graphapi.Deps{
 		Roster: n.rosters.Current, Holder: n.bus, Platform: n.platform, Observe: n.observeGraphAPI(),
 		Logger: n.log.With("role", "graphapi"),

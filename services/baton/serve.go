@@ -30,6 +30,9 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usage("%w", err)
 	}
+	if err := knownRoles(c.Roles); err != nil {
+		return err
+	}
 	cfg, err := loadConfig(c.Config, c.Set, false)
 	if err != nil {
 		return err
@@ -60,9 +63,12 @@ func (n *node) announce() {
 
 // openFailure says whether a failed start is the operator's to mend.
 func openFailure(err error) error {
+	if errors.Is(err, store.ErrNewerFormat) {
+		err = fmt.Errorf("%w: start the Baton version that wrote it, or a newer one, or choose another data_dir", err)
+	}
 	for _, mine := range []error{
 		embedded.ErrInvalid, embedded.ErrLocked, bus.ErrPartitionCount, bus.ErrNewerFormat, bus.ErrForeignStream,
-		bus.ErrStreamDiffers, store.ErrNewerFormat, store.ErrInUse, roster.ErrNewerFormat, roster.ErrDocument,
+		bus.ErrStreamDiffers, bus.ErrStreamMissing, store.ErrNewerFormat, store.ErrInUse, roster.ErrNewerFormat, roster.ErrDocument,
 	} {
 		if errors.Is(err, mine) {
 			return codedError{exitUsage, err}
@@ -71,8 +77,10 @@ func openFailure(err error) error {
 	return err
 }
 
-// stopListening bounds the wait for public requests under way at the end.
-const stopListening = 5 * time.Second
+// stopListening bounds the wait for public requests under way at the end. It is
+// shorter than the time a service is given to stop: a connection on which no
+// request has come yet counts as busy for five seconds.
+const stopListening = 2500 * time.Millisecond
 
 // servePublic serves the public listener: webhooks at /webhook, the Graph API
 // everywhere else.

@@ -18,6 +18,9 @@ type simCommands struct {
 	Ad       simAd       `cmd:"" help:"A person comes from a click-to-Messenger ad."`
 	Clock    simClock    `cmd:"" help:"Move the simulated clock forward, for example +24h."`
 	Show     simShow     `cmd:"" help:"Show what a person sees."`
+	Referral simReferral `cmd:"" help:"A person follows a link with a ref."`
+	Feedback simFeedback `cmd:"" help:"A person answers the latest survey."`
+	Switches simSwitches `cmd:"" help:"Read the platform's faults, or set them."`
 }
 
 // person splits [PAGE_ID USER_ID] VALUE: without ids the simulator's only page

@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/platform"
+	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/services/simulator"
 )
 
@@ -31,7 +36,7 @@ func (u upstream) SendSurvey(ctx context.Context, thread control.ThreadKey, mess
 	if err != nil {
 		return "", nil, err
 	}
-	answer, err := u.platform.SendMessage(ctx, platform.Message{Node: thread.Asset, Token: asset.AccessToken.Value(), JSON: body})
+	answer, err := u.platform.SendMessage(ctx, platform.Message{Node: asset.Node(), Token: asset.AccessToken.Value(), JSON: body})
 	if r, ok := platform.Refused(err); ok {
 		return "", r.Body, nil
 	}
@@ -57,7 +62,7 @@ func (u upstream) Mirror(ctx context.Context, thread control.ThreadKey, inbox bo
 	if !ok {
 		return errUnknownAsset
 	}
-	h := platform.Handover{Node: thread.Asset, Token: asset.AccessToken.Value(), Person: thread.Person, Target: uint64(asset.Rules.Inbox())}
+	h := platform.Handover{Node: asset.Node(), Token: asset.AccessToken.Value(), Person: thread.Person, Target: uint64(asset.Rules.Inbox())}
 	if inbox {
 		return u.platform.PassThreadControl(ctx, h)
 	}
@@ -79,7 +84,30 @@ func newSimulator(n *node) (*simulator.Service, error) {
 			ID: id, Object: asset.Object, Name: asset.Name, AccessToken: asset.AccessToken.Value(), LinkedPage: asset.LinkedPage,
 		})
 	}
-	return simulator.New(c, simulator.Deps{Logger: n.log.With("role", "simulator")})
+	client, err := ownClient(n.cfg.Listen.TLS)
+	if err != nil {
+		return nil, err
+	}
+	return simulator.New(c, simulator.Deps{Client: client, Logger: n.log.With("role", "simulator")})
+}
+
+// ownClient reaches this node's own listeners: it trusts their certificate, by
+// whatever name it goes, and presents it where one is asked for. nil without
+// TLS.
+func ownClient(c roster.ListenTLS) (*http.Client, error) {
+	if c.Cert == "" {
+		return nil, nil //nolint:nilnil // the simulator has one of its own
+	}
+	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, RootCAs: x509.NewCertPool()}
+	config.RootCAs.AddCert(pair.Leaf)
+	if names := pair.Leaf.DNSNames; len(names) > 0 {
+		config.ServerName = strings.Replace(names[0], "*", "baton", 1)
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 16}}, nil
 }
 
 // defaultPerson writes on the simulated platform when nobody else is named.

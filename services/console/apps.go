@@ -95,7 +95,13 @@ func (s *Service) SteerApp(ctx context.Context, req *connect.Request[adminv1.Ste
 		return nil, fmt.Errorf("%s %s: %w", req.Msg.GetVerb(), id, err)
 	}
 	s.deps.Logger.Info("deliveries steered", "app_id", id.String(), "verb", req.Msg.GetVerb(), "operator", operator)
-	return connect.NewResponse(&adminv1.SteerAppResponse{App: s.app(id)}), nil
+	owned, err := s.owned()
+	if err != nil {
+		return nil, err
+	}
+	a := s.app(id)
+	a.Owned = owned[id]
+	return connect.NewResponse(&adminv1.SteerAppResponse{App: a}), nil
 }
 
 // Waits of Apply for the partitions.

@@ -33,9 +33,9 @@ type App struct {
 	VerifyToken string
 	// Secret signs deliveries.
 	Secret []byte
-	// EmptyMessaging adds "messaging":[] to standby entries. The other
-	// compatibility switches are the plan's. Source: clients.md.
-	EmptyMessaging bool
+	// EmptyMessaging adds "messaging":[] to standby entries, NumericIDs writes
+	// app ids in handover events as numbers. Source: clients.md.
+	EmptyMessaging, NumericIDs bool
 	// MaxInFlight bounds the POSTs under way; 0 is 4.
 	MaxInFlight int
 	// MaxBatch bounds the events of one POST; 0 is 20.
@@ -77,6 +77,7 @@ func appOf(a *roster.Application) App {
 	app := App{
 		ID: a.Number, Name: a.Name, Callback: a.CallbackURL, VerifyToken: a.VerifyToken.Value(),
 		Secret: []byte(a.Secret.Value()), EmptyMessaging: a.Compat.EmptyMessaging,
+		NumericIDs:  a.Compat.NumericAppIDs,
 		MaxInFlight: a.Delivery.MaxInFlight, MaxBatch: a.Delivery.MaxBatch, Timeout: time.Duration(a.Delivery.Timeout),
 		RetryFor: time.Duration(a.Delivery.RetryFor),
 	}

@@ -104,7 +104,8 @@ func (e *engine) retrySlots() int { return max(1, e.concurrency()/4) }
 // unpark moves the parked lanes whose time has come to those that are due.
 func (e *engine) unpark(now time.Time) {
 	for len(e.mu.parked) > 0 && !e.mu.parked[0].retryAt.After(now) {
-		ln := heap.Pop(&e.mu.parked).(*lane) //nolint:forcetypeassert // the heap holds lanes only
+		ln := e.mu.parked[0]
+		heap.Remove(&e.mu.parked, 0)
 		ln.enter(&e.mu.due, laneParked)
 	}
 }

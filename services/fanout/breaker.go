@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
@@ -93,12 +94,9 @@ func (b *breaker) remember(thread control.ThreadKey) {
 	if len(b.failed) >= breakerThreads {
 		return
 	}
-	for _, t := range b.failed {
-		if t == thread {
-			return
-		}
+	if !slices.Contains(b.failed, thread) {
+		b.failed = append(b.failed, thread)
 	}
-	b.failed = append(b.failed, thread)
 }
 
 func (b *breaker) open(pause time.Duration, now time.Time) {

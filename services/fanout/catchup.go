@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -27,32 +28,38 @@ type reading struct {
 // room, until it stands where the partitions' reader stands; then that one
 // carries on. It returns when ctx ends.
 func (s *Service) catchUp(ctx context.Context, e *engine) {
+	var again <-chan time.Time // while it starves, others may give room back
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-e.room:
+		case <-again:
 		}
-		for {
-			places := s.lagging(e)
-			if len(places) == 0 {
-				break
-			}
-			err := s.readFor(ctx, places)
-			if ctx.Err() != nil {
-				return
-			}
-			if errors.Is(err, errNoRoom) {
-				break
-			}
-			if err != nil && !errors.Is(err, errCaughtUp) {
-				e.log.Warn("catching up interrupted, trying again", "err", err)
-				if !sleep(ctx, jitter(time.Second)) {
-					return
-				}
-			}
+		again = nil
+		for ctx.Err() == nil && !e.starves() && s.catchUpOnce(ctx, e) {
+		}
+		if e.starves() {
+			again = time.After(time.Second)
 		}
 	}
+}
+
+// catchUpOnce reads for an app that lags; false when there is nothing to do.
+func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
+	places := s.lagging(e)
+	if len(places) == 0 {
+		return false
+	}
+	err := s.readSome(ctx, places)
+	if err == nil {
+		err = s.readFor(ctx, places)
+	}
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errCaughtUp) && !errors.Is(err, errNoRoom) {
+		e.log.Warn("catching up interrupted, trying again", "err", err)
+		sleep(ctx, jitter(time.Second))
+	}
+	return true
 }
 
 // lagging are the places of an app, by partition, that are behind and have room
@@ -69,8 +76,39 @@ func (s *Service) lagging(e *engine) map[int]reading {
 	return places
 }
 
-// readFor reads the log from where the places stand until all have caught up or
-// the engine is full.
+// someRecords is how many records of a partition are read one by one before a
+// consumer is worth its cost.
+const someRecords = 64
+
+// readSome brings the places up record by record: most apps that fall behind are
+// only a few records behind, or have room for a few only. nil when they need
+// more than that.
+func (s *Service) readSome(ctx context.Context, places map[int]reading) error {
+	for range someRecords {
+		for p, r := range places {
+			m, err := s.deps.Log.NextLog(ctx, p, r.after)
+			if err != nil {
+				return fmt.Errorf("fanout: record of partition %d behind sequence %d: %w", p, r.after, err)
+			}
+			more, err := r.place.feed(ctx, m, r.round)
+			if err != nil {
+				return err
+			}
+			if r.after = m.Sequence; more {
+				places[p] = r
+			} else {
+				delete(places, p)
+			}
+		}
+		if len(places) == 0 {
+			return errCaughtUp
+		}
+	}
+	return nil
+}
+
+// readFor reads the log with a consumer from where the places stand until all
+// have caught up or the engine is full.
 func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 	o := bus.ReadOptions{After: ^uint64(0)}
 	for p, r := range places {
@@ -119,7 +157,7 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bo
 	if r == nil {
 		return true, nil
 	}
-	p := h.planFor(func(app control.AppID, _ control.Position) bool { return app == pl.app })
+	p := h.planFor(func(app control.AppID) bool { return app == pl.app })
 	if err := h.plan(ctx, p, r, before); err != nil {
 		return false, err
 	}

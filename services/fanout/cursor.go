@@ -61,7 +61,7 @@ func encodeTracker(app control.AppID, t *tracker, clocks int) *cursorv1.App {
 		last = p
 		if f, failing := t.failing[p]; failing && len(a.GetFailing()) < clocks {
 			a.Failing = append(a.Failing, &cursorv1.Failure{
-				Position: uint64(p), Attempts: uint32(min(f.attempts, 1<<30)), //nolint:gosec // bounded
+				Position: uint64(p), Attempts: uint32(min(f.attempts, 1<<30)),
 				FirstMs: f.first.UnixMilli(), NextMs: f.next.UnixMilli(),
 			})
 		}
@@ -107,7 +107,7 @@ func encodeCursor(c *cursorv1.Cursor, places map[control.AppID]*place) []byte {
 	slices.SortFunc(c.GetApps(), func(a, b *cursorv1.App) int { return cmp.Compare(a.GetApp(), b.GetApp()) })
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
 	if err != nil {
-		panic("fanout: a cursor does not encode: " + err.Error())
+		panic("fanout: a cursor does not encode: " + err.Error()) //nolint:forbidigo // its fields are numbers and valid text
 	}
 	return data
 }

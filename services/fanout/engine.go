@@ -206,11 +206,21 @@ func (e *engine) forget(l *letter) {
 // makeRoom tells the app's own reader that it may read on, once half of the
 // room is free.
 func (e *engine) makeRoom() {
-	if !e.mu.hungry || e.mu.letters > e.bounds.letters/2 || e.mu.bytes > e.bounds.bytes/2 {
+	few := e.mu.letters <= e.bounds.letters/2 && e.mu.bytes <= e.bounds.bytes/2
+	if !e.mu.hungry || !few || !e.hasRoom(e.bounds.floor/2) {
 		return
 	}
 	e.mu.hungry = false
 	signal(e.room)
+}
+
+// starves reports whether the engine has refused letters and has no room yet. It
+// also looks whether others have given shared room back.
+func (e *engine) starves() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.makeRoom()
+	return e.mu.hungry
 }
 
 // wake looks for work: a retry is due, a pause is over, a right was renewed.

@@ -61,6 +61,19 @@ func (s *sink) open(open bool) {
 	s.closed = !open
 }
 
+func (s *sink) clock(p control.Position) (f failure, failed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, failed = s.clocks[p]
+	return f, failed
+}
+
+func (s *sink) renewals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renewal
+}
+
 // count is how many letters are finished.
 func (s *sink) count() int {
 	s.mu.Lock()
@@ -98,15 +111,15 @@ func (p *endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	p.mu.Lock()
 	p.posts = append(p.posts, seen)
-	answer, header := p.answer, p.header
+	answer, header, landed := p.answer, p.header, p.landed
 	p.mu.Unlock()
 	status, took, err := http.StatusOK, time.Duration(0), error(nil)
 	if answer != nil {
 		status, took, err = answer(seen)
 	}
 	cut := took > 0 && !sleep(req.Context(), took)
-	if p.landed != nil {
-		p.landed(seen)
+	if landed != nil {
+		landed(seen)
 	}
 	if cut {
 		return nil, req.Context().Err()
@@ -131,6 +144,13 @@ func (p *endpoint) respond(answer func(posted) (int, time.Duration, error)) {
 	p.answer = answer
 }
 
+// change alters the endpoint under its lock.
+func (p *endpoint) change(f func(*endpoint)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(p)
+}
+
 func reply(status int, body string, header http.Header) *http.Response {
 	if header == nil {
 		header = http.Header{}
@@ -153,8 +173,8 @@ type bench struct {
 	mu       sync.Mutex
 }
 
-func newBench(t testing.TB, app App) *bench {
-	t.Helper()
+func newBench(tb testing.TB, app App) *bench {
+	tb.Helper()
 	b := &bench{sink: newSink(), end: &endpoint{}, finished: map[control.Position]Outcome{}}
 	app.ID, app.Callback, app.Secret = testApp, "http://app.test/webhook", []byte("secret")
 	b.engine = newEngine(engineParts{
@@ -174,12 +194,19 @@ func newBench(t testing.TB, app App) *bench {
 		bounds: bounds{letters: 1000, bytes: 1 << 20, floor: 1 << 16, shared: &budget{limit: 1 << 20}},
 	})
 	b.enable(b.settings())
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := contextFor(time.Minute)
 		defer cancel()
 		b.drain(ctx)
 	})
 	return b
+}
+
+// ends are the outcomes so far, for messages.
+func (b *bench) ends() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return fmt.Sprint(b.finished)
 }
 
 func (b *bench) outcome(p control.Position) Outcome {
@@ -205,6 +232,9 @@ func (b *bench) letter(p control.Position, person uint64) *letter {
 	}
 }
 
+// pass lets a bubble's time go by.
+func pass(d time.Duration) { <-time.After(d) }
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // webhookBody is what the tests look at of a POST.
@@ -218,12 +248,12 @@ type webhookBody struct {
 	} `json:"entry"`
 }
 
-func decodeBody(t testing.TB, body []byte) webhookBody {
-	t.Helper()
+func decodeBody(tb testing.TB, body []byte) webhookBody {
+	tb.Helper()
 	var b webhookBody
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := d.Decode(&b); err != nil {
-		t.Fatalf("body %s: %v", body, err)
+		tb.Fatalf("body %s: %v", body, err)
 	}
 	return b
 }

@@ -34,11 +34,12 @@ func (h *holder) follow(ctx context.Context, m bus.Message) error {
 		return nil
 	}
 	after := markAfter(r, m.Sequence)
-	p := h.planFor(h.keepingUp(before))
+	behind := h.behind(before)
+	p := h.planFor(behind.lacks)
 	if err := h.plan(ctx, p, r, before); err != nil {
 		return err
 	}
-	h.commit(p, before, after)
+	h.commit(p, behind, before, after)
 	h.service.payloads.pass(h.partition, r.Input)
 	return nil
 }
@@ -69,33 +70,38 @@ func markAfter(r *eventlog.Record, sequence uint64) *mark {
 	}
 }
 
-// keepingUp says which apps' letters for the record behind a mark are of use:
-// of apps that stand at the mark or beyond, and of apps that are new here.
-func (h *holder) keepingUp(before *mark) func(control.AppID, control.Position) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	lagging := map[control.AppID]struct{}{}
-	for app, pl := range h.mu.places {
-		if pl.engine == nil || pl.track.read < before.position {
-			lagging[app] = struct{}{}
-		}
-	}
-	if len(lagging) == 0 {
-		return func(control.AppID, control.Position) bool { return true }
-	}
-	return func(app control.AppID, _ control.Position) bool {
-		_, lags := lagging[app]
-		return !lags
-	}
+// appSet is a set of apps.
+type appSet map[control.AppID]struct{}
+
+func (s appSet) has(app control.AppID) bool {
+	_, ok := s[app]
+	return ok
 }
 
-func (h *holder) planFor(wanted func(control.AppID, control.Position) bool) *plan {
+func (s appSet) lacks(app control.AppID) bool { return !s.has(app) }
+
+// behind are the apps that do not stand at a mark or beyond: the record that
+// follows is not planned for them.
+func (h *holder) behind(at *mark) appSet {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	set := appSet{}
+	for app, pl := range h.mu.places {
+		if pl.engine == nil || pl.track.read < at.position {
+			set[app] = struct{}{}
+		}
+	}
+	return set
+}
+
+func (h *holder) planFor(wanted func(control.AppID) bool) *plan {
 	return &plan{holder: h, wanted: wanted}
 }
 
 // plan plans a record, again until it succeeds or ctx ends.
 func (h *holder) plan(ctx context.Context, p *plan, r *eventlog.Record, before *mark) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		p.apps = h.service.today()
 		p.letters, p.losses = map[control.AppID][]*letter{}, nil
 		err := p.record(ctx, r, before.roster)
 		if err == nil {
@@ -111,8 +117,9 @@ func (h *holder) plan(ctx context.Context, p *plan, r *eventlog.Record, before *
 }
 
 // commit offers what was planned for the record between two marks to the apps
-// that stand there, and moves the partition's reader.
-func (h *holder) commit(p *plan, before, after *mark) {
+// that stand there, and moves the partition's reader. Those that were behind
+// when it was planned stay behind, also when they have come up meanwhile.
+func (h *holder) commit(p *plan, behind appSet, before, after *mark) {
 	p.report()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -122,7 +129,11 @@ func (h *holder) commit(p *plan, before, after *mark) {
 	h.welcome(maps.Keys(p.letters), before)
 	for app, pl := range h.mu.places {
 		switch {
-		case pl.track.read < before.position: // it reads for itself
+		case pl.engine == nil: // without a callback it gets nothing
+			pl.accept(nil, before, after)
+		case pl.track.read < before.position:
+		case behind.has(app):
+			pl.engine.look() // it came up too late for this record
 		case pl.track.read > after.position: // it has read further
 		case pl.track.read == after.position && after.position > before.position:
 		default:

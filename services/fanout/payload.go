@@ -57,7 +57,7 @@ func newPayloads(inbound Inbound, share int, observers *Observers) *payloads {
 func (c *payloads) fill(m bus.Message) error {
 	batch, err := decodeBatch(m)
 	if err != nil {
-		return nil //nolint:nilerr // whoever needs it fetches it and says so
+		return nil // whoever needs it fetches it and says so
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/delivery"
 	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
@@ -14,9 +15,11 @@ import (
 // apps whose copies are alike.
 type plan struct {
 	holder *holder
-	// wanted says whether an app's letter for a position is of use to
-	// somebody; what is not is not rendered.
-	wanted  func(app control.AppID, p control.Position) bool
+	// wanted says which apps the record is planned for.
+	wanted func(app control.AppID) bool
+	// apps are today's: who gets what is decided by the roster of then, how
+	// it looks by that of today.
+	apps    map[control.AppID]App
 	letters map[control.AppID][]*letter
 	losses  []Finished
 }
@@ -29,6 +32,7 @@ func (pl *plan) record(ctx context.Context, r *eventlog.Record, before uint64) e
 	if !changesRoster(r) {
 		version = r.RosterVersion
 	}
+	var snapshot *roster.Snapshot
 	for i, entry := range r.Entries {
 		if applied, ok := entry.Event.(control.RosterApplied); ok {
 			version = applied.Version
@@ -37,11 +41,13 @@ func (pl *plan) record(ctx context.Context, r *eventlog.Record, before uint64) e
 		if version == 0 {
 			continue
 		}
-		snapshot, err := pl.holder.service.deps.Rosters.At(ctx, version)
-		if err != nil {
-			return err
+		if snapshot == nil || snapshot.Version() != version {
+			var err error
+			if snapshot, err = pl.holder.service.deps.Rosters.At(ctx, version); err != nil {
+				return err
+			}
+			pl.holder.service.applyRoster(snapshot)
 		}
-		pl.holder.service.applyRoster(snapshot)
 		page := snapshot.Delivery(entry.Thread.Asset)
 		if page == nil {
 			continue
@@ -85,7 +91,7 @@ type copies struct {
 func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entry) error {
 	c := copies{object: page.Rules.Object}
 	for _, d := range delivery.Plan(page, *e) {
-		if !pl.wanted(d.App, e.Position) {
+		if !pl.wanted(d.App) {
 			continue
 		}
 		element, err := pl.element(ctx, &c, &d, e)
@@ -125,17 +131,14 @@ func (pl *plan) report() {
 
 // element returns the app's copy, rendered now or for another app before.
 func (pl *plan) element(ctx context.Context, c *copies, d *delivery.Delivery, e *delivery.Entry) ([]byte, error) {
-	v := variant{body: d.Body, numeric: d.NumericAppIDs}
 	fromInput := d.Body == delivery.BodyEvent || d.Body == delivery.BodyNoPayload
-	if fromInput {
-		v.numeric = false
-	}
+	v := variant{body: d.Body, numeric: !fromInput && pl.apps[d.App].NumericIDs}
 	for i, known := range c.variants {
 		if known == v {
 			return c.elements[i], nil
 		}
 	}
-	element, err := pl.render(ctx, d, e, fromInput)
+	element, err := pl.render(ctx, d, e, v)
 	if err != nil {
 		return nil, err
 	}
@@ -143,9 +146,9 @@ func (pl *plan) element(ctx context.Context, c *copies, d *delivery.Delivery, e 
 	return element, nil
 }
 
-func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.Entry, fromInput bool) ([]byte, error) {
-	if !fromInput {
-		return webhook.AppendHandover(nil, handover(d, e)), nil
+func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.Entry, v variant) ([]byte, error) {
+	if d.Body != delivery.BodyEvent && d.Body != delivery.BodyNoPayload {
+		return webhook.AppendHandover(nil, handover(d, e, v.numeric)), nil
 	}
 	p, err := pl.holder.service.payloads.get(ctx, pl.holder.partition, d.Input)
 	if err != nil {
@@ -165,10 +168,10 @@ func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.En
 }
 
 // handover is the event about control that a delivery carries.
-func handover(d *delivery.Delivery, e *delivery.Entry) webhook.Handover {
+func handover(d *delivery.Delivery, e *delivery.Entry, numeric bool) webhook.Handover {
 	h := webhook.Handover{
 		Asset: e.Thread.Asset, Person: e.Thread.Person, At: e.Time, Previous: d.Previous, New: d.New, Metadata: d.Metadata,
-		NumericIDs: d.NumericAppIDs,
+		NumericIDs: numeric,
 	}
 	switch d.Body {
 	case delivery.BodyPass:

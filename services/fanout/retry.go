@@ -32,7 +32,7 @@ func retryAfter(header string, now time.Time) time.Duration {
 		return 0
 	}
 	if s, err := strconv.ParseUint(header, 10, 32); err == nil {
-		return min(time.Duration(s)*time.Second, maxRetryAfter) //nolint:gosec // 32 bits
+		return min(time.Duration(s)*time.Second, maxRetryAfter)
 	}
 	if at, err := http.ParseTime(header); err == nil {
 		return min(max(at.Sub(now), 0), maxRetryAfter)

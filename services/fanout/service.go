@@ -91,6 +91,7 @@ type Service struct {
 		known   map[control.AppID]App                // today's apps
 		version uint64
 		holders map[int]*holder
+		refused map[int]error // partitions whose cursor cannot be used
 		running bool
 	}
 }
@@ -109,6 +110,7 @@ func New(c Config, d Deps) (*Service, error) {
 	s.mu.closers = map[control.AppID]context.CancelFunc{}
 	s.mu.known = map[control.AppID]App{}
 	s.mu.holders = map[int]*holder{}
+	s.mu.refused = map[int]error{}
 	return s, nil
 }
 
@@ -193,13 +195,20 @@ func (s *Service) receiver(app control.AppID, version uint64) (e *engine, known 
 	return s.mu.engines[app], known || s.mu.version < version
 }
 
+// today are the apps as they are now; the map is never changed.
+func (s *Service) today() map[control.AppID]App {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.known
+}
+
 // hold claims a partition, joins it to the readers, and keeps its cursor until
 // ctx ends or another node takes it over.
 func (s *Service) hold(ctx context.Context, p int) {
 	h := newHolder(s, p)
 	if err := h.claim(ctx); err != nil {
 		if ctx.Err() == nil {
-			h.halt(fmt.Errorf("fanout: claim: %w", err))
+			s.refuse(h, fmt.Errorf("fanout: claim: %w", err))
 		}
 		return
 	}
@@ -210,6 +219,14 @@ func (s *Service) hold(ctx context.Context, p int) {
 	h.attach() // again: the roster may have changed in between
 	s.changed()
 	h.keep(ctx)
+}
+
+// refuse notes a partition whose cursor cannot be used.
+func (s *Service) refuse(h *holder, err error) {
+	s.mu.Lock()
+	s.mu.refused[h.partition] = err
+	s.mu.Unlock()
+	h.halt(err)
 }
 
 // leave takes a partition out of the readers: it was taken over.

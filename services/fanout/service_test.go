@@ -7,6 +7,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/roster"
 )
 
 func TestOwnerGetsMessagingOthersStandby(t *testing.T) {
@@ -145,6 +146,30 @@ func TestSettingsAreThoseOfToday(t *testing.T) {
 	w.until("both came to the new callback", func() bool { return len(moved.ids()) == 2 })
 	if got := moved.ids(); !strings.Contains(fmt.Sprint(got), ids[0]) || !strings.Contains(fmt.Sprint(got), ids[1]) {
 		t.Errorf("got %v, want %v", got, ids)
+	}
+}
+
+func TestSecretsAndLimitsChangeWithoutRestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot := w.hook("s1")
+	app := appEntry(faq, bot)
+	w.adopt(document(app))
+	n := w.start()
+	ids := w.say(9001, "a")
+	w.got(bot, ids...)
+	bot.mu.Lock()
+	bot.secret = "rotated" // the hook refuses any other signature
+	bot.mu.Unlock()
+	app.Secret, app.Delivery.MaxInFlight = roster.NewSecret("rotated"), 9
+	w.rosters.put(document(app))
+	w.until("applied", func() bool {
+		e, _ := n.receiver(control.AppID(faq), 0)
+		return e.settings().MaxInFlight == 9
+	})
+	w.got(bot, append(ids, w.say(9001, "b")...)...)
+	if w.count(&w.shaken) != 1 {
+		t.Errorf("%d handshakes, want 1: the callback stayed", w.count(&w.shaken))
 	}
 }
 

@@ -120,7 +120,8 @@ func (h *holder) describe(st *AppStatus) {
 	}
 }
 
-// PartitionStatus is the state of a partition that this node holds.
+// PartitionStatus is the state of a partition that this node holds, or cannot
+// hold because its cursor is of no use.
 type PartitionStatus struct {
 	Partition int
 	Epoch     uint64 // of the cursor
@@ -129,7 +130,8 @@ type PartitionStatus struct {
 	Halted error
 }
 
-// Partitions lists the partitions that this node holds, ascending.
+// Partitions lists the partitions that this node holds or was refused,
+// ascending.
 func (s *Service) Partitions() []PartitionStatus {
 	var list []PartitionStatus
 	for _, h := range s.allHolders() {
@@ -139,6 +141,11 @@ func (s *Service) Partitions() []PartitionStatus {
 		})
 		h.mu.Unlock()
 	}
+	s.mu.Lock()
+	for p, err := range s.mu.refused {
+		list = append(list, PartitionStatus{Partition: p, Halted: err})
+	}
+	s.mu.Unlock()
 	slices.SortFunc(list, func(a, b PartitionStatus) int { return cmp.Compare(a.Partition, b.Partition) })
 	return list
 }

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -82,7 +83,7 @@ func (t *tracker) unfinished() int { return len(t.open) - t.done + len(t.owed) }
 // in ascending order.
 func (t *tracker) offered(p control.Position, before *mark) {
 	if n := len(t.open); n > 0 && t.open[n-1].position >= p {
-		panic("fanout: offered out of order")
+		panic(fmt.Sprintf("fanout: position %d offered after %d", p, t.open[n-1].position)) //nolint:forbidigo // a broken invariant
 	}
 	t.open = append(t.open, open{position: p, before: before})
 }

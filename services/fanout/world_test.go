@@ -2,13 +2,8 @@ package fanout
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +18,6 @@ import (
 	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
 	"github.com/baton-router/baton/pkg/partition"
 	"github.com/baton-router/baton/pkg/roster"
-	"github.com/baton-router/baton/pkg/webhook"
 )
 
 const (
@@ -63,23 +57,23 @@ type head struct {
 	input    uint64
 }
 
-func newWorld(t testing.TB) *world {
-	t.Helper()
-	server, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
+	server, err := embedded.Start(embedded.Options{Dir: tb.TempDir()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(server.Stop)
-	conn, err := bus.Dial(t.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password()})
+	tb.Cleanup(server.Stop)
+	conn, err := bus.Dial(tb.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(conn.Close)
-	id, err := conn.EnsureStreams(t.Context(), bus.Config{Partitions: testPartitions, Replicas: 1})
+	tb.Cleanup(conn.Close)
+	id, err := conn.EnsureStreams(tb.Context(), bus.Config{Partitions: testPartitions, Replicas: 1})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	w := &world{t: t, conn: conn, id: id, changed: make(chan struct{}, 1), rosters: newVersions(t)}
+	w := &world{t: tb, conn: conn, id: id, changed: make(chan struct{}, 1), rosters: newVersions(tb)}
 	for p := range w.heads {
 		w.heads[p].next, w.heads[p].epoch = 1, 1
 	}
@@ -95,7 +89,10 @@ type versions struct {
 	hidden  int // newest versions that Current does not show yet
 }
 
-func newVersions(t testing.TB) *versions { return &versions{t: t, changed: make(chan struct{})} }
+func newVersions(tb testing.TB) *versions {
+	tb.Helper()
+	return &versions{t: tb, changed: make(chan struct{})}
+}
 
 func (v *versions) Current() *roster.Snapshot {
 	v.mu.Lock()
@@ -133,131 +130,14 @@ func (v *versions) put(d roster.Document) uint64 {
 	return s.Version()
 }
 
-// hook is an app's real endpoint.
-type hook struct {
-	*httptest.Server
-	w      *world
-	secret string
-	mu     sync.Mutex
-	posts  []posted
-	kinds  []string
-	answer func(posted) int
-	token  string
-	mute   bool // answers the challenge with something else
-}
-
-func (w *world) hook(secret string) *hook {
-	h := &hook{w: w, secret: secret, token: "verify-" + secret}
-	h.Server = httptest.NewServer(h)
-	w.t.Cleanup(h.Close)
-	return h
-}
-
-func (h *hook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	defer signal(h.w.changed)
-	h.mu.Lock()
-	mute, answer := h.mute, h.answer
-	h.mu.Unlock()
-	if r.Method == http.MethodGet {
-		challenge, ok := webhook.Challenge(r.URL.Query(), h.token)
-		if !ok || mute {
-			challenge = "OK"
-		}
-		_, _ = io.WriteString(rw, challenge)
-		return
-	}
-	body, _ := io.ReadAll(r.Body)
-	if err := webhook.Verify([]byte(h.secret), body, r.Header.Get(headerSHA256), r.Header.Get(headerSHA1)); err != nil {
-		h.w.t.Errorf("signature: %v", err)
-	}
-	p := posted{at: time.Now(), ids: strings.Split(r.Header.Get(headerDeliveryID), ","), attempt: r.Header.Get(headerAttempt), body: body}
-	status := http.StatusOK
-	if answer != nil {
-		status = answer(p)
-	}
-	h.mu.Lock()
-	h.posts = append(h.posts, p)
-	h.mu.Unlock()
-	rw.WriteHeader(status)
-}
-
-func (h *hook) respond(answer func(posted) int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.answer = answer
-}
-
-func (h *hook) silence(mute bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mute = mute
-}
-
-func (h *hook) all() []posted {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Clone(h.posts)
-}
-
-// ids are the delivery ids that came, in order.
-func (h *hook) ids() []string {
-	var ids []string
-	for _, p := range h.all() {
-		ids = append(ids, p.ids...)
-	}
-	return ids
-}
-
-// elements are the events that came, each as "channel element".
-func (h *hook) elements() []string {
-	var list []string
-	for _, p := range h.all() {
-		for _, e := range decodeBody(h.w.t, p.body).Entry {
-			for _, m := range e.Messaging {
-				list = append(list, "messaging "+string(m))
-			}
-			for _, s := range e.Standby {
-				list = append(list, "standby "+string(s))
-			}
-		}
-	}
-	return list
-}
-
-// appEntry describes an app for the roster.
-func appEntry(id uint64, h *hook) roster.App {
-	a := roster.App{
-		ID: fmt.Sprint(id), Name: fmt.Sprintf("app-%d", id%10), Secret: roster.NewSecret("none"), Fields: strings.Fields(allFields),
-		Status: roster.StatusLive,
-		Delivery: roster.Delivery{
-			MaxInFlight: 4, MaxBatch: 20, Timeout: roster.Duration(2 * time.Second), RetryFor: roster.Duration(time.Hour),
-			OnExhausted: roster.ExhaustedSkip,
-		},
-	}
-	if h != nil {
-		a.CallbackURL, a.Secret, a.VerifyToken = h.URL+"/webhook", roster.NewSecret(h.secret), roster.NewSecret(h.token)
-	}
-	return a
-}
-
-// document is a roster in which all apps are connected to one page.
-func document(apps ...roster.App) roster.Document {
-	page := roster.Page{ID: fmt.Sprint(acme), Object: "page", Routing: roster.Routing{Mode: "handover"}}
-	for _, a := range apps {
-		page.Apps = append(page.Apps, roster.Connection{App: a.ID, Tasks: []string{"MESSAGING"}})
-	}
-	return roster.Document{Format: 1, Apps: apps, Pages: []roster.Page{page}}
-}
-
 // adopt makes a document the roster and logs it in every partition, as the
 // holders do.
-func (w *world) adopt(d roster.Document) uint64 {
+func (w *world) adopt(d roster.Document) {
 	w.t.Helper()
 	v := w.rosters.put(d)
 	for p := range testPartitions {
 		w.decide(p, v, eventlog.Entry{Event: control.RosterApplied{Version: v}})
 	}
-	return v
 }
 
 func (w *world) version() uint64 {
@@ -405,15 +285,15 @@ func (w *world) start(change ...func(*Config, *Deps)) *node {
 	return n
 }
 
-func (n *node) stop(t testing.TB) {
-	t.Helper()
+func (n *node) stop(tb testing.TB) {
+	tb.Helper()
 	if n.cancel == nil {
 		return
 	}
 	n.cancel()
 	n.cancel = nil
 	if err := <-n.done; err != nil {
-		t.Errorf("Run: %v", err)
+		tb.Errorf("Run: %v", err)
 	}
 }
 
@@ -483,29 +363,4 @@ func (w *world) got(h *hook, ids ...string) {
 	if got := h.ids(); !slices.Equal(got, ids) {
 		w.t.Fatalf("got %v, want %v", got, ids)
 	}
-}
-
-// faultyCursors fails saves at will.
-type faultyCursors struct {
-	*bus.Conn
-	mu   sync.Mutex
-	fail error
-}
-
-var errDisk = errors.New("disk on fire")
-
-func (f *faultyCursors) set(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.fail = err
-}
-
-func (f *faultyCursors) SaveCursor(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
-	f.mu.Lock()
-	err := f.fail
-	f.mu.Unlock()
-	if err != nil {
-		return 0, err
-	}
-	return f.Conn.SaveCursor(ctx, p, data, expected)
 }

@@ -46,7 +46,7 @@ func batchLanes(calls []graph.BatchCall) [][]int {
 	var lanes [][]int
 	known := map[string]int{}
 	for i := range calls {
-		recipient := calls[i].Params.Text("recipient")
+		recipient := digits(calls[i].Params.Text("recipient"))
 		lane, ok := known[recipient]
 		if !ok || recipient == "" {
 			lane = len(lanes)
@@ -90,4 +90,14 @@ func headerOf(lines []string, name string) string {
 		}
 	}
 	return ""
+}
+
+// digits are the digits of a text: the id in every form of a recipient.
+func digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
 }

@@ -3,7 +3,6 @@ package graphapi
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"maps"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 	"github.com/baton-router/baton/pkg/graph"
 	"github.com/baton-router/baton/pkg/roster"
+	"github.com/baton-router/baton/pkg/telemetry"
 )
 
 // call is one Graph call: a request of its own, or one of a batch.
@@ -24,22 +24,18 @@ type call struct {
 	idempotencyKey string
 	// upload is set for a multipart call whose file has not been read.
 	upload *graph.Multipart
-	trace  trace
+	// spooled says that the file was read to disk, and release gives it up.
+	spooled bool
+	release func()
+	// trace is where the request's errors and log lines can be found.
+	trace telemetry.TraceID
 	// snapshot and caller are set by authenticate.
 	snapshot *roster.Snapshot
 	caller   *roster.Caller
 	usage    Usage
 }
 
-// trace is the id under which a request's errors and log lines can be found.
-type trace [16]byte
-
-func newTrace() trace { return trace(newID()) }
-
-// String is the trace as fbtrace_id prints it.
-func (t trace) String() string { return "A" + base64.RawURLEncoding.EncodeToString(t[:]) }
-
-// newID is 16 random bytes: a trace, or a command id.
+// newID is a command id: 16 random bytes.
 func newID() (id [16]byte) {
 	_, _ = rand.Read(id[:]) // never fails
 	return id
@@ -51,10 +47,10 @@ func (c *call) question(person uint64) *commandv1.Request {
 	id := newID()
 	q := &commandv1.Request{
 		Id: id[:], Asset: c.caller.Asset.ID, Person: person, App: uint64(c.caller.App.Number),
-		RosterVersion: c.snapshot.Version(), Digest: c.digest(), Trace: c.trace[:],
+		RosterVersion: c.snapshot.Version(), Trace: c.trace[:],
 	}
 	if c.idempotencyKey != "" {
-		q.IdempotencyKey = c.key()
+		q.IdempotencyKey, q.Digest = c.key(), c.digest()
 	}
 	return q
 }

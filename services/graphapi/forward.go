@@ -112,16 +112,13 @@ func (f *sending) outgoing() (platform.Message, *upload, error) {
 // outgoing with an empty token leaves the app's own metadata.
 func (s *Service) outgoing(c *call, m *graph.Message, token string) (platform.Message, *upload, error) {
 	asset := c.caller.Asset
-	out := platform.Message{Node: asset.ID, Token: asset.AccessToken.Value()}
-	if asset.LinkedPage != 0 {
-		out.Node = asset.LinkedPage
-	}
+	out := platform.Message{Node: asset.Node(), Token: asset.AccessToken.Value()}
 	fields, err := forwarded(c.params, m, token)
 	if err != nil {
 		return platform.Message{}, nil, err
 	}
 	if c.upload != nil {
-		u := newUpload(c.upload, fields)
+		u := newUpload(c, fields)
 		out.Body, out.ContentType = u.reader, u.contentType
 		return out, u, nil
 	}

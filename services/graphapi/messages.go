@@ -15,7 +15,7 @@ import (
 func (s *Service) messages(ctx context.Context, c *call) (reply, error) {
 	m, err := graph.DecodeMessage(c.params)
 	if err != nil {
-		return reply{}, withoutFields(c, err)
+		return reply{}, err
 	}
 	if m.Recipient.ID == 0 {
 		return s.sendUnthreaded(ctx, c, &m)
@@ -33,15 +33,6 @@ func (s *Service) messages(ctx context.Context, c *call) (reply, error) {
 	}
 	defer leave()
 	return s.send(ctx, c, &m)
-}
-
-// withoutFields explains a multipart call whose fields stand behind its file:
-// the file is streamed, so they come too late.
-func withoutFields(c *call, err error) error {
-	if c.upload == nil || c.params.Has("recipient") && c.params.Has("message") {
-		return err
-	}
-	return graph.InvalidParameter("The fields recipient and message must stand before the file in a multipart request")
 }
 
 // beforeContent is the error of a message whose content is at fault: the right

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/baton-router/baton/pkg/graph"
+	"github.com/baton-router/baton/pkg/telemetry"
 )
 
 // maxKey bounds an Idempotency-Key, in bytes.
@@ -15,9 +16,9 @@ const maxKey = 255
 
 // read decodes a request up to its parameters. The call is returned with an
 // error too, for its trace.
-func (s *Service) read(w http.ResponseWriter, r *http.Request, t trace) (*call, error) {
+func (s *Service) read(w http.ResponseWriter, r *http.Request) (*call, error) {
 	c := &call{
-		method: r.Method, trace: t,
+		method: r.Method, trace: telemetry.TraceOf(r.Header).ID,
 		authorization: r.Header.Get("Authorization"), idempotencyKey: r.Header.Get("Idempotency-Key"),
 	}
 	var err error
@@ -90,5 +91,5 @@ func (s *Service) readUpload(w http.ResponseWriter, r *http.Request, c *call) er
 	if m.File != nil {
 		c.upload = m
 	}
-	return nil
+	return s.spool(c)
 }

@@ -35,6 +35,9 @@ type Config struct {
 	LaneDepth  int
 	// RequestBytes bounds a body, UploadBytes a multipart body with a file.
 	RequestBytes, UploadBytes int64
+	// SpoolDir holds uploads whose fields stand behind their file; empty for
+	// the system's temporary directory.
+	SpoolDir string
 }
 
 // Default is the configuration of an installation with its usual bounds.
@@ -108,6 +111,7 @@ type Service struct {
 	limiter Limiter
 	lanes   *lanes
 	epochs  *epochs
+	spools  chan struct{}
 	routes  map[string]route
 }
 
@@ -118,7 +122,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, logger: d.Logger, limiter: d.Limiter,
-		lanes: newLanes(c.LaneDepth), epochs: newEpochs(c.Partitions), routes: routes(),
+		lanes: newLanes(c.LaneDepth), epochs: newEpochs(c.Partitions), routes: routes(), spools: make(chan struct{}, maxSpools),
 	}
 	if s.limiter == nil {
 		s.limiter = NewLimiter()
@@ -128,8 +132,10 @@ func New(c Config, d Deps) (*Service, error) {
 
 // ServeHTTP answers one request: a call, or a batch of calls.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	trace := newTrace()
-	c, err := s.read(w, r, trace)
+	c, err := s.read(w, r)
+	if c.release != nil {
+		defer c.release()
+	}
 	switch {
 	case err != nil:
 		s.fail(c, err).write(w)

@@ -23,13 +23,13 @@ type upload struct {
 }
 
 // newUpload starts the copy. close must be called.
-func newUpload(m *graph.Multipart, fields map[string]json.RawMessage) *upload {
+func newUpload(c *call, fields map[string]json.RawMessage) *upload {
 	reader, writer := io.Pipe()
 	form := multipart.NewWriter(writer)
 	u := &upload{contentType: form.FormDataContentType(), reader: reader, done: make(chan struct{})}
 	go func() {
 		defer close(u.done)
-		err := copyUpload(form, m, fields)
+		err := copyUpload(form, c, fields)
 		if err != nil && !errors.Is(err, io.ErrClosedPipe) { // else the platform's side ended the copy
 			u.err.Store(&err)
 		}
@@ -59,21 +59,23 @@ func (u *upload) fault() error {
 	return nil
 }
 
-func copyUpload(form *multipart.Writer, m *graph.Multipart, fields map[string]json.RawMessage) error {
+func copyUpload(form *multipart.Writer, c *call, fields map[string]json.RawMessage) error {
 	for _, name := range sortedFields(fields) {
 		if err := form.WriteField(name, fieldText(fields[name])); err != nil {
 			return err
 		}
 	}
-	part, err := form.CreatePart(fileHeader(m.File))
+	part, err := form.CreatePart(fileHeader(c.upload.File))
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(part, m.File); err != nil {
+	if _, err := io.Copy(part, c.upload.File); err != nil {
 		return err
 	}
-	if err := m.Finish(); err != nil {
-		return err
+	if !c.spooled {
+		if err := c.upload.Finish(); err != nil {
+			return err
+		}
 	}
 	return form.Close()
 }

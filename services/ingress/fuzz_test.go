@@ -27,6 +27,11 @@ func FuzzHandler(f *testing.F) {
 	f.Add([]byte(`{"object":"user","entry":[]}`))
 	f.Add([]byte(`{"object":"page","entry":[{"messaging":[{"sender":{"id":"x"}}]}]}`))
 	f.Add([]byte(`{`))
+	f.Add(post(`{"sender":{"id":"7"},"recipient":{"id":"100200300400500"},"timestamp":1790000000045,"postback":{"mid":"m_p","payload":"P","referral":{"source":"ADS","ad_id":"6001"}}}`,
+		`{"sender":{"id":"100200300400500"},"recipient":{"id":"7"},"message":{"mid":"m_e","is_echo":true,"app_id":26390203743090,"metadata":"baton1:1-2"}}`,
+		`{"recipient":{"id":"100200300400500"},"app_roles":{"5":["primary_receiver"]}}`,
+		`{"sender":{"id":"7"},"recipient":{"id":"100200300400500"},"pass_thread_control":{"previous_owner_app_id":null,"new_owner_app_id":5}}`,
+		`{"sender":{"id":"7"},"messaging_feedback":{"feedback_screens":[{"questions":{"q1":{"type":"csat"}}}]}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p := &counting{}
 		d := deps(p)

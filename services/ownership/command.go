@@ -61,6 +61,9 @@ func (h *holder) send(c bus.CommandCall, r *commandv1.Response) {
 
 // decideCall decides one command and stages its answer.
 func (h *holder) decideCall(ctx context.Context, s *step, c call) {
+	if c.req.GetSendOutcome() != nil {
+		h.deps.Observe.reached(PointOutcomeArrived, h.partition)
+	}
 	if h.deps.Clock.Now().After(c.expires) {
 		h.unavailable(c, "the deadline had passed before the command was decided")
 		return
@@ -99,7 +102,7 @@ func (h *holder) decideFresh(s *step, page *control.Page, c call) {
 	first := s.next()
 	refusal := s.decide(c.key, page, cmd, cause{id: id16(c.req.GetId()), trace: id16(c.req.GetTrace())})
 	if refusal.Refused() {
-		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key).Revision)
+		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key))
 		s.respond(c, h.response(s, c, refusal, 0), "refused")
 		return
 	}

@@ -371,7 +371,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	t.Parallel()
 	l := newRefusalLog()
 	for n := range 2 * maxRefusals {
-		l.note(thread(uint64(n)), bot, control.Refusal{Reason: control.ReasonNotOwner, Verb: control.VerbPass}, 1) //nolint:gosec // positive
+		l.note(thread(uint64(n)), bot, control.Refusal{Reason: control.ReasonNotOwner, Verb: control.VerbPass}, control.State{Revision: 1})
 	}
 	if len(l.open) != maxRefusals || len(l.fresh) != maxRefusals {
 		t.Errorf("%d refusals remembered, want %d", len(l.open), maxRefusals)

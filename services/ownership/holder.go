@@ -377,6 +377,7 @@ func (h *holder) publishStatus(held bool) {
 
 func (h *holder) status() Status {
 	st := *h.current.Load()
+	st.Input = max(st.Input, h.decidedTo.Load())
 	st.Skipped = h.skipped.Load()
 	if reason := h.halted.Load(); reason != nil {
 		st.Halted = *reason

@@ -36,9 +36,10 @@ type refusalCount struct {
 
 func newRefusalLog() refusalLog { return refusalLog{open: map[refusalKey]*refusalCount{}} }
 
-// note counts a refusal.
-func (l *refusalLog) note(key control.ThreadKey, app control.AppID, r control.Refusal, revision uint32) {
-	k := refusalKey{key, app, r.Verb, r.Reason, revision}
+// note counts a refusal on a thread in state st. The log says who had control
+// even when the refused app may not know it.
+func (l *refusalLog) note(key control.ThreadKey, app control.AppID, r control.Refusal, st control.State) {
+	k := refusalKey{key, app, r.Verb, r.Reason, st.Revision}
 	c := l.open[k]
 	if c == nil {
 		if len(l.open) >= maxRefusals {
@@ -49,6 +50,7 @@ func (l *refusalLog) note(key control.ThreadKey, app control.AppID, r control.Re
 		l.fresh = append(l.fresh, c)
 	}
 	c.count++
+	r.Owner, r.Since, r.Until = st.Owner, st.Since, st.ExpiresAt
 	c.last = r
 }
 

@@ -22,7 +22,7 @@ func (s *Service) passControl(_ *http.Request, c *call) (reply, error) {
 		return reply{}, &graphError{Code: 100, Subcode: 2018164, Message: "(#100) Incorrect App ID."}
 	}
 	err = s.act(key, func(t *turn) error {
-		if !t.known {
+		if c.stranger(t) {
 			return c.noPerson()
 		}
 		if t.facts.inboxOwns(t.at) && c.switches.StrictControl {
@@ -42,7 +42,7 @@ func (s *Service) takeControl(_ *http.Request, c *call) (reply, error) {
 		return reply{}, err
 	}
 	err = s.act(key, func(t *turn) error {
-		if !t.known {
+		if c.stranger(t) {
 			return c.noPerson()
 		}
 		if !t.facts.inboxOwns(t.at) && c.switches.StrictControl {
@@ -76,7 +76,7 @@ func (s *Service) threadOwner(_ *http.Request, c *call) (reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.begin(control.ThreadKey{Asset: c.page.ID, Person: person}, c.page)
-	if !t.known {
+	if c.stranger(t) {
 		return reply{}, c.noPerson()
 	}
 	owner := map[string]any{"app_id": decimal(s.config.AppID)}

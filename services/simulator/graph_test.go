@@ -9,12 +9,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/baton-router/baton/services/simulator"
 )
 
 func TestMessagesAreRefusedAsThePlatformDoes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
+	w.switches(simulator.Switches{StrictPeople: true})
 	to := `"recipient":{"id":"9001234567890123"}`
 	deep := strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70)
 	for name, c := range map[string]struct {
@@ -144,6 +147,7 @@ func TestProfilesAndUserSettingsAreKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
+	w.switches(simulator.Switches{StrictPeople: true})
 	menu := `[{"locale":"default","call_to_actions":[{"type":"postback","title":"Help","payload":"HELP"}]}]`
 	steps := []struct {
 		method, path, body string

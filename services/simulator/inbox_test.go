@@ -124,6 +124,7 @@ func TestPassToTheInboxIsKeptOnThePlatform(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.writes("hello")
+	w.switches(simulator.Switches{StrictPeople: true})
 	for body, want := range map[string]int{
 		`{"recipient":{"id":"9001234567890123"},"target_app_id":"700000000000001"}`: 2018164,
 		`{"recipient":{"id":"9001234567890123"},"target_app_id":"x"}`:               2018164,

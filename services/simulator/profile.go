@@ -238,7 +238,7 @@ func (s *Service) setUserMenu(c *call, raw json.RawMessage) (reply, error) {
 		return reply{}, c.noPerson()
 	}
 	err := s.act(control.ThreadKey{Asset: c.page.ID, Person: person}, func(t *turn) error {
-		if !t.known {
+		if c.stranger(t) {
 			return c.noPerson()
 		}
 		t.facts.Menu = raw

@@ -83,7 +83,7 @@ func TestRPCSwitchesRoundTrip(t *testing.T) {
 	c := newClient(t, w)
 	want := &simv1.Switches{
 		EchoTwice: true, EchoLateMs: 5, FailAfterSend: true, LoseMetadata: true, OutOfOrder: true, WebhookDelayMs: 6, AnswerDelayMs: 7,
-		DropDeliveries: true, DropReads: true, StrictControl: true, Calls: 3,
+		DropDeliveries: true, DropReads: true, StrictControl: true, StrictPeople: true, Calls: 3,
 		Refuse: &simv1.Refusal{Edge: "messages", Status: 503, Code: 2, Subcode: 3, Message: "no"},
 	}
 	set, err := c.SetSwitches(t.Context(), connect.NewRequest(&simv1.SetSwitchesRequest{Switches: want}))

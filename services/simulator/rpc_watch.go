@@ -42,7 +42,7 @@ func switchesIn(m *simv1.Switches) Switches {
 		FailAfterSend: m.GetFailAfterSend(), LoseMetadata: m.GetLoseMetadata(), OutOfOrder: m.GetOutOfOrder(),
 		WebhookDelay: delayIn(m.GetWebhookDelayMs()), AnswerDelay: delayIn(m.GetAnswerDelayMs()),
 		DropDeliveries: m.GetDropDeliveries(), DropReads: m.GetDropReads(),
-		StrictControl: m.GetStrictControl(), Calls: int(m.GetCalls()),
+		StrictControl: m.GetStrictControl(), StrictPeople: m.GetStrictPeople(), Calls: int(m.GetCalls()),
 	}
 	if r := m.GetRefuse(); r != nil {
 		w.Refuse = &Refusal{
@@ -58,7 +58,7 @@ func switchesOut(w Switches) *simv1.Switches {
 		FailAfterSend: w.FailAfterSend, LoseMetadata: w.LoseMetadata, OutOfOrder: w.OutOfOrder,
 		WebhookDelayMs: w.WebhookDelay.Milliseconds(), AnswerDelayMs: w.AnswerDelay.Milliseconds(),
 		DropDeliveries: w.DropDeliveries, DropReads: w.DropReads,
-		StrictControl: w.StrictControl, Calls: int32(w.Calls),
+		StrictControl: w.StrictControl, StrictPeople: w.StrictPeople, Calls: int32(w.Calls),
 	}
 	if r := w.Refuse; r != nil {
 		m.Refuse = &simv1.Refusal{

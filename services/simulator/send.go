@@ -191,12 +191,19 @@ func (c *call) noPerson() error {
 	return &graphError{Code: 100, Subcode: 2018001, Message: "(#100) No matching user found"}
 }
 
+// stranger reports whether the person has to be refused as unknown. By default
+// everyone with a well-formed id exists: people wrote before the simulator did,
+// or reached Baton another way.
+func (c *call) stranger(t *turn) bool {
+	return c.switches.StrictPeople && t.facts.LastUserAt == 0
+}
+
 // allows applies the platform's rules to a message: the person is known, the
 // inbox does not have the thread, the window is open.
 func (t *turn) allows(c *call, m *outgoing) error {
 	human := strings.EqualFold(m.tag, "HUMAN_AGENT")
 	switch {
-	case t.facts.LastUserAt == 0:
+	case c.stranger(t):
 		return c.noPerson()
 	case t.facts.inboxOwns(t.at) && !human:
 		return errControlled()
@@ -205,7 +212,7 @@ func (t *turn) allows(c *call, m *outgoing) error {
 	if human || m.isSurvey() {
 		window = longWindow
 	}
-	if t.at-t.facts.LastUserAt > window {
+	if t.facts.LastUserAt != 0 && t.at-t.facts.LastUserAt > window {
 		return c.outsideWindow()
 	}
 	return nil
@@ -239,7 +246,7 @@ func (s *Service) senderAction(c *call, key control.ThreadKey) (reply, error) {
 	}
 	err := s.act(key, func(t *turn) error {
 		switch {
-		case t.facts.LastUserAt == 0:
+		case c.stranger(t):
 			return c.noPerson()
 		case t.facts.inboxOwns(t.at):
 			return errControlled()

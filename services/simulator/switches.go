@@ -35,6 +35,8 @@ type Switches struct {
 	// StrictControl refuses a pass or take whose effect is already there, as
 	// the platform's documentation says. Without it such a call succeeds.
 	StrictControl bool
+	// StrictPeople refuses calls about people who have not written here.
+	StrictPeople bool
 	// Calls is for how many calls of messages (sender actions apart),
 	// pass_thread_control and take_thread_control the switches hold; then all
 	// go off. Zero means until they are changed.

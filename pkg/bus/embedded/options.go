@@ -113,7 +113,7 @@ func (o Options) checkReaders() []error {
 }
 
 func notInName(r rune) bool {
-	return !(r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
+	return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
 // address splits Listen.

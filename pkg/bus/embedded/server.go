@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -171,11 +172,14 @@ func setListener(opts *server.Options, o Options) error {
 // probe reports a port that is taken before the server finds out: it would only
 // log it.
 func probe(o Options) error {
-	_, port, err := o.address()
-	if o.Listen == "" || err != nil || port == 0 {
+	if o.Listen == "" {
 		return nil
 	}
-	l, err := net.Listen("tcp", o.Listen)
+	_, port, err := o.address()
+	if err != nil || port == 0 {
+		return err
+	}
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", o.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: %s", ErrAddressInUse, o.Listen)
 	}
@@ -198,7 +202,7 @@ func storeLimit(dir string) (int64, error) {
 	if err := unix.Statfs(filepath.Dir(dir), &disk); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", filepath.Dir(dir), err)
 	}
-	free := int64(min(disk.Bavail, math.MaxInt64/uint64(disk.Bsize))) * disk.Bsize //nolint:gosec // bounded by min
+	free := int64(min(disk.Bavail, math.MaxInt64/uint64(disk.Bsize))) * disk.Bsize
 	return used + free/10*9, nil
 }
 

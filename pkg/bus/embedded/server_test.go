@@ -61,7 +61,7 @@ func TestTakenPortIsATypedError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	dir := t.TempDir()
 	_, err = embedded.Start(embedded.Options{Dir: dir, Listen: l.Addr().String()})
 	if !errors.Is(err, embedded.ErrAddressInUse) || !strings.Contains(err.Error(), l.Addr().String()) {

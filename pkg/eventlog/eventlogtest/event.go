@@ -25,11 +25,32 @@ func (d drawer) IntN(n int) int { return rapid.IntRange(0, n-1).Draw(d.t, "choic
 // Kinds returns a zero value of each event type of the core.
 func Kinds() []control.Event {
 	return []control.Event{
-		control.Assigned{}, control.Passed{}, control.Taken{}, control.Released{}, control.Expired{}, control.Captured{},
-		control.InboxTaken{}, control.InboxDone{}, control.DoneMarked{}, control.Requested{}, control.Extended{},
-		control.MetadataPassed{}, control.RoleChanged{}, control.RosterApplied{}, control.Routed{}, control.EchoWaits{},
-		control.SendAccepted{}, control.SendConfirmed{}, control.SendFailed{}, control.SurveyHeld{}, control.SurveyDelivered{},
-		control.SurveyDropped{}, control.SideConfirmed{}, control.SideRefused{}, control.UserMenuSet{}, control.Refused{},
+		control.Assigned{},
+		control.Passed{},
+		control.Taken{},
+		control.Released{},
+		control.Expired{},
+		control.Captured{},
+		control.InboxTaken{},
+		control.InboxDone{},
+		control.DoneMarked{},
+		control.Requested{},
+		control.Extended{},
+		control.MetadataPassed{},
+		control.RoleChanged{},
+		control.RosterApplied{},
+		control.Routed{},
+		control.EchoWaits{},
+		control.SendAccepted{},
+		control.SendConfirmed{},
+		control.SendFailed{},
+		control.SurveyHeld{},
+		control.SurveyDelivered{},
+		control.SurveyDropped{},
+		control.SideConfirmed{},
+		control.SideRefused{},
+		control.UserMenuSet{},
+		control.Refused{},
 	}
 }
 
@@ -44,10 +65,7 @@ func AnyEvent(c Chooser) control.Event {
 func FilledEvent(c Chooser, kind control.Event) control.Event {
 	v := reflect.New(reflect.TypeOf(kind)).Elem()
 	fill(c, v)
-	e, ok := v.Interface().(control.Event)
-	if !ok {
-		panic(fmt.Sprintf("%T is no event", v.Interface()))
-	}
+	e, _ := reflect.TypeAssert[control.Event](v) // it is of kind's type
 	return e
 }
 
@@ -56,8 +74,8 @@ func FilledEvent(c Chooser, kind control.Event) control.Event {
 func fill(c Chooser, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(c, v.Field(i))
+		for _, field := range v.Fields() {
+			fill(c, field)
 		}
 	case reflect.Array:
 		if c.IntN(3) > 0 { // zero ids are common
@@ -82,12 +100,12 @@ func fill(c Chooser, v reflect.Value) {
 	case reflect.String:
 		v.SetString(texts[c.IntN(len(texts))])
 	case reflect.Int64:
-		v.SetInt(int64(number(c))) //nolint:gosec // wrapping is wanted: times may be negative
+		v.SetInt(int64(number(c)))
 	case reflect.Uint8, reflect.Uint32, reflect.Uint64:
 		shift := 64 - v.Type().Bits()
 		v.SetUint(number(c) << shift >> shift)
 	default:
-		panic(fmt.Sprintf("eventlogtest: cannot fill a %s", v.Type()))
+		panic(fmt.Sprintf("eventlogtest: cannot fill a %s", v.Type())) //nolint:forbidigo // a test to be corrected
 	}
 }
 
@@ -99,12 +117,12 @@ func number(c Chooser) uint64 {
 	case 0:
 		return 0
 	case 1:
-		return uint64(c.IntN(300)) //nolint:gosec // not negative
+		return uint64(c.IntN(300))
 	case 2:
-		return 700000000000000 + uint64(c.IntN(10)) //nolint:gosec // not negative
+		return 700000000000000 + uint64(c.IntN(10))
 	case 3:
-		return ^uint64(0) - uint64(c.IntN(2)) //nolint:gosec // not negative
+		return ^uint64(0) - uint64(c.IntN(2))
 	default:
-		return uint64(c.IntN(1<<31))<<32 | uint64(c.IntN(1<<31)) //nolint:gosec // not negative
+		return uint64(c.IntN(1<<31))<<32 | uint64(c.IntN(1<<31))
 	}
 }

@@ -42,10 +42,10 @@ func (h *History) Next() (*eventlog.Record, []byte) {
 	r.Claim, r.Holder, r.Entries = false, "", nil
 	if r.Epoch == 0 || h.c.IntN(8) == 0 {
 		r.Claim, r.Holder = true, "node-a"
-		r.Epoch += 1 + uint64(h.c.IntN(2)) //nolint:gosec // not negative
+		r.Epoch += 1 + uint64(h.c.IntN(2))
 	}
 	r.DecidedAt += h.pause()
-	r.Input += uint64(h.c.IntN(3)) //nolint:gosec // not negative
+	r.Input += uint64(h.c.IntN(3))
 	binary.BigEndian.PutUint64(r.Group[:], uint64(r.First)<<16|r.Epoch)
 	for range h.entries(r.Claim) {
 		r.Entries = append(r.Entries, h.entry(&r))
@@ -86,7 +86,7 @@ func (h *History) entry(r *eventlog.Record) eventlog.Entry {
 	v := reflect.New(reflect.TypeOf(e)).Elem()
 	v.Set(reflect.ValueOf(e))
 	h.settle(v, r)
-	e, _ = v.Interface().(control.Event) //nolint:errcheck // it was one above
+	e, _ = reflect.TypeAssert[control.Event](v) // it was one above
 	entry := eventlog.Entry{Thread: h.Thread(), Cause: h.id(), Event: e}
 	if _, ok := e.(control.RosterApplied); ok {
 		entry.Thread = control.ThreadKey{}
@@ -101,7 +101,7 @@ func (h *History) Thread() control.ThreadKey {
 		n = 6
 	}
 	i := h.c.IntN(n)
-	return control.ThreadKey{Asset: 100200300400500 + uint64(i%3), Person: 7000 + uint64(i/3)} //nolint:gosec // not negative
+	return control.ThreadKey{Asset: 100200300400500 + uint64(i%3), Person: 7000 + uint64(i/3)}
 }
 
 // settle makes the fields of an event plausible by their names, so that events
@@ -120,15 +120,15 @@ func (h *History) settle(v reflect.Value, r *eventlog.Record) {
 		case field.Type() == reflect.TypeFor[[16]byte]():
 			field.Set(reflect.ValueOf(h.id()))
 		case field.Type() == reflect.TypeFor[control.Position]():
-			field.SetUint(uint64(r.First) + uint64(len(r.Entries)) - uint64(h.c.IntN(int(min(r.First, 9))))) //nolint:gosec // small
+			field.SetUint(uint64(r.First) + uint64(len(r.Entries)) - uint64(h.c.IntN(int(min(r.First, 9)))))
 		case field.Type() == reflect.TypeFor[control.AppID]():
-			field.SetUint(700000000000000 + uint64(h.c.IntN(4))) //nolint:gosec // not negative
+			field.SetUint(700000000000000 + uint64(h.c.IntN(4)))
 		}
 	}
 }
 
 // id is one of a few ids, or zero.
 func (h *History) id() (id [16]byte) {
-	id[15] = byte(h.c.IntN(24)) //nolint:gosec // small
+	id[15] = byte(h.c.IntN(24))
 	return id
 }

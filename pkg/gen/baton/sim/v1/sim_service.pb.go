@@ -1608,6 +1608,8 @@ type Switches struct {
 	// A pass or take whose effect is already there is refused, as the platform's
 	// documentation says, instead of being answered with success.
 	StrictControl bool `protobuf:"varint,13,opt,name=strict_control,json=strictControl,proto3" json:"strict_control,omitempty"`
+	// Refuse calls about people who have not written here.
+	StrictPeople bool `protobuf:"varint,15,opt,name=strict_people,json=strictPeople,proto3" json:"strict_people,omitempty"`
 	// The switches hold for this many calls of messages, pass_thread_control and
 	// take_thread_control, then all go off; 0 until changed.
 	Calls         int32 `protobuf:"varint,14,opt,name=calls,proto3" json:"calls,omitempty"`
@@ -1732,6 +1734,13 @@ func (x *Switches) GetRefuse() *Refusal {
 func (x *Switches) GetStrictControl() bool {
 	if x != nil {
 		return x.StrictControl
+	}
+	return false
+}
+
+func (x *Switches) GetStrictPeople() bool {
+	if x != nil {
+		return x.StrictPeople
 	}
 	return false
 }
@@ -2429,7 +2438,7 @@ const file_baton_sim_v1_sim_service_proto_rawDesc = "" +
 	"forward_ms\x18\x01 \x01(\x03R\tforwardMs\"C\n" +
 	"\rClockResponse\x12\x1b\n" +
 	"\toffset_ms\x18\x01 \x01(\x03R\boffsetMs\x12\x15\n" +
-	"\x06now_ms\x18\x02 \x01(\x03R\x05nowMs\"\xfe\x03\n" +
+	"\x06now_ms\x18\x02 \x01(\x03R\x05nowMs\"\xa3\x04\n" +
 	"\bSwitches\x12\x1d\n" +
 	"\n" +
 	"echo_first\x18\x01 \x01(\bR\techoFirst\x12\x1d\n" +
@@ -2450,7 +2459,8 @@ const file_baton_sim_v1_sim_service_proto_rawDesc = "" +
 	"\n" +
 	"drop_reads\x18\v \x01(\bR\tdropReads\x12-\n" +
 	"\x06refuse\x18\f \x01(\v2\x15.baton.sim.v1.RefusalR\x06refuse\x12%\n" +
-	"\x0estrict_control\x18\r \x01(\bR\rstrictControl\x12\x14\n" +
+	"\x0estrict_control\x18\r \x01(\bR\rstrictControl\x12#\n" +
+	"\rstrict_people\x18\x0f \x01(\bR\fstrictPeople\x12\x14\n" +
 	"\x05calls\x18\x0e \x01(\x05R\x05calls\"}\n" +
 	"\aRefusal\x12\x12\n" +
 	"\x04edge\x18\x01 \x01(\tR\x04edge\x12\x16\n" +

@@ -1,0 +1,125 @@
+package fanout
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+	cursorv1 "github.com/baton-router/baton/pkg/gen/baton/cursor/v1"
+)
+
+// nearPositions is how far behind the partition's reader an app may be at the
+// start for the reader to begin where the app stands, instead of the app reading
+// for itself.
+const nearPositions = 50_000
+
+// claim takes the cursor over: epoch+1, by compare-and-set. It repeats until it
+// is done or ctx ends; a cursor that cannot be used is an error.
+func (h *holder) claim(ctx context.Context) error {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := h.claimOnce(ctx)
+		if err == nil || errors.Is(err, ErrCursor) {
+			return err
+		}
+		if ctx.Err() == nil {
+			h.log.Warn("claim of the cursor failed, trying again", "err", err)
+		}
+		if !sleep(ctx, jitter(pause)) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (h *holder) claimOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.service.config.SaveTimeout)
+	defer cancel()
+	data, sequence, err := h.service.deps.Cursors.LoadCursor(ctx, h.partition)
+	if err != nil {
+		return err
+	}
+	c, err := decodeCursor(data, h.service.config.BatonID)
+	if err != nil {
+		return err
+	}
+	if err := h.restore(c); err != nil {
+		return err
+	}
+	if err := h.compare(ctx); err != nil {
+		return err
+	}
+	h.mu.epoch = c.GetEpoch() + 1
+	// A claim of ours whose answer was lost may be what was loaded: then the
+	// predecessor is known from the try before.
+	if released := len(data) == 0 || c.GetReleased(); !released && !bytes.Equal(c.GetHolder(), h.service.id[:]) {
+		h.awaits = !h.service.config.Sole
+	}
+	started := time.Now()
+	if h.mu.sequence, err = h.service.deps.Cursors.SaveCursor(ctx, h.partition, h.encode(false), sequence); err != nil {
+		return err
+	}
+	h.opens = started
+	if h.awaits {
+		// The predecessor may start POSTs until its last save, at the latest
+		// just before this one, has run out.
+		h.opens = time.Now().Add(h.service.config.LeaseFor)
+	}
+	h.grant(started)
+	h.log.Info("cursor claimed", "epoch", h.mu.epoch, "position", uint64(h.mu.read.position), "opens_in", time.Until(h.opens))
+	return nil
+}
+
+// compare checks the cursor against the log: positions are checked, not trusted.
+// A log that ends before the cursor, or has another record where it stands, is
+// not the log that the cursor was made from.
+func (h *holder) compare(ctx context.Context) error {
+	at := h.mu.read
+	if at.sequence == 0 {
+		return nil
+	}
+	m, err := h.service.deps.Log.NextLog(ctx, h.partition, at.sequence-1)
+	if errors.Is(err, bus.ErrNoMessage) {
+		return fmt.Errorf("%w: it stands at sequence %d, the log ends before", ErrCursor, at.sequence)
+	}
+	if err != nil {
+		return err
+	}
+	if m.Sequence != at.sequence { // trimmed; whether what follows fits is seen when it is read
+		return nil
+	}
+	r, err := eventlog.Decode(m.Data)
+	if err != nil {
+		return fmt.Errorf("%w: record at sequence %d: %w", ErrCursor, at.sequence, err)
+	}
+	if r.Last() != at.position || r.Epoch != at.epoch {
+		return fmt.Errorf("%w: it stands at position %d of epoch %d, the log has %d of %d there", ErrCursor, at.position, at.epoch, r.Last(), r.Epoch)
+	}
+	return nil
+}
+
+// restore loads a stored cursor. Apps without an engine keep their place until
+// attach.
+func (h *holder) restore(c *cursorv1.Cursor) error {
+	places := make(map[control.AppID]*place, len(c.GetApps()))
+	h.mu.open = 0
+	h.mu.read = decodeMark(c.GetRead())
+	h.mu.settled = h.mu.read.position
+	for _, a := range c.GetApps() {
+		t, err := decodeTracker(a)
+		if err != nil {
+			return err
+		}
+		app := control.AppID(a.GetApp())
+		places[app] = &place{app: app, holder: h, track: t, paused: a.GetPaused(), pauseReason: a.GetPauseReason()}
+		h.mu.open += len(t.owed)
+		if at := t.at; at.position < h.mu.read.position && at.position+nearPositions >= h.mu.settled {
+			h.mu.read = at
+		}
+	}
+	h.mu.places = places
+	return nil
+}

@@ -1,0 +1,95 @@
+package graphapi
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
+	"github.com/baton-router/baton/pkg/platform"
+	"github.com/baton-router/baton/pkg/roster"
+)
+
+// yes is a holder and a platform that accept everything.
+type yes struct{}
+
+func (yes) Ask(context.Context, int, []byte) ([]byte, error) {
+	return proto.Marshal(&commandv1.Response{Status: commandv1.Status_STATUS_OK, Epoch: 1, Position: 9, Thread: &commandv1.Thread{}})
+}
+
+func (yes) SendMessage(context.Context, platform.Message) (platform.Answer, error) {
+	return platform.Answer{Mid: "m_1", RecipientID: "1", Body: []byte(`{"recipient_id":"1","message_id":"m_1"}`)}, nil
+}
+
+// FuzzRequests: whatever comes in, the answer is JSON, and never a fault of the
+// service's own.
+func FuzzRequests(f *testing.F) {
+	c, err := roster.Load(roster.Source{Data: []byte(testRoster)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	d, _ := roster.FromConfig(c, roster.Document{})
+	snapshot, err := roster.Compile(d, 1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	config := Default(partitions)
+	config.AnswerWithin, config.RequestBytes, config.UploadBytes = time.Second, 1<<16, 1<<16
+	s, err := New(config, Deps{
+		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, edge := range []string{"messages", "pass_thread_control", "thread_owner", ""} {
+		f.Add("POST", "/v25.0/me/"+edge, "access_token=TA", "application/json", `{"recipient":{"id":"9001"},"message":{"text":"x"},"target_app_id":700000000000002}`)
+		f.Add("POST", "/me/"+edge, "", "application/x-www-form-urlencoded", `access_token=TA&recipient={id:5}&sender_action=typing_on&method=GET`)
+		f.Add("POST", "/me/"+edge, "access_token=TA&recipient=5", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\n{\"text\":\"x\"}\r\n--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\nx\r\n--b--")
+	}
+	f.Add("POST", "/", "access_token=TA", "application/json", `{"batch":[{"method":"POST","relative_url":"me/messages","body":"recipient={\"id\":\"1\"}&message={\"text\":\"x\"}"}]}`)
+	f.Fuzz(func(t *testing.T, method, path, query, contentType, body string) {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Method, r.URL = method, &url.URL{Path: path, RawQuery: query}
+		r.Header.Set("Content-Type", contentType)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if !json.Valid(w.Body.Bytes()) || w.Code >= 500 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
+}
+
+func BenchmarkTake(b *testing.B) {
+	c, err := roster.Load(roster.Source{Data: []byte(testRoster)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	d, _ := roster.FromConfig(c, roster.Document{})
+	snapshot, err := roster.Compile(d, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := New(Default(partitions), Deps{
+		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequest(http.MethodPost, "/v25.0/me/take_thread_control?access_token=TA", strings.NewReader(`{"recipient":{"id":"9001"}}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, r); w.Code != http.StatusOK {
+			b.Fatal(w.Body)
+		}
+	}
+}
