@@ -12,7 +12,6 @@ import (
 	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
 )
 
-//nolint:gochecknoglobals // a constant table
 var threeTokens = []Token{
 	{Name: "vera", Token: "view", Role: RoleViewer}, {Name: "otto", Token: "operate", Role: RoleOperator}, {Name: "ada", Token: "admin", Role: RoleAdmin},
 }

@@ -51,7 +51,7 @@ func (s *Service) app(id control.AppID) *adminv1.App {
 	snap := s.deps.Rosters.Current()
 	a := &adminv1.App{Id: id.String(), State: "unknown"}
 	if app, ok := snap.App(id); ok {
-		a.Name, a.Status, a.CallbackUrl = app.Name, string(app.Status), app.CallbackURL
+		a.Name, a.Status, a.CallbackUrl = app.Name, app.Status, app.CallbackURL
 	}
 	for _, asset := range snap.Assets() {
 		if _, ok := snap.Page(asset).Apps[id]; ok {
@@ -60,7 +60,7 @@ func (s *Service) app(id control.AppID) *adminv1.App {
 	}
 	if st, ok := s.deps.Apps.Status(id); ok {
 		a.State, a.Reason, a.LagEvents, a.LagMs = st.State, st.Reason, st.Lag, st.Age.Milliseconds()
-		a.Parked, a.InFlight = uint32(st.Parked), uint32(st.InFlight) //nolint:gosec // bounded
+		a.Parked, a.InFlight = uint32(st.Parked), uint32(st.InFlight)
 	}
 	return a
 }
@@ -165,7 +165,7 @@ func (s *Service) awaitRoster(ctx context.Context, version uint64) (missing []ui
 		case <-tick.C:
 		case <-ctx.Done():
 			for _, p := range behind {
-				missing = append(missing, uint32(p)) //nolint:gosec // small and positive
+				missing = append(missing, uint32(p))
 			}
 			return missing
 		}

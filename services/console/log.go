@@ -130,7 +130,7 @@ func (s *Service) storeDigests() (map[uint32]storeDigest, eventlog.Digest, error
 		if head.Epoch == 0 {
 			continue
 		}
-		all[uint32(p)], digests[uint32(p)] = storeDigest{head, digest}, digest //nolint:gosec // small
+		all[uint32(p)], digests[uint32(p)] = storeDigest{head, digest}, digest
 	}
 	return all, eventlog.Total(digests), nil
 }
@@ -153,7 +153,7 @@ func (s *Service) ExportLog(ctx context.Context, req *connect.Request[adminv1.Ex
 		return invalid("partition %d: there are %d, numbered from 0", p, s.deps.Node.Partitions)
 	}
 	return s.eachRecord(ctx, func(rec *eventlog.Record, raw []byte) error {
-		if p := req.Msg.GetPartition(); p >= 0 && rec.Partition != uint32(p) { //nolint:gosec // not negative
+		if p := req.Msg.GetPartition(); p >= 0 && rec.Partition != uint32(p) {
 			return nil
 		}
 		return stream.Send(&adminv1.ExportLogResponse{Partition: rec.Partition, Record: raw})

@@ -110,9 +110,9 @@ func (s *Service) command(ctx context.Context, page, user string, req *commandv1
 	case commandv1.Status_STATUS_OK, commandv1.Status_STATUS_REPEAT:
 	case commandv1.Status_STATUS_REFUSED:
 		refusal = s.names().refusal(control.Refusal{
-			Reason: control.Reason(resp.GetRefusal().GetReason()), Owner: control.AppID(resp.GetRefusal().GetOwner()), //nolint:gosec // a small enum
+			Reason: control.Reason(resp.GetRefusal().GetReason()), Owner: control.AppID(resp.GetRefusal().GetOwner()),
 			Since: control.Millis(resp.GetRefusal().GetSinceMs()), Until: control.Millis(resp.GetRefusal().GetUntilMs()),
-			Next: control.Next(resp.GetRefusal().GetNext()), //nolint:gosec // a small enum
+			Next: control.Next(resp.GetRefusal().GetNext()),
 		})
 	case commandv1.Status_STATUS_INTERNAL:
 		return nil, nil, connect.NewError(connect.CodeInternal, fmt.Errorf("the holder of the thread's partition: %s", resp.GetDetail()))

@@ -204,7 +204,7 @@ func (s *Service) Status(ctx context.Context, _ *connect.Request[adminv1.StatusR
 	}
 	n := s.deps.Node
 	return connect.NewResponse(&adminv1.StatusResponse{
-		Version: n.Version, Durability: n.Durability, Partitions: uint32(n.Partitions), Held: uint32(n.Held()), //nolint:gosec // small
+		Version: n.Version, Durability: n.Durability, Partitions: uint32(n.Partitions), Held: uint32(n.Held()),
 		Halted: n.Halted(), RosterVersion: s.deps.Rosters.Current().Version(), Threads: n.Threads(), PublicUrl: n.PublicURL,
 	}), nil
 }

@@ -128,6 +128,6 @@ func (s *Service) applied(ctx context.Context, p int) error {
 func verdictOf(v *eventlog.Verifier) *adminv1.VerifyLogResponse {
 	return &adminv1.VerifyLogResponse{
 		Ok: len(v.Faults()) == 0, Records: v.Records(), Events: v.Events(),
-		Partitions: uint32(len(v.Partitions())), Faults: v.Faults(), //nolint:gosec // small
+		Partitions: uint32(len(v.Partitions())), Faults: v.Faults(),
 	}
 }

@@ -50,7 +50,7 @@ func (s *Service) watch(ctx context.Context, req *adminv1.WatchThreadsRequest, s
 // ended makes the end of a stream by its caller no failure.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the caller has gone
 	}
 	return err
 }
@@ -154,7 +154,7 @@ func (s *Service) stored(ctx context.Context, f logFilter, ends map[int]store.Ap
 			}
 			continue
 		}
-		from := end - min(end, control.Position(tailScan)) + 1 //nolint:gosec // a constant; the last entries may all be here
+		from := end - min(end, control.Position(tailScan)) + 1
 		if err := s.scan(ctx, p, from, end, f, keep); err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func (s *Service) scan(ctx context.Context, p int, from, end control.Position, f
 			return err
 		}
 		for i := range rec.Entries {
-			position := rec.First + control.Position(i) //nolint:gosec // an index
+			position := rec.First + control.Position(i)
 			if position < from || position > end || !f.wants(rec.Entries[i]) {
 				continue
 			}
@@ -213,7 +213,7 @@ func (s *Service) follow(ctx context.Context, f logFilter, ends map[int]store.Ap
 			return errors.Join(fmt.Errorf("record at sequence %s", strconv.FormatUint(m.Sequence, 10)), err)
 		}
 		for i := range rec.Entries {
-			position := rec.First + control.Position(i) //nolint:gosec // an index
+			position := rec.First + control.Position(i)
 			if position <= ends[int(rec.Partition)].Position || !f.wants(rec.Entries[i]) {
 				continue
 			}
@@ -235,6 +235,6 @@ func sortEntries(all []*adminv1.LogEntry) {
 		if c := strings.Compare(a.GetDecidedAt(), b.GetDecidedAt()); c != 0 || a.GetPartition() != b.GetPartition() {
 			return c
 		}
-		return int(a.GetPosition()) - int(b.GetPosition()) //nolint:gosec // positions fit an int
+		return int(a.GetPosition()) - int(b.GetPosition())
 	})
 }

@@ -105,12 +105,15 @@ func (s *steered) note(call string) error {
 func (s *steered) Status(control.AppID) (AppStatus, bool) {
 	return AppStatus{State: "active", Lag: 7}, !s.absent
 }
+
 func (s *steered) Pause(_ context.Context, a control.AppID) error {
 	return s.note("pause " + a.String())
 }
+
 func (s *steered) Resume(_ context.Context, a control.AppID) error {
 	return s.note("resume " + a.String())
 }
+
 func (s *steered) Rewind(_ context.Context, a control.AppID, _ int, _ control.Position) error {
 	return s.note("rewind " + a.String())
 }
@@ -240,12 +243,12 @@ func (w *world) answer(c bus.CommandCall) {
 	switch v := r.GetVerb().(type) {
 	case *commandv1.Request_Operate:
 		o := v.Operate
-		cmd = control.Operate{Operator: o.GetOperator(), Verb: control.OperatorVerb(o.GetVerb()), Target: control.AppID(o.GetTarget()), Metadata: o.GetMetadata()} //nolint:gosec // small
+		cmd = control.Operate{Operator: o.GetOperator(), Verb: control.OperatorVerb(o.GetVerb()), Target: control.AppID(o.GetTarget()), Metadata: o.GetMetadata()}
 		if o.GetDryRun() {
 			key.Person = 0
 		}
 	case *commandv1.Request_Inbox:
-		cmd = control.InboxAction{Operator: v.Inbox.GetOperator(), Verb: control.InboxVerb(v.Inbox.GetVerb())} //nolint:gosec // small
+		cmd = control.InboxAction{Operator: v.Inbox.GetOperator(), Verb: control.InboxVerb(v.Inbox.GetVerb())}
 	}
 	resp := &commandv1.Response{Status: commandv1.Status_STATUS_OK, Thread: &commandv1.Thread{}}
 	if key.Person != 0 {
@@ -303,7 +306,7 @@ func (w *world) decide(key control.ThreadKey, cmd control.Command) (control.Stat
 func (w *world) write(part *store.Partition, entries []eventlog.Entry, claim bool, changes ...store.Change) {
 	a, p := part.Applied(), part.Number()
 	rec := eventlog.Record{
-		Partition: uint32(p), Epoch: max(a.Epoch, 1), Claim: claim, First: a.Position + 1, DecidedAt: w.now, RosterVersion: 1, //nolint:gosec // small
+		Partition: uint32(p), Epoch: max(a.Epoch, 1), Claim: claim, First: a.Position + 1, DecidedAt: w.now, RosterVersion: 1,
 		BatonID: [16]byte{1}, Entries: entries, Prev: a.Hash,
 	}
 	_, _ = rand.Read(rec.Group[:])
@@ -321,7 +324,7 @@ func (w *world) write(part *store.Partition, entries []eventlog.Entry, claim boo
 		w.t.Error(err)
 	}
 	for i := range entries {
-		change, ok := eventlog.ControlChange(&rec, rec.First+control.Position(i), control.ObjectPage, changes[0].State) //nolint:gosec // an index
+		change, ok := eventlog.ControlChange(&rec, rec.First+control.Position(i), control.ObjectPage, changes[0].State)
 		if !ok {
 			continue
 		}

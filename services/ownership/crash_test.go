@@ -63,7 +63,7 @@ func newStreams(t *testing.T) *streams {
 
 // person is the thread of the nth of some people who are spread over the
 // partitions.
-func person(n int) control.ThreadKey { return control.ThreadKey{Asset: page, Person: 9001 + uint64(n)} } //nolint:gosec // small
+func person(n int) control.ThreadKey { return control.ThreadKey{Asset: page, Person: 9001 + uint64(n)} }
 
 // write puts n messages of different people on the input, each in a stream
 // message of its own.

@@ -130,7 +130,7 @@ func TestCrashUnknownOutcomeIsClosedByWriting(t *testing.T) {
 	passes := 0
 	_, fold := s.history()
 	for n := range 12 {
-		st, ok := fold.Partition(uint32(partition.Of(person(n), parts))).State(person(n)) //nolint:gosec // small
+		st, ok := fold.Partition(uint32(partition.Of(person(n), parts))).State(person(n))
 		if ok && st.Owner == control.AppID(second) {
 			passes++
 		}

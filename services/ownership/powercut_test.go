@@ -33,7 +33,7 @@ func TestPowerCutStore(t *testing.T) {
 					t.Fatalf("pass: %v %v", r, err)
 				}
 			}
-			left := disk.CutPower(percent, uint64(percent)) //nolint:gosec // small
+			left := disk.CutPower(percent, uint64(percent))
 			first.stop()
 			next := s.hold(s.open(left), s.conn, ownership.Observer{})
 			next.awaitHeld()
