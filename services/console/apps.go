@@ -51,7 +51,7 @@ func (s *Service) app(id control.AppID) *adminv1.App {
 	snap := s.deps.Rosters.Current()
 	a := &adminv1.App{Id: id.String(), State: "unknown"}
 	if app, ok := snap.App(id); ok {
-		a.Name, a.Status, a.CallbackUrl = app.Name, string(app.Status), app.CallbackURL
+		a.Name, a.Status, a.CallbackUrl = app.Name, app.Status, app.CallbackURL
 	}
 	for _, asset := range snap.Assets() {
 		if _, ok := snap.Page(asset).Apps[id]; ok {
@@ -60,7 +60,7 @@ func (s *Service) app(id control.AppID) *adminv1.App {
 	}
 	if st, ok := s.deps.Apps.Status(id); ok {
 		a.State, a.Reason, a.LagEvents, a.LagMs = st.State, st.Reason, st.Lag, st.Age.Milliseconds()
-		a.Parked, a.InFlight = uint32(st.Parked), uint32(st.InFlight) //nolint:gosec // bounded
+		a.Parked, a.InFlight = uint32(st.Parked), uint32(st.InFlight)
 	}
 	return a
 }
@@ -74,6 +74,12 @@ func (s *Service) SteerApp(ctx context.Context, req *connect.Request[adminv1.Ste
 	id, ok := s.names().find(req.Msg.GetApp())
 	if _, known := s.deps.Rosters.Current().App(id); !ok || !known {
 		return nil, invalid("unknown app %q", req.Msg.GetApp())
+	}
+	if _, running := s.deps.Apps.Status(id); !running {
+		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("no deliveries of %s are made by this node", id))
+	}
+	if p := int(req.Msg.GetPartition()); p >= s.deps.Node.Partitions {
+		return nil, invalid("partition %d: there are %d, numbered from 0", p, s.deps.Node.Partitions)
 	}
 	switch req.Msg.GetVerb() {
 	case "pause":
@@ -112,6 +118,9 @@ func (s *Service) Apply(ctx context.Context, req *connect.Request[adminv1.ApplyR
 	if err != nil {
 		return nil, err
 	}
+	if len(req.Msg.GetDocument()) == 0 {
+		return nil, invalid("the document is empty: it would remove every app and page")
+	}
 	proposal, err := roster.ParseDocument(req.Msg.GetDocument())
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
@@ -122,10 +131,11 @@ func (s *Service) Apply(ctx context.Context, req *connect.Request[adminv1.ApplyR
 		if err != nil {
 			return old, false, connect.NewError(connect.CodeInvalidArgument, err)
 		}
-		resp.Changes = nil
+		resp.Changes, next.ChangedBy = nil, old.ChangedBy
 		for _, d := range roster.Compare(old, next) {
 			resp.Changes = append(resp.Changes, d.String())
 		}
+		next.ChangedBy = operator
 		return next, len(resp.Changes) > 0 && !req.Msg.GetDryRun(), nil
 	})
 	if err != nil {
@@ -155,7 +165,7 @@ func (s *Service) awaitRoster(ctx context.Context, version uint64) (missing []ui
 		case <-tick.C:
 		case <-ctx.Done():
 			for _, p := range behind {
-				missing = append(missing, uint32(p)) //nolint:gosec // small and positive
+				missing = append(missing, uint32(p))
 			}
 			return missing
 		}

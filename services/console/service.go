@@ -75,10 +75,12 @@ type Node struct {
 	Missing func(version uint64) []int
 }
 
-// Mount is a handler of another role on the admin listener.
+// Mount is a handler of another role of the program on the admin listener, for
+// callers of a Role and above.
 type Mount struct {
 	Path    string
 	Handler http.Handler
+	Role    Role
 }
 
 // Config of the role.
@@ -139,9 +141,12 @@ func New(cfg Config, deps Deps, ln net.Listener) (*Service, error) {
 	return s, nil
 }
 
+// maxRequest bounds a request: the largest is a roster.
+const maxRequest = roster.MaxDocumentBytes + 1<<20
+
 func (s *Service) mux() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle(adminv1connect.NewAdminServiceHandler(s))
+	mux.Handle(adminv1connect.NewAdminServiceHandler(s, connect.WithReadMaxBytes(maxRequest)))
 	mux.Handle("GET /healthz", s.deps.Health)
 	mux.Handle("GET /readyz", s.deps.Ready)
 	mux.Handle("GET /metrics", s.deps.Metrics)
@@ -151,7 +156,7 @@ func (s *Service) mux() *http.ServeMux {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	for _, m := range s.deps.Mounts {
-		mux.Handle(m.Path, m.Handler)
+		mux.Handle(m.Path, only(m.Role, m.Handler))
 	}
 	return mux
 }
@@ -199,7 +204,7 @@ func (s *Service) Status(ctx context.Context, _ *connect.Request[adminv1.StatusR
 	}
 	n := s.deps.Node
 	return connect.NewResponse(&adminv1.StatusResponse{
-		Version: n.Version, Durability: n.Durability, Partitions: uint32(n.Partitions), Held: uint32(n.Held()), //nolint:gosec // small
+		Version: n.Version, Durability: n.Durability, Partitions: uint32(n.Partitions), Held: uint32(n.Held()),
 		Halted: n.Halted(), RosterVersion: s.deps.Rosters.Current().Version(), Threads: n.Threads(), PublicUrl: n.PublicURL,
 	}), nil
 }

@@ -15,12 +15,12 @@ import (
 type names struct{ snap *roster.Snapshot }
 
 func (n names) app(a control.AppID) string {
-	switch {
-	case a == 0:
+	switch a {
+	case 0:
 		return "idle"
-	case a == control.PageInbox:
+	case control.PageInbox, control.PageInboxShort:
 		return "page-inbox"
-	case a == control.InstagramInbox:
+	case control.InstagramInbox:
 		return "instagram-inbox"
 	}
 	if app, ok := n.snap.App(a); ok && app.Name != "" {
@@ -32,6 +32,8 @@ func (n names) app(a control.AppID) string {
 // find is the app or inbox that an operator calls by its id or name.
 func (n names) find(s string) (control.AppID, bool) {
 	switch s {
+	case "":
+		return 0, false // not an app without a name
 	case "page-inbox":
 		return control.PageInbox, true
 	case "instagram-inbox":
@@ -143,8 +145,9 @@ func (n names) message(e control.Event) string {
 		return fmt.Sprintf("the platform's side is %s", side(e.WantInbox))
 	case control.SideRefused:
 		return "the platform refused the wanted side: " + e.Error
+	default:
+		return ""
 	}
-	return ""
 }
 
 func (n names) routed(e control.Routed) string {

@@ -202,13 +202,13 @@ func (s *Service) thread(key control.ThreadKey, st control.State) *adminv1.Threa
 	t := &adminv1.Thread{
 		PageId: strconv.FormatUint(key.Asset, 10), UserId: strconv.FormatUint(key.Person, 10),
 		Owner: st.Owner.String(), Since: stamp(st.Since), Until: stamp(st.ExpiresAt), LastUserAt: stamp(st.LastUserAt),
-		Revision: st.Revision, Done: st.Done, Partition: uint32(partition.Of(key, s.deps.Node.Partitions)), //nolint:gosec // small
+		Revision: st.Revision, Done: st.Done, Partition: uint32(partition.Of(key, s.deps.Node.Partitions)),
 	}
 	if st.Owner != 0 {
 		t.OwnerName = n.app(st.Owner)
 	}
 	if r := st.Rare; r != nil {
-		t.HeldSurveys, t.OpenEffects = uint32(len(r.Held)), uint32(len(r.Effects)) //nolint:gosec // bounded
+		t.HeldSurveys, t.OpenEffects = uint32(len(r.Held)), uint32(len(r.Effects))
 		for _, q := range r.Requests {
 			t.Requests = append(t.Requests, &adminv1.PendingRequest{
 				AppId: q.App.String(), AppName: n.app(q.App), Since: stamp(q.Since), Metadata: q.Metadata,
@@ -282,6 +282,7 @@ func causeOf(e eventlog.Entry) string {
 		return fmt.Sprintf("input:%d-%d", v.Input.Sequence, v.Input.Index)
 	case control.EchoWaits:
 		return fmt.Sprintf("input:%d-%d", v.Input.Sequence, v.Input.Index)
+	default: // a command's, or nobody's
 	}
 	if e.Cause != ([16]byte{}) {
 		return fmt.Sprintf("command:%x", e.Cause)
