@@ -90,7 +90,7 @@ func (c *applyCommand) Run(ctx context.Context, g *Global, s *streams) error {
 // proposal is the roster of a configuration file. Its env: and file: secrets
 // are resolved here, where they are at hand, and tokens leave as hashes.
 func proposal(file string) ([]byte, error) {
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, usage("%w", err)
 	}

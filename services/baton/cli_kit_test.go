@@ -124,12 +124,12 @@ func slicesWithout(lines []string, prefix string) (rest []string) {
 }
 
 // until repeats a reading command until its output matches.
-func (d *desk) until(pattern, line string, more ...string) string {
+func (d *desk) until(pattern, line string) string {
 	d.t.Helper()
 	re := regexp.MustCompile(pattern)
 	var out string
 	await(d.t, func() bool {
-		out = d.ok(line, more...)
+		out = d.ok(line)
 		return re.MatchString(out)
 	}, func() string { return fmt.Sprintf("%s: want %q in\n%s", line, pattern, out) })
 	return out

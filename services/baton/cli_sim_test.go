@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,7 +14,7 @@ func TestSimCommands(t *testing.T) {
 		t.Error(out)
 	}
 	d.until(`person +where is my order\?\npage +Order 4711`, "sim show")
-	if m := decodedJSON(t, d.ok("-o json sim message "+devThread+" hello")); !strings.HasPrefix(m["mid"].(string), "m_") {
+	if m := decodedJSON(t, d.ok("-o json sim message "+devThread+" hello")); !strings.HasPrefix(fmt.Sprint(m["mid"]), "m_") {
 		t.Error(m)
 	}
 	if out := d.ok("sim postback " + devThread + " GET_STARTED"); !regexp.MustCompile(`tapped +\S`).MatchString(out) {

@@ -67,11 +67,12 @@ func newWorld(t *testing.T) *world {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	address, err := freeAddress(t.Context(), 0)
+	ln, err := listenAt(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return address
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
 }
 
 func (w *world) dataDir() string { return filepath.Join(w.dir, "data") }

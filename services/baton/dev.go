@@ -42,17 +42,19 @@ func (d *devNode) run(ctx context.Context) error {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- d.node.run(ctx) }()
-	up := make(chan error, 1)
-	go func() { up <- d.ready(ctx) }()
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		if err := d.ready(ctx); err != nil && ctx.Err() == nil {
+			d.say("not ready yet: %v; see %s/readyz", err, d.node.adminURL())
+		}
+	}()
 	select {
 	case err := <-ended: // before it was up
 		stop()
 		<-up
 		return err
-	case err := <-up:
-		if err != nil && ctx.Err() == nil {
-			d.say("not ready yet: %v; see %s/readyz", err, d.node.adminURL())
-		}
+	case <-up:
 	}
 	if ctx.Err() == nil {
 		d.welcome()
@@ -140,49 +142,63 @@ func startDemoApps(o devOptions, graphURL string, log logger) (*demoapps.Service
 // addresses of the three listeners.
 type addresses struct{ public, admin, nats string }
 
-// devPorts picks the usual ports, or the next free ones when they are taken.
+// wanted is a listener with its usual port.
+type wanted struct {
+	port int
+	what string
+	into *string
+}
+
+// devPorts picks the usual ports and, where they are taken, the next free ones.
+// Each is held until all are picked, so that no two are the same; first those
+// that are free, so that none gives way to its neighbour.
 func devPorts(ctx context.Context, o devOptions) (a addresses, err error) {
-	for _, want := range []struct {
-		port int
-		what string
-		into *string
-	}{{8080, "webhooks and Graph API", &a.public}, {8081, "admin", &a.admin}, {4222, "NATS", &a.nats}} {
-		port := want.port
+	var moved []wanted
+	for _, w := range []wanted{{8080, "webhooks and Graph API", &a.public}, {8081, "admin", &a.admin}, {4222, "NATS", &a.nats}} {
+		port := w.port
 		if o.freePorts {
 			port = 0
 		}
-		if *want.into, err = freeAddress(ctx, port); err != nil {
-			return a, fmt.Errorf("%s: %w", want.what, err)
+		ln, err := listenAt(ctx, port)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			moved = append(moved, w)
+			continue
 		}
-		if usual := "127.0.0.1:" + strconv.Itoa(want.port); !o.freePorts && *want.into != usual {
-			o.say("port %d is taken, %s is on %s", want.port, want.what, *want.into)
+		if err != nil {
+			return a, fmt.Errorf("%s: %w", w.what, err)
 		}
+		defer func() { _ = ln.Close() }()
+		*w.into = ln.Addr().String()
+	}
+	for _, w := range moved {
+		ln, err := listenAfter(ctx, w.port)
+		if err != nil {
+			return a, fmt.Errorf("%s: %w", w.what, err)
+		}
+		defer func() { _ = ln.Close() }()
+		*w.into = ln.Addr().String()
+		o.say("port %d is taken, %s is on %s", w.port, w.what, *w.into)
 	}
 	return a, nil
+}
+
+// listenAt listens on a loopback port; 0 takes any.
+func listenAt(ctx context.Context, port int) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
 }
 
 // portTries bounds how far the search for a free port goes.
 const portTries = 50
 
-// freeAddress is a loopback address that nobody listens on: at the port, or at
-// one of the next. Port 0 takes any.
-func freeAddress(ctx context.Context, port int) (string, error) {
-	var lc net.ListenConfig
-	for try := range portTries {
-		p := port
-		if p != 0 {
-			p += try
+// listenAfter listens on the next free port.
+func listenAfter(ctx context.Context, port int) (net.Listener, error) {
+	for next := port + 1; next <= port+portTries; next++ {
+		ln, err := listenAt(ctx, next)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return ln, err
 		}
-		ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(p))
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		return ln.Addr().String(), ln.Close()
 	}
-	return "", fmt.Errorf("no free port from %d to %d", port, port+portTries-1)
+	return nil, fmt.Errorf("no free port from %d to %d", port, port+portTries)
 }
 
 // configure writes the configuration file and loads it as serve would.

@@ -53,7 +53,7 @@ func (c *logCat) Run(ctx context.Context, g *Global, s *streams) error {
 func tail(ctx context.Context, g *Global, s *streams, req *adminv1.TailLogRequest) error {
 	stream, err := g.admin().TailLog(ctx, connect.NewRequest(req))
 	if err != nil {
-		return err
+		return untilInterrupted(ctx, err)
 	}
 	defer func() { _ = stream.Close() }()
 	for stream.Receive() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -111,13 +112,18 @@ func exitCode(err error) int {
 // unreachable reports that no server answered; one that answers that it cannot
 // is reachable.
 func unreachable(err error) bool {
-	return connect.CodeOf(err) == connect.CodeUnavailable && !connect.IsWireError(err)
+	var remote *connect.Error
+	if !errors.As(err, &remote) || connect.IsWireError(err) {
+		return false
+	}
+	var cut *net.OpError // a connection that was refused, or ended before there was an answer
+	return remote.Code() == connect.CodeUnavailable || errors.As(err, &cut)
 }
 
 // explain says in one line what went wrong and what to do. Only the faults of a
 // configuration are a line each.
 func explain(err error) string {
-	if faults := (roster.Faults)(nil); errors.As(err, &faults) {
+	if faults := roster.Faults(nil); errors.As(err, &faults) {
 		return faults.Error()
 	}
 	var remote *connect.Error

@@ -27,7 +27,11 @@ func (d *desk) sample(name string) float64 {
 // rises waits until a metric is above what it was.
 func (d *desk) rises(name string, was float64) {
 	d.t.Helper()
-	await(d.t, func() bool { return d.sample(name) > was }, func() string { return name + " stays" })
+	await(d.t, func() bool { return d.sample(name) > was }, func() string {
+		_, body := get(d.t, http.DefaultClient, d.admin+"/metrics")
+		family, _, _ := strings.Cut(name, "{")
+		return name + " stays; there are\n" + strings.Join(regexp.MustCompile(`(?m)^`+family+`.*$`).FindAllString(body, -1), "\n")
+	})
 }
 
 func post(t *testing.T, url, contentType, body string) int {
@@ -61,8 +65,8 @@ func TestMetricsFollowTheTraffic(t *testing.T) {
 	expired := d.sample("baton_expiries_total")
 	d.ok("sim clock +25h")
 	for _, name := range []string{
-		`baton_webhooks_total{result="ok"}`, `baton_webhooks_total{result="signature"}`, `baton_events_total{kind="message",object="page"}`,
-		`baton_decisions_total{kind="assigned"}`, `baton_decisions_total{kind="passed"}`, `baton_refusals_total{reason="NOT_OWNER",verb="send"}`,
+		`baton_webhooks_total{result="ok"}`, `baton_webhooks_total{result="bad_signature"}`, `baton_events_total{kind="message",object="page"}`,
+		`baton_decisions_total{kind="assigned"}`, `baton_decisions_total{kind="passed"}`, `baton_refusals_total{reason="SEND_NOT_OWNER",verb="send"}`,
 		`baton_deliveries_total{app="700000000000001",channel="messaging",outcome="delivered"}`,
 		`baton_deliveries_total{app="700000000000002",channel="standby",outcome="delivered"}`,
 		`baton_delivery_seconds_count{app="700000000000001"}`, `baton_log_records_total`, `baton_log_append_seconds_count`,

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -44,7 +45,6 @@ type node struct {
 
 	onDelivery func(fanout.Finished)
 
-	lock     *embedded.Lock
 	server   *embedded.Server // nil with a NATS URL
 	bus      *bus.Conn
 	identity bus.Identity
@@ -105,8 +105,8 @@ func (n *node) onClose(f func() error) { n.closers = append(n.closers, f) }
 // close closes what was opened, the last first.
 func (n *node) close() error {
 	var faults []error
-	for i := len(n.closers) - 1; i >= 0; i-- {
-		faults = append(faults, n.closers[i]())
+	for _, v := range slices.Backward(n.closers) {
+		faults = append(faults, v())
 	}
 	n.closers = nil
 	return errors.Join(faults...)

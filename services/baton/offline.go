@@ -37,9 +37,9 @@ func (c *logExport) Run(ctx context.Context, g *Global, s *streams) (err error) 
 	defer func() { _ = stream.Close() }()
 	to := s.out
 	if c.File != "-" {
-		f, err := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return usage("%w", err)
+		f, fault := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if fault != nil {
+			return usage("%w", fault)
 		}
 		defer func() {
 			if err = errors.Join(err, f.Close()); err != nil {
@@ -61,7 +61,7 @@ func (c *logExport) Run(ctx context.Context, g *Global, s *streams) (err error) 
 }
 
 func writeRecord(w io.Writer, raw []byte) error {
-	size := binary.BigEndian.AppendUint32(nil, uint32(len(raw))) //nolint:gosec // records are below 2 MiB
+	size := binary.BigEndian.AppendUint32(nil, uint32(len(raw)))
 	if _, err := w.Write(size); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func decoded(raw []byte, fn func(*eventlog.Record) error) error {
 }
 
 func eachExported(ctx context.Context, file string, fn func(*eventlog.Record) error) (err error) {
-	f, err := os.Open(file) //nolint:gosec // the operator names it
+	f, err := os.Open(file)
 	if err != nil {
 		return usage("%w", err)
 	}
@@ -188,7 +188,7 @@ func verifyOffline(ctx context.Context, o offline) (*adminv1.VerifyLogResponse, 
 	}
 	return &adminv1.VerifyLogResponse{
 		Ok: len(v.Faults()) == 0, Records: v.Records(), Events: v.Events(),
-		Partitions: uint32(len(v.Partitions())), Faults: v.Faults(), //nolint:gosec // small
+		Partitions: uint32(len(v.Partitions())), Faults: v.Faults(),
 	}, nil
 }
 

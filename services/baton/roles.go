@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -8,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"crypto/tls"
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/egress"
@@ -218,7 +217,7 @@ func (n *node) describe() console.Node {
 				return 0
 			})
 		},
-		Threads: func() uint64 { return uint64(count(func(st ownership.Status) int { return st.Threads })) }, //nolint:gosec // not negative
+		Threads: func() uint64 { return uint64(count(func(st ownership.Status) int { return st.Threads })) },
 		Halted: func() (lines []string) {
 			for _, st := range n.statuses() {
 				if st.Halted != "" {
@@ -253,7 +252,7 @@ func nodeName() string {
 }
 
 func readCertificates(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}

@@ -38,7 +38,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	for _, w := range cfg.Warnings {
-		log.Warn(w)
+		log.Warn("configuration", "warning", w)
 	}
 	n, err := openNode(ctx, cfg, log, nodeOptions{roles: c.Roles})
 	if err != nil {

@@ -22,7 +22,7 @@ func (s steering) Status(app control.AppID) (console.AppStatus, bool) {
 	for _, a := range s.n.fanout.Apps() {
 		if a.App == app {
 			return console.AppStatus{
-				State: appState(a), Reason: a.PauseReason, Lag: uint64(a.Undelivered) + a.Unread, Age: a.Oldest, //nolint:gosec // not negative
+				State: appState(a), Reason: a.PauseReason, Lag: uint64(a.Undelivered) + a.Unread, Age: a.Oldest,
 				Parked: a.Parked, InFlight: a.InFlight,
 			}, true
 		}

@@ -118,7 +118,7 @@ type threadWatch struct {
 func (c *threadWatch) Run(ctx context.Context, g *Global, s *streams) error {
 	stream, err := g.admin().WatchThreads(ctx, connect.NewRequest(&adminv1.WatchThreadsRequest{PageId: c.Page, UserId: c.User}))
 	if err != nil {
-		return err
+		return untilInterrupted(ctx, err)
 	}
 	defer func() { _ = stream.Close() }()
 	for stream.Receive() {
@@ -132,7 +132,7 @@ func (c *threadWatch) Run(ctx context.Context, g *Global, s *streams) error {
 // untilInterrupted makes the end of a watched stream by the user no failure.
 func untilInterrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the user has ended it
 	}
 	return err
 }

@@ -11,7 +11,7 @@
 //   - yaml that begins with "# baton.yaml": checked with bin/baton check.
 //   - go: must compile in the module.
 //
-// Everything else is text.
+// Everything else is text, but a demo that the text promises is run.
 package main
 
 import (
@@ -90,7 +90,7 @@ func testDocument(ctx context.Context, root, file string, w waits, out io.Writer
 		return 0, err
 	}
 	s := newSession(dir, w, out)
-	for _, b := range blocks {
+	for _, b := range append(blocks, demo(string(text), blocks)...) {
 		if !b.runs() {
 			continue
 		}

@@ -108,6 +108,24 @@ func (b block) script() []step {
 	return all
 }
 
+// demo is a block that runs the demo, if the document promises it in its text
+// and in no block.
+func demo(text string, blocks []block) []block {
+	const command = "make demo"
+	for _, b := range blocks {
+		for _, line := range b.lines {
+			if strings.TrimPrefix(line, "$ ") == command {
+				return nil
+			}
+		}
+	}
+	before, _, promised := strings.Cut(text, "`"+command+"`")
+	if !promised {
+		return nil
+	}
+	return []block{{lang: "sh", line: strings.Count(before, "\n") + 1, lines: []string{command}}}
+}
+
 // trimEnd drops empty lines at the end.
 func trimEnd(lines []string) []string {
 	for len(lines) > 0 && strings.TrimSpace(lines[len(lines)-1]) == "" {

@@ -183,6 +183,22 @@ func TestADocumentThatIsWrongFailsWithItsLine(t *testing.T) {
 	}
 }
 
+func TestAPromisedDemoIsRun(t *testing.T) {
+	t.Parallel()
+	files := func(code string) map[string]string {
+		return map[string]string{"Makefile": "demo:\n\t@exit " + code + "\n"}
+	}
+	if ran, printed, err := document(t, "# T\n`make demo` plays.\n", files("0")); err != nil || ran != 1 {
+		t.Error(ran, err, printed)
+	}
+	if _, _, err := document(t, "# T\n`make demo` plays.\n", files("1")); err == nil || !strings.Contains(err.Error(), "README.md:2: $ make demo") {
+		t.Error(err)
+	}
+	if ran, _, err := document(t, "`make demo`\n"+fenced("console", "$ make demo"), files("0")); err != nil || ran != 1 {
+		t.Error(ran, err)
+	}
+}
+
 // server is a Makefile whose make run says where it listens, and goes on until
 // SIGTERM.
 const server = `
