@@ -192,7 +192,7 @@ func buildConsole(n *node) error {
 	}
 	if n.simulator != nil {
 		path, handler := n.simulator.NewHandler()
-		deps.Mounts = append(deps.Mounts, console.Mount{Path: path, Handler: handler})
+		deps.Mounts = append(deps.Mounts, console.Mount{Path: path, Handler: handler, Role: console.RoleOperator})
 	}
 	n.console, err = console.New(console.Config{Tokens: tokens, TLS: config}, deps, n.admin)
 	return err

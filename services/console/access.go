@@ -88,7 +88,8 @@ func newAccess(addr net.Addr, tokens []Token) (*access, error) {
 	return a, nil
 }
 
-// open paths need no token: what load balancers and monitoring ask.
+// open paths need no token: what load balancers and monitoring ask. The rules
+// for Host and Origin hold for them too.
 func open(path string) bool {
 	return path == "/healthz" || path == "/readyz" || path == "/metrics"
 }
@@ -98,7 +99,7 @@ func open(path string) bool {
 func (a *access) guard(next http.Handler, refused func()) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, status, reason := a.identify(r)
-		if status != 0 && !open(r.URL.Path) {
+		if status == http.StatusForbidden || status != 0 && !open(r.URL.Path) {
 			refused()
 			if status == http.StatusUnauthorized {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="baton admin"`)
@@ -145,6 +146,18 @@ func (a *access) local(r *http.Request) (caller, int, string) {
 		}
 	}
 	return caller{localOperator, RoleAdmin}, 0, ""
+}
+
+// only lets callers of a role and above through to a handler that asks for no
+// role itself.
+func only(role Role, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := need(r.Context(), role); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // caller is who uses the listener.

@@ -75,6 +75,12 @@ func (s *Service) SteerApp(ctx context.Context, req *connect.Request[adminv1.Ste
 	if _, known := s.deps.Rosters.Current().App(id); !ok || !known {
 		return nil, invalid("unknown app %q", req.Msg.GetApp())
 	}
+	if _, running := s.deps.Apps.Status(id); !running {
+		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("no deliveries of %s are made by this node", id))
+	}
+	if p := int(req.Msg.GetPartition()); p >= s.deps.Node.Partitions {
+		return nil, invalid("partition %d: there are %d, numbered from 0", p, s.deps.Node.Partitions)
+	}
 	switch req.Msg.GetVerb() {
 	case "pause":
 		err = s.deps.Apps.Pause(ctx, id)
@@ -112,6 +118,9 @@ func (s *Service) Apply(ctx context.Context, req *connect.Request[adminv1.ApplyR
 	if err != nil {
 		return nil, err
 	}
+	if len(req.Msg.GetDocument()) == 0 {
+		return nil, invalid("the document is empty: it would remove every app and page")
+	}
 	proposal, err := roster.ParseDocument(req.Msg.GetDocument())
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
@@ -122,10 +131,11 @@ func (s *Service) Apply(ctx context.Context, req *connect.Request[adminv1.ApplyR
 		if err != nil {
 			return old, false, connect.NewError(connect.CodeInvalidArgument, err)
 		}
-		resp.Changes = nil
+		resp.Changes, next.ChangedBy = nil, old.ChangedBy
 		for _, d := range roster.Compare(old, next) {
 			resp.Changes = append(resp.Changes, d.String())
 		}
+		next.ChangedBy = operator
 		return next, len(resp.Changes) > 0 && !req.Msg.GetDryRun(), nil
 	})
 	if err != nil {

@@ -114,6 +114,8 @@ func (s *Service) command(ctx context.Context, page, user string, req *commandv1
 			Since: control.Millis(resp.GetRefusal().GetSinceMs()), Until: control.Millis(resp.GetRefusal().GetUntilMs()),
 			Next: control.Next(resp.GetRefusal().GetNext()),
 		})
+	case commandv1.Status_STATUS_INTERNAL:
+		return nil, nil, connect.NewError(connect.CodeInternal, fmt.Errorf("the holder of the thread's partition: %s", resp.GetDetail()))
 	default:
 		return nil, nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("the holder of the thread's partition: %s %s", resp.GetStatus(), resp.GetDetail()))
 	}
@@ -137,7 +139,7 @@ func (s *Service) ask(ctx context.Context, p int, req *commandv1.Request) (*comm
 			return resp, proto.Unmarshal(answer, resp)
 		}
 		if !errors.Is(err, bus.ErrNoHolder) && !errors.Is(err, bus.ErrNoAnswer) && !errors.Is(err, context.DeadlineExceeded) {
-			return nil, err
+			return nil, connect.NewError(connect.CodeUnavailable, err)
 		}
 		select {
 		case <-ctx.Done():

@@ -75,10 +75,12 @@ type Node struct {
 	Missing func(version uint64) []int
 }
 
-// Mount is a handler of another role on the admin listener.
+// Mount is a handler of another role of the program on the admin listener, for
+// callers of a Role and above.
 type Mount struct {
 	Path    string
 	Handler http.Handler
+	Role    Role
 }
 
 // Config of the role.
@@ -139,9 +141,12 @@ func New(cfg Config, deps Deps, ln net.Listener) (*Service, error) {
 	return s, nil
 }
 
+// maxRequest bounds a request: the largest is a roster.
+const maxRequest = roster.MaxDocumentBytes + 1<<20
+
 func (s *Service) mux() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle(adminv1connect.NewAdminServiceHandler(s))
+	mux.Handle(adminv1connect.NewAdminServiceHandler(s, connect.WithReadMaxBytes(maxRequest)))
 	mux.Handle("GET /healthz", s.deps.Health)
 	mux.Handle("GET /readyz", s.deps.Ready)
 	mux.Handle("GET /metrics", s.deps.Metrics)
@@ -151,7 +156,7 @@ func (s *Service) mux() *http.ServeMux {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	for _, m := range s.deps.Mounts {
-		mux.Handle(m.Path, m.Handler)
+		mux.Handle(m.Path, only(m.Role, m.Handler))
 	}
 	return mux
 }

@@ -18,21 +18,22 @@ func (n names) app(a control.AppID) string {
 	switch a {
 	case 0:
 		return "idle"
-	case control.PageInbox:
+	case control.PageInbox, control.PageInboxShort:
 		return "page-inbox"
 	case control.InstagramInbox:
 		return "instagram-inbox"
-	default:
-		if app, ok := n.snap.App(a); ok && app.Name != "" {
-			return app.Name
-		}
-		return a.String()
 	}
+	if app, ok := n.snap.App(a); ok && app.Name != "" {
+		return app.Name
+	}
+	return a.String()
 }
 
 // find is the app or inbox that an operator calls by its id or name.
 func (n names) find(s string) (control.AppID, bool) {
 	switch s {
+	case "":
+		return 0, false // not an app without a name
 	case "page-inbox":
 		return control.PageInbox, true
 	case "instagram-inbox":

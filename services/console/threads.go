@@ -282,10 +282,10 @@ func causeOf(e eventlog.Entry) string {
 		return fmt.Sprintf("input:%d-%d", v.Input.Sequence, v.Input.Index)
 	case control.EchoWaits:
 		return fmt.Sprintf("input:%d-%d", v.Input.Sequence, v.Input.Index)
-	default:
-		if e.Cause == ([16]byte{}) {
-			return ""
-		}
+	default: // a command's, or nobody's
+	}
+	if e.Cause != ([16]byte{}) {
 		return fmt.Sprintf("command:%x", e.Cause)
 	}
+	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/baton-router/baton/pkg/eventlog"
 	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
 	controlv1 "github.com/baton-router/baton/pkg/gen/baton/control/v1"
+	"github.com/baton-router/baton/pkg/store"
 )
 
 // watch sends the control changes that come from now on.
@@ -26,6 +27,9 @@ func (s *Service) watch(ctx context.Context, req *adminv1.WatchThreadsRequest, s
 			return invalid("page id %q is not a decimal id", req.GetPageId())
 		}
 		page = id
+	}
+	if _, ok := control.ParseID(req.GetUserId()); !ok && req.GetUserId() != "" {
+		return invalid("user id %q is not a decimal id", req.GetUserId())
 	}
 	return ended(ctx, s.deps.Bus.ReadControl(ctx, page, func(_ string, m bus.Message) error {
 		c, err := eventlog.ParseTopic(m.Data)
@@ -46,7 +50,7 @@ func (s *Service) watch(ctx context.Context, req *adminv1.WatchThreadsRequest, s
 // ended makes the end of a stream by its caller no failure.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the caller has ended it
+		return nil //nolint:nilerr // the caller has gone
 	}
 	return err
 }
@@ -79,11 +83,12 @@ func (s *Service) TailLog(ctx context.Context, req *connect.Request[adminv1.Tail
 		return err
 	}
 	send := func(e *adminv1.LogEntry) error { return stream.Send(&adminv1.TailLogResponse{Entry: e}) }
-	after, err := s.stored(ctx, f, send)
+	ends := s.standing(f)
+	err = s.stored(ctx, f, ends, send)
 	if err != nil || !req.Msg.GetFollow() {
 		return err
 	}
-	return ended(ctx, s.follow(ctx, f, after, send))
+	return ended(ctx, s.follow(ctx, f, ends, send))
 }
 
 // logFilter is a checked TailLogRequest.
@@ -126,52 +131,58 @@ func (f *logFilter) wants(e eventlog.Entry) bool {
 	return (f.thread.Asset == 0 || e.Thread.Asset == f.thread.Asset) && (f.thread.Person == 0 || e.Thread.Person == f.thread.Person)
 }
 
-// stored sends what the store holds and returns, per partition, the position
-// after which following begins.
-func (s *Service) stored(ctx context.Context, f logFilter, send func(*adminv1.LogEntry) error) (map[uint32]control.Position, error) {
-	after := map[uint32]control.Position{}
-	var found []*adminv1.LogEntry
+// standing is where the partitions of the store stand: what is stored up to
+// there is sent first, and following begins behind it.
+func (s *Service) standing(f logFilter) map[int]store.Applied {
+	ends := map[int]store.Applied{}
 	for _, p := range f.partitions {
-		end := s.part(p).Applied().Position
-		after[uint32(p)] = end
-		from := f.from
-		if from == 0 { // the last entries may all be here
-			from = end - min(end, control.Position(tailScan)) + 1
+		ends[p] = s.part(p).Applied()
+	}
+	return ends
+}
+
+// stored sends what the store holds up to ends: from a position on as it is
+// read, partition by partition, or the last entries of all, by time.
+func (s *Service) stored(ctx context.Context, f logFilter, ends map[int]store.Applied, send func(*adminv1.LogEntry) error) error {
+	var found []*adminv1.LogEntry
+	keep := func(e *adminv1.LogEntry) error { found = append(found, e); return nil }
+	for _, p := range f.partitions {
+		end := ends[p].Position
+		if f.from != 0 {
+			if err := s.scan(ctx, p, f.from, end, f, send); err != nil {
+				return err
+			}
+			continue
 		}
-		entries, err := s.scan(ctx, p, from, end, f)
-		if err != nil {
-			return nil, err
+		from := end - min(end, control.Position(tailScan)) + 1
+		if err := s.scan(ctx, p, from, end, f, keep); err != nil {
+			return err
 		}
-		found = append(found, entries...)
 	}
 	sortEntries(found)
-	if f.from == 0 && len(found) > f.last {
-		found = found[len(found)-f.last:]
-	}
-	for _, e := range found {
+	for _, e := range found[max(0, len(found)-f.last):] {
 		if err := send(e); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return after, nil
+	return nil
 }
 
 // tailScan bounds how many entries of a partition are looked at for the last
 // ones.
 const tailScan = 2000
 
-func (s *Service) scan(ctx context.Context, p int, from, end control.Position, f logFilter) ([]*adminv1.LogEntry, error) {
-	var found []*adminv1.LogEntry
+func (s *Service) scan(ctx context.Context, p int, from, end control.Position, f logFilter, send func(*adminv1.LogEntry) error) error {
 	for stored, err := range s.part(p).Records(from) {
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err != nil {
-			return nil, err
+		if err != nil || stored.First > end {
+			return err
 		}
 		rec, err := eventlog.Decode(stored.Raw)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for i := range rec.Entries {
 			position := rec.First + control.Position(i)
@@ -179,22 +190,22 @@ func (s *Service) scan(ctx context.Context, p int, from, end control.Position, f
 				continue
 			}
 			e, err := s.entry(&rec, position)
-			if err != nil {
-				return nil, err
+			if err == nil {
+				err = send(e)
 			}
-			found = append(found, e)
+			if err != nil {
+				return err
+			}
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // follow sends what is decided from now on.
-func (s *Service) follow(ctx context.Context, f logFilter, after map[uint32]control.Position, send func(*adminv1.LogEntry) error) error {
-	start := uint64(0)
-	for i, p := range f.partitions {
-		if seq := s.part(p).Applied().Sequence; i == 0 || seq < start {
-			start = seq
-		}
+func (s *Service) follow(ctx context.Context, f logFilter, ends map[int]store.Applied, send func(*adminv1.LogEntry) error) error {
+	start := ^uint64(0)
+	for _, end := range ends {
+		start = min(start, end.Sequence)
 	}
 	return s.deps.Bus.ReadLog(ctx, bus.ReadOptions{Partitions: f.partitions, After: start}, func(m bus.Message) error {
 		rec, err := eventlog.Decode(m.Data)
@@ -203,7 +214,7 @@ func (s *Service) follow(ctx context.Context, f logFilter, after map[uint32]cont
 		}
 		for i := range rec.Entries {
 			position := rec.First + control.Position(i)
-			if position <= after[rec.Partition] || !f.wants(rec.Entries[i]) {
+			if position <= ends[int(rec.Partition)].Position || !f.wants(rec.Entries[i]) {
 				continue
 			}
 			e, err := s.entry(&rec, position)

@@ -61,7 +61,7 @@ func (t *topic) take(ctx context.Context, rec committed, sh *share, room int) (m
 			continue
 		}
 		nth++
-		position := rec.First + control.Position(i) //nolint:gosec // at most MaxEvents
+		position := rec.First + control.Position(i)
 		if position <= sh.to.Position {
 			continue
 		}
@@ -129,7 +129,7 @@ func (p *pastStates) after(rec *eventlog.Record) (states []control.State, err er
 		onTopic := eventlog.OnTopic(e.Event)
 		if e.Evolves() && (known || onTopic) {
 			if !known {
-				past, err := p.part.StateAt(e.Thread, rec.First+control.Position(i)-1) //nolint:gosec // an index
+				past, err := p.part.StateAt(e.Thread, rec.First+control.Position(i)-1)
 				if err != nil {
 					return nil, err
 				}

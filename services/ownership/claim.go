@@ -194,7 +194,7 @@ func (h *holder) appendClaim(ctx context.Context) error {
 // record starts the next record of this holder.
 func (h *holder) record() eventlog.Record {
 	rec := eventlog.Record{
-		Partition:     uint32(h.partition), //nolint:gosec // small and positive
+		Partition:     uint32(h.partition),
 		Epoch:         h.epoch,
 		First:         h.applied.Position + 1,
 		RosterVersion: h.applied.RosterVersion,

@@ -19,7 +19,7 @@ func (w *world) busy() {
 		}
 		w.pass(bot, agent, person(p, 0))
 		w.take(bot, person(p, 0))
-		w.release(bot, person(p, 1))
+		w.release(person(p, 1))
 	}
 }
 
@@ -72,10 +72,10 @@ func TestEmptyStoreCatchesUpFromTheLog(t *testing.T) {
 	}
 }
 
-// foreign appends a record of another holder.
-func (w *world) foreign(p int, change func(*eventlog.Record)) uint64 {
+// foreign appends a record of another holder to partition 0.
+func (w *world) foreign(change func(*eventlog.Record)) uint64 {
 	w.t.Helper()
-	last, err := w.conn.LastLog(w.t.Context(), p)
+	last, err := w.conn.LastLog(w.t.Context(), 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func (w *world) foreign(p int, change func(*eventlog.Record)) uint64 {
 	if change != nil {
 		change(&rec)
 	}
-	seq, err := w.conn.AppendLog(w.t.Context(), p, eventlog.Encode(&rec), last.Sequence)
+	seq, err := w.conn.AppendLog(w.t.Context(), 0, eventlog.Encode(&rec), last.Sequence)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -115,13 +115,13 @@ func TestContradictionsHaltThePartition(t *testing.T) {
 	}{
 		"the store of another installation": {func(w *world) { w.cfg.BatonID[0] ^= 1 }, "the store belongs to installation"},
 		"input beyond the stream": {func(w *world) {
-			w.foreign(0, func(r *eventlog.Record) { r.Input = 1 << 40 })
+			w.foreign(func(r *eventlog.Record) { r.Input = 1 << 40 })
 		}, "the inbound stream ends at"},
 		"a record that does not follow": {func(w *world) {
-			w.foreign(0, func(r *eventlog.Record) { r.Prev[0] ^= 1 })
+			w.foreign(func(r *eventlog.Record) { r.Prev[0] ^= 1 })
 		}, "chain is broken"},
 		"a log of another installation": {func(w *world) {
-			w.foreign(0, func(r *eventlog.Record) { r.BatonID[0] ^= 1 })
+			w.foreign(func(r *eventlog.Record) { r.BatonID[0] ^= 1 })
 		}, "the last record belongs to installation"},
 		"a damaged record": {func(w *world) {
 			if _, err := w.conn.AppendLog(w.t.Context(), 0, []byte("junk"), w.logEnd(0)); err != nil {
@@ -137,7 +137,7 @@ func TestContradictionsHaltThePartition(t *testing.T) {
 			c.spoil(w)
 			end := w.logEnd(0)
 			w.start()
-			w.halts(0, c.why)
+			w.halts(c.why)
 			if now := w.logEnd(0); now != end {
 				t.Errorf("the log went from %d to %d after the partition was halted", end, now)
 			}
@@ -145,10 +145,11 @@ func TestContradictionsHaltThePartition(t *testing.T) {
 	}
 }
 
-func (w *world) halts(p int, why string) {
+// halts waits until partition 0 is halted, and why.
+func (w *world) halts(why string) {
 	w.t.Helper()
-	w.until("the partition is halted", func() bool { return w.svc.Statuses()[p].Halted != "" })
-	if st := w.svc.Statuses()[p]; st.Held || !strings.Contains(st.Halted, why) {
+	w.until("the partition is halted", func() bool { return w.svc.Statuses()[0].Halted != "" })
+	if st := w.svc.Statuses()[0]; st.Held || !strings.Contains(st.Halted, why) {
 		w.t.Errorf("halted because %q, want %q", st.Halted, why)
 	}
 }
@@ -161,13 +162,13 @@ func TestStoreAheadOfTheLogHalts(t *testing.T) {
 	w.stop()
 	w.cfg.BatonID, w.dir = ahead.cfg.BatonID, ahead.dir
 	w.start()
-	w.halts(0, "the log ends at")
+	w.halts("the log ends at")
 
 	empty := newWorld(t)
 	empty.cfg.BatonID, empty.dir = ahead.cfg.BatonID, ahead.dir
 	w.stop()
 	empty.start()
-	empty.halts(0, "but the log is empty")
+	empty.halts("but the log is empty")
 	empty.stop()
 }
 
@@ -186,21 +187,21 @@ func TestAnotherHashAtTheSameSequenceHalts(t *testing.T) {
 	}
 	w.dir = twin.dir
 	w.start()
-	w.halts(0, "the store applied")
+	w.halts("the store applied")
 }
 
 func TestHaltedPartitionHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	w := started(t)
 	w.stop()
-	w.foreign(0, func(r *eventlog.Record) { r.Prev[0] ^= 1 })
+	w.foreign(func(r *eventlog.Record) { r.Prev[0] ^= 1 })
 	for range 3 * inputQueue {
 		w.arrive(w.message(person(0, 0)))
 	}
 	seq := w.arrive(w.message(person(1, 0)))
 	w.start()
 	w.consumed(1, seq)
-	w.halts(0, "chain is broken")
+	w.halts("chain is broken")
 	if owner := w.shown(person(1, 0)).GetOwner(); owner != uint64(bot) {
 		t.Errorf("owner %d", owner)
 	}
@@ -211,8 +212,8 @@ func TestRecordOfAnEndedEpochIsSkipped(t *testing.T) {
 	w := started(t)
 	w.consumed(0, w.arrive(w.message(person(0, 0))))
 	w.stop()
-	w.foreign(0, nil)
-	w.foreign(0, func(r *eventlog.Record) {
+	w.foreign(nil)
+	w.foreign(func(r *eventlog.Record) {
 		r.Claim, r.Holder, r.Epoch = false, "", 1
 		r.Entries = []eventlog.Entry{{Thread: thread(person(0, 0)), Event: control.Released{}}}
 	})
@@ -229,8 +230,8 @@ func TestRecordOfAnEndedEpochIsSkipped(t *testing.T) {
 
 	// Skipped records may be the last that a store has seen.
 	w.stop()
-	w.foreign(0, nil)
-	w.foreign(0, func(r *eventlog.Record) { r.Claim, r.Epoch = false, 1 })
+	w.foreign(nil)
+	w.foreign(func(r *eventlog.Record) { r.Claim, r.Epoch = false, 1 })
 	w.log.inject(func(l *faultyLog) {
 		l.append = func(int, []byte, uint64) (uint64, error) { return 0, os.ErrClosed }
 	})

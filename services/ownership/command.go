@@ -49,7 +49,7 @@ func (h *holder) accept(c bus.CommandCall) {
 }
 
 func (h *holder) send(c bus.CommandCall, r *commandv1.Response) {
-	r.Epoch, r.Partition = h.current.Load().Epoch, uint32(h.partition) //nolint:gosec // small and positive
+	r.Epoch, r.Partition = h.current.Load().Epoch, uint32(h.partition)
 	data, err := proto.Marshal(r)
 	if err == nil {
 		err = c.Reply(data)
@@ -118,6 +118,7 @@ func (s *step) answering(first control.Position) control.Position {
 		switch e.Event.(type) {
 		case control.SendAccepted, control.SurveyHeld:
 			return p
+		default: // looked for further back
 		}
 	}
 	if s.next() > first {
@@ -151,7 +152,7 @@ func (h *holder) view(s *step, key control.ThreadKey) *commandv1.Thread {
 		Revision: st.Revision, Done: st.Done, Known: known || staged,
 	}
 	if r := st.Rare; r != nil {
-		v.HeldSurveys, v.OpenEffects, v.UserMenu = uint32(len(r.Held)), uint32(len(r.Effects)), uint64(r.UserMenu) //nolint:gosec // bounded
+		v.HeldSurveys, v.OpenEffects, v.UserMenu = uint32(len(r.Held)), uint32(len(r.Effects)), uint64(r.UserMenu)
 		for _, q := range r.Requests {
 			v.Requests = append(v.Requests, &commandv1.PendingRequest{App: uint64(q.App), SinceMs: int64(q.Since), Metadata: q.Metadata})
 		}

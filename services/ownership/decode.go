@@ -32,14 +32,14 @@ func command(r *commandv1.Request, now control.Millis) control.Command {
 		return send(by, v.Send, meta)
 	case *commandv1.Request_SendOutcome:
 		o := v.SendOutcome
-		return control.SendOutcome{ID: control.Position(o.GetSend()), Outcome: control.OutcomeKind(o.GetOutcome()), Mid: o.GetMid(), Error: o.GetError()} //nolint:gosec // a small enum
+		return control.SendOutcome{ID: control.Position(o.GetSend()), Outcome: control.OutcomeKind(o.GetOutcome()), Mid: o.GetMid(), Error: o.GetError()}
 	case *commandv1.Request_Inbox:
-		return control.InboxAction{Verb: control.InboxVerb(v.Inbox.GetVerb()), Operator: v.Inbox.GetOperator(), Call: meta} //nolint:gosec // a small enum
+		return control.InboxAction{Verb: control.InboxVerb(v.Inbox.GetVerb()), Operator: v.Inbox.GetOperator(), Call: meta}
 	case *commandv1.Request_SetUserMenu:
 		return control.SetUserMenu{By: by, Items: v.SetUserMenu.GetItems(), Call: meta}
 	case *commandv1.Request_Operate:
 		o := v.Operate
-		return control.Operate{Operator: o.GetOperator(), Verb: control.OperatorVerb(o.GetVerb()), Target: control.AppID(o.GetTarget()), Metadata: o.GetMetadata(), Call: meta} //nolint:gosec // a small enum
+		return control.Operate{Operator: o.GetOperator(), Verb: control.OperatorVerb(o.GetVerb()), Target: control.AppID(o.GetTarget()), Metadata: o.GetMetadata(), Call: meta}
 	default: // Show
 		return nil
 	}
@@ -47,8 +47,8 @@ func command(r *commandv1.Request, now control.Millis) control.Command {
 
 func send(by control.AppID, m *commandv1.Send, meta control.Call) control.Send {
 	c := control.Send{
-		By: by, Action: m.GetAction(), MarkSeen: m.GetMarkSeen(), Tag: control.Tag(m.GetTag()), //nolint:gosec // a small enum
-		Control:  control.SendControl{Type: control.ControlType(m.GetControlType()), Target: control.AppID(m.GetControlTarget())}, //nolint:gosec // a small enum
+		By: by, Action: m.GetAction(), MarkSeen: m.GetMarkSeen(), Tag: control.Tag(m.GetTag()),
+		Control:  control.SendControl{Type: control.ControlType(m.GetControlType()), Target: control.AppID(m.GetControlTarget())},
 		Metadata: m.GetMetadata(), Buttons: m.GetButtons(), Call: meta,
 	}
 	if t := m.GetSurvey(); t != nil {

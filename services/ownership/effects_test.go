@@ -12,7 +12,7 @@ import (
 )
 
 // holdSurvey makes the survey app's template wait on a thread of the bot.
-func (w *world) holdSurvey(person uint64) *commandv1.Response {
+func (w *world) holdSurvey(person uint64) {
 	w.t.Helper()
 	w.consumed(0, w.arrive(w.message(person)))
 	r := w.request(survey, person)
@@ -21,7 +21,6 @@ func (w *world) holdSurvey(person uint64) *commandv1.Response {
 	if !a.GetHeld() || a.GetPosition() == 0 {
 		w.t.Fatalf("the survey is not held: %v", a)
 	}
-	return a
 }
 
 func TestHeldSurveyGoesOutWhenTheThreadIsIdle(t *testing.T) {
@@ -31,7 +30,7 @@ func TestHeldSurveyGoesOutWhenTheThreadIsIdle(t *testing.T) {
 	if calls := w.platform.made(); len(calls) != 0 {
 		t.Fatalf("calls %v while another has control", calls)
 	}
-	w.release(bot, person(0, 0))
+	w.release(person(0, 0))
 	w.until("the survey is confirmed", func() bool { return count[control.SendConfirmed](w, 0) == 1 })
 	calls := w.platform.made()
 	if len(calls) != 1 || !strings.HasPrefix(calls[0], `survey {"q":1} baton1:0-`) {
@@ -50,7 +49,7 @@ func TestRefusedSurveyIsDropped(t *testing.T) {
 	w := started(t)
 	w.platform.script(func(context.Context, string) ([]byte, error) { return []byte(`{"error":{}}`), nil })
 	w.holdSurvey(person(0, 0))
-	w.release(bot, person(0, 0))
+	w.release(person(0, 0))
 	w.until("the survey is dropped", func() bool { return count[control.SurveyDropped](w, 0) == 1 })
 	w.check()
 }
@@ -60,7 +59,7 @@ func TestSurveyWithoutOutcomeIsNotRepeated(t *testing.T) {
 	w := started(t)
 	w.platform.script(func(context.Context, string) ([]byte, error) { return nil, errors.New("no answer") })
 	w.holdSurvey(person(0, 0))
-	w.release(bot, person(0, 0))
+	w.release(person(0, 0))
 	w.until("the survey is closed", func() bool { return count[control.SendFailed](w, 0) == 1 })
 	w.restart()
 	w.ask(show(w.request(0, person(0, 0))))
@@ -75,7 +74,7 @@ func TestRestartCarriesOnWithOpenEffects(t *testing.T) {
 	w := started(t)
 	w.platform.script(func(ctx context.Context, _ string) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() })
 	w.holdSurvey(person(0, 0))
-	w.release(bot, person(0, 0))
+	w.release(person(0, 0))
 	w.until("the survey is under way", func() bool { return len(w.platform.made()) == 1 })
 	w.stop()
 	w.platform.script(nil)

@@ -64,7 +64,7 @@ func TestDeposedHolderAnswersNothingAndClaimsAgain(t *testing.T) {
 	t.Parallel()
 	w := started(t)
 	w.consumed(0, w.arrive(w.message(person(0, 0))))
-	w.foreign(0, func(r *eventlog.Record) {
+	w.foreign(func(r *eventlog.Record) {
 		r.Entries = []eventlog.Entry{{Thread: thread(person(0, 0)), Event: control.Taken{
 			Change: control.Change{From: bot, To: agent, At: w.clock.millis(), ExpiresAt: w.clock.millis() + control.Day, Why: control.WhyCall},
 		}}}
@@ -164,7 +164,7 @@ func TestDeposedReaderAnswersNothing(t *testing.T) {
 	w.cfg.Barrier = true
 	w.start()
 	w.held()
-	w.foreign(0, nil)
+	w.foreign(nil)
 	if a, ok := <-w.asking(show(w.request(0, person(0, 0)))); ok && a.GetEpoch() < 3 {
 		t.Errorf("answered %v by epoch %d, 2 had been claimed", a, a.GetEpoch())
 	}

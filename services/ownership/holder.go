@@ -89,7 +89,7 @@ func (h *holder) run(ctx context.Context) error {
 		var halted haltError
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // stopped, not failed
 		case errors.As(err, &halted):
 			h.setHalted(halted.reason)
 			<-ctx.Done()
@@ -101,7 +101,7 @@ func (h *holder) run(ctx context.Context) error {
 			h.log.Error("partition stopped, claiming again", "err", err)
 		}
 		if err := pause(ctx, time.Second); err != nil {
-			return nil //nolint:nilerr // ctx ended
+			return nil //nolint:nilerr // ctx has ended
 		}
 	}
 	return nil
@@ -184,7 +184,10 @@ func (h *holder) gather(ctx context.Context, s *step) error {
 // takeWaiting takes one round of what waits without blocking and reports
 // whether there was anything.
 func (h *holder) takeWaiting(ctx context.Context, s *step) bool {
-	took := h.unread.left() && h.decideRest(s)
+	took := h.unread.left()
+	if took {
+		h.decideRest(s)
+	}
 	for len(h.ready) > 0 && !s.full() {
 		h.decideCall(ctx, s, h.ready[0])
 		h.ready = h.ready[1:]

@@ -59,19 +59,18 @@ func (h *holder) decideInput(s *step, m bus.Message) {
 	h.decideRest(s)
 }
 
-// decideRest goes on with the message under way; it always makes progress.
-func (h *holder) decideRest(s *step) bool {
+// decideRest goes on with the message under way.
+func (h *holder) decideRest(s *step) {
 	r := &h.unread
 	for r.next < len(r.batch.GetEvents()) {
 		if s.brimful() {
-			return true
+			return
 		}
-		h.decideEvent(s, r.batch.GetEvents()[r.next], control.Ref{Sequence: r.sequence, Index: uint32(r.next)}) //nolint:gosec // at most 256
+		h.decideEvent(s, r.batch.GetEvents()[r.next], control.Ref{Sequence: r.sequence, Index: uint32(r.next)})
 		r.next++
 	}
 	h.consumed = r.sequence
 	h.unread = inboundRest{}
-	return true
 }
 
 // decideEvent decides one webhook event, unless it came before.
@@ -117,7 +116,7 @@ func (h *holder) webhook(s *step, key control.ThreadKey, page *control.Page, e *
 		metadata = string(runes[:control.MaxMetadata])
 	}
 	w := control.Webhook{
-		Input: ref, Kind: control.Kind(e.GetKind()), Dedupe: dedupe, //nolint:gosec // kinds fit a byte
+		Input: ref, Kind: control.Kind(e.GetKind()), Dedupe: dedupe,
 		At: control.Millis(e.GetTimestampMs()), Mid: mid, Payload: e.GetPayloadHash(),
 		Ref: e.GetRef(), Ad: e.GetAd(), FromAd: e.GetFromAd(),
 		ReceivingApp: control.AppID(e.GetReceivingApp()), HasWindow: e.GetHasWindow(), ReceivingDays: int(e.GetReceivingDays()),

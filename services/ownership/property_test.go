@@ -24,7 +24,7 @@ func TestRandomHistories(t *testing.T) {
 			w.cfg.Barrier = seed%2 == 1
 			w.start()
 			w.held()
-			r := rand.New(rand.NewPCG(seed, 17)) //nolint:gosec // a test
+			r := rand.New(rand.NewPCG(seed, 17))
 			var last [partitions]uint64
 			for range 250 {
 				w.act(r, &last)
@@ -112,7 +112,7 @@ func (w *world) command(r *rand.Rand, who uint64) {
 		sendRequest(q)
 	case 5:
 		q.App = 0
-		q.Verb = &commandv1.Request_Inbox{Inbox: &commandv1.InboxAction{Verb: uint32(1 + r.IntN(3)), Operator: "ops"}} //nolint:gosec // small
+		q.Verb = &commandv1.Request_Inbox{Inbox: &commandv1.InboxAction{Verb: uint32(1 + r.IntN(3)), Operator: "ops"}}
 	}
 	a := w.ask(q)
 	if again := w.ask(q); a.GetStatus() == statusOK && a.GetPosition() != 0 && again.GetPosition() != a.GetPosition() {

@@ -33,6 +33,7 @@ func TestRosterIsLoggedByEveryPartition(t *testing.T) {
 					}
 				case control.RoleChanged:
 					roles++
+				default:
 				}
 			}
 		}
@@ -56,12 +57,12 @@ func TestHaltedPartitionIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	w := started(t)
 	w.stop()
-	w.foreign(0, nil)
+	w.foreign(nil)
 	if _, err := w.conn.AppendLog(t.Context(), 0, []byte("junk"), w.logEnd(0)); err != nil {
 		t.Fatal(err)
 	}
 	w.start()
-	w.halts(0, "last record")
+	w.halts("last record")
 	w.until("the others have it", func() bool {
 		held := 0
 		for _, st := range w.svc.Statuses() {

@@ -95,7 +95,7 @@ func (s *step) env(key control.ThreadKey, page *control.Page) control.Env {
 // project stages the table rows of the entries from an index on.
 func (s *step) project(from int) {
 	eventlog.Project(&eventlog.Record{
-		First: s.h.applied.Position + 1 + control.Position(from), DecidedAt: s.now, Entries: s.entries[from:], //nolint:gosec // an index
+		First: s.h.applied.Position + 1 + control.Position(from), DecidedAt: s.now, Entries: s.entries[from:],
 	}, &s.tables)
 }
 
@@ -117,7 +117,7 @@ func (s *step) add(e eventlog.Entry, after control.State) {
 
 // event returns the event at a position: staged, or from the store.
 func (s *step) event(p control.Position) (eventlog.Entry, bool) {
-	if i := int(p) - int(s.h.applied.Position) - 1; i >= 0 { //nolint:gosec // positions fit an int
+	if i := int(p) - int(s.h.applied.Position) - 1; i >= 0 {
 		if i < len(s.entries) {
 			return s.entries[i], true
 		}

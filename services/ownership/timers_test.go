@@ -8,9 +8,9 @@ import (
 	"github.com/baton-router/baton/pkg/control"
 )
 
-// expirations are the lapses in a partition's log.
-func (w *world) expirations(p int) (all []control.Expired) {
-	for _, e := range w.events(p) {
+// expirations are the lapses in the log of partition 0.
+func (w *world) expirations() (all []control.Expired) {
+	for _, e := range w.events(0) {
 		if x, ok := e.(control.Expired); ok {
 			all = append(all, x)
 		}
@@ -18,10 +18,11 @@ func (w *world) expirations(p int) (all []control.Expired) {
 	return all
 }
 
-func (w *world) lapses(p, n int) []control.Expired {
+// lapses waits for n lapses on partition 0.
+func (w *world) lapses(n int) []control.Expired {
 	w.t.Helper()
-	w.until("control has lapsed", func() bool { return len(w.expirations(p)) >= n })
-	return w.expirations(p)
+	w.until("control has lapsed", func() bool { return len(w.expirations()) >= n })
+	return w.expirations()
 }
 
 func TestControlLapsesAtItsDeterministicTime(t *testing.T) {
@@ -30,7 +31,7 @@ func TestControlLapsesAtItsDeterministicTime(t *testing.T) {
 	w.consumed(0, w.arrive(w.message(person(0, 0))))
 	until := control.Millis(w.shown(person(0, 0)).GetExpiresAtMs())
 	w.clock.advance(24*time.Hour + 17*time.Minute)
-	if x := w.lapses(0, 1)[0]; x.At != until {
+	if x := w.lapses(1)[0]; x.At != until {
 		t.Errorf("lapsed at %d, the deadline was %d", x.At, until)
 	}
 	if owner := w.shown(person(0, 0)).GetOwner(); owner != 0 {
@@ -47,7 +48,7 @@ func TestSimulatorClockJumps(t *testing.T) {
 	}
 	w.consumed(0, w.arrive(w.message(person(0, 300))))
 	w.clock.jump(24 * time.Hour)
-	w.lapses(0, 301)
+	w.lapses(301)
 	w.check()
 }
 
@@ -71,11 +72,11 @@ func TestActivityMovesNoRow(t *testing.T) {
 		now, _ := part.Timers(maxInstant, 0)
 		return len(now) == 1 && now[0].Due == first[0].Due+10*control.Hour
 	})
-	if n := len(w.expirations(0)); n != 0 {
+	if n := len(w.expirations()); n != 0 {
 		t.Errorf("%d lapses", n)
 	}
 	w.clock.advance(10 * time.Hour)
-	w.lapses(0, 1)
+	w.lapses(1)
 }
 
 func TestTimersSurviveRestart(t *testing.T) {
@@ -86,7 +87,7 @@ func TestTimersSurviveRestart(t *testing.T) {
 	w.clock.advance(25 * time.Hour)
 	w.start()
 	w.held()
-	w.lapses(0, 1)
+	w.lapses(1)
 	w.check()
 }
 
@@ -106,12 +107,12 @@ func TestInputComesBeforeTimers(t *testing.T) {
 	w.until("the timers are found due", func() bool { return w.svc.holders[0].status().Held })
 	w.ask(show(w.request(0, person(0, 2)))) // two whole steps have passed
 	w.ask(show(w.request(0, person(0, 2))))
-	if n := len(w.expirations(0)); n != 0 {
+	if n := len(w.expirations()); n != 0 {
 		t.Fatalf("%d lapses before the input was read", n)
 	}
 	open()
 	w.consumed(0, seq)
-	w.lapses(0, 1)
+	w.lapses(1)
 	if owner := w.shown(person(0, 0)).GetOwner(); owner != uint64(bot) {
 		t.Errorf("the person wrote in time, owner %d", owner)
 	}
@@ -120,7 +121,7 @@ func TestInputComesBeforeTimers(t *testing.T) {
 		order = append(order, control.Name(e))
 	}
 	// The late one lapses first and is then a message on an idle thread.
-	if x := w.expirations(0); len(x) != 1 || x[0].At != until {
+	if x := w.expirations(); len(x) != 1 || x[0].At != until {
 		t.Errorf("lapses %v, events %v", x, order)
 	}
 	if got := w.shown(person(0, 1)); got.GetOwner() != uint64(bot) || got.GetRevision() != 3 {
@@ -140,11 +141,11 @@ func TestWallClockThatStepsStopsTimersOnly(t *testing.T) {
 		w.consumed(0, w.arrive(w.message(person(0, 1))))
 		return w.svc.Statuses()[0].TimersStopped
 	})
-	if n := len(w.expirations(0)); n != 0 {
+	if n := len(w.expirations()); n != 0 {
 		t.Errorf("%d lapses on a doubtful clock", n)
 	}
 	w.restart() // a new claim trusts the wall clock
-	w.lapses(0, 1)
+	w.lapses(1)
 }
 
 func TestClockApartFromTheTimeOfNATSStopsTimers(t *testing.T) {
@@ -166,13 +167,13 @@ func TestClockApartFromTheTimeOfNATSStopsTimers(t *testing.T) {
 	w.consumed(0, w.arrive(w.message(person(0, 0))))
 	w.clock.jump(25 * time.Hour)
 	w.consumed(0, w.arrive(w.message(person(0, 1))))
-	if n := len(w.expirations(0)); n != 0 {
+	if n := len(w.expirations()); n != 0 {
 		t.Errorf("%d lapses on a doubtful clock", n)
 	}
 	apart(4 * time.Second)
 	w.clock.advance(2 * time.Second)
 	w.consumed(0, w.arrive(w.message(person(0, 2))))
-	w.lapses(0, 1)
+	w.lapses(1)
 	if w.svc.Statuses()[0].TimersStopped {
 		t.Error("the clocks agree and timers are stopped")
 	}
@@ -205,6 +206,6 @@ func TestThreadOfAPageThatComesBackStillLapses(t *testing.T) {
 	})
 	w.rosters.set(3, connectAll)
 	w.clock.advance(2 * time.Hour)
-	w.lapses(0, 1)
+	w.lapses(1)
 	w.check()
 }

@@ -108,22 +108,18 @@ func (t *topic) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.wake:
+			t.publishAll(ctx)
 		}
-		for {
-			more, err := t.publish(ctx)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				t.s.deps.Logger.Warn("control topic", "err", err)
-				if pause(ctx, topicRetry) != nil {
-					return nil
-				}
-				continue
-			}
-			if !more {
-				break
-			}
+	}
+}
+
+// publishAll publishes until nothing waits or ctx ends.
+func (t *topic) publishAll(ctx context.Context) {
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		if more, err = t.publish(ctx); err != nil && ctx.Err() == nil {
+			t.s.deps.Logger.Warn("control topic", "err", err)
+			_ = pause(ctx, topicRetry) // the end of ctx ends the loop
 		}
 	}
 }

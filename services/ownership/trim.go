@@ -79,8 +79,8 @@ func (s *Service) olderThan(ctx context.Context, first, upTo uint64, t time.Time
 		return first - 1, nil
 	}
 	var failed error
-	n := sort.Search(int(upTo-first+1), func(i int) bool { //nolint:gosec // a stream's length fits an int
-		m, err := s.deps.Input.Inbound(ctx, first+uint64(i)) //nolint:gosec // not negative
+	n := sort.Search(int(upTo-first+1), func(i int) bool {
+		m, err := s.deps.Input.Inbound(ctx, first+uint64(i))
 		if err != nil {
 			if !errors.Is(err, bus.ErrNoMessage) {
 				failed = err
@@ -89,5 +89,5 @@ func (s *Service) olderThan(ctx context.Context, first, upTo uint64, t time.Time
 		}
 		return !m.At.Before(t)
 	})
-	return first + uint64(n) - 1, failed //nolint:gosec // not negative
+	return first + uint64(n) - 1, failed
 }

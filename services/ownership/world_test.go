@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -17,7 +16,6 @@ import (
 	"github.com/baton-router/baton/pkg/bus/embedded"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
-	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
 	"github.com/baton-router/baton/pkg/partition"
 	"github.com/baton-router/baton/pkg/store"
@@ -113,7 +111,7 @@ func (w *world) start() {
 	}
 	w.svc, err = New(w.cfg, Deps{
 		Log: w.log, Input: w.input, Commands: w.conn, Topic: w.control, Store: w.store, Rosters: w.rosters, Clock: w.clock,
-		Platform: w.platform, Observe: w.seen.observer(&w.pulse), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Platform: w.platform, Observe: w.seen.observer(&w.pulse), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -193,96 +191,6 @@ func person(p, n int) uint64 {
 }
 
 func thread(person uint64) control.ThreadKey { return control.ThreadKey{Asset: pageID, Person: person} }
-
-// request is a command by an app, with a fresh id and ten seconds to live.
-func (w *world) request(app control.AppID, person uint64) *commandv1.Request {
-	w.ids++
-	id := make([]byte, 16)
-	copy(id, fmt.Sprintf("call %d", w.ids))
-	return &commandv1.Request{
-		Id: id, Asset: pageID, Person: person, App: uint64(app), BudgetMs: 10_000, RosterVersion: w.rosters.Current().Version(),
-	}
-}
-
-// ask asks the holder of the request's thread.
-func (w *world) ask(r *commandv1.Request) *commandv1.Response {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
-	defer cancel()
-	resp, err := w.tryAsk(ctx, r)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return resp
-}
-
-func (w *world) tryAsk(ctx context.Context, r *commandv1.Request) (*commandv1.Response, error) {
-	data, err := proto.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	p := partition.Of(control.ThreadKey{Asset: r.GetAsset(), Person: r.GetPerson()}, partitions)
-	answer, err := w.conn.Ask(ctx, p, data)
-	if err != nil {
-		return nil, err
-	}
-	resp := new(commandv1.Response)
-	return resp, proto.Unmarshal(answer, resp)
-}
-
-// asking asks in the background; the channel gets the answer, or is closed when
-// none came in time.
-func (w *world) asking(r *commandv1.Request) <-chan *commandv1.Response {
-	answers := make(chan *commandv1.Response, 1)
-	done := make(chan struct{})
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
-	go func() {
-		defer close(done)
-		defer close(answers)
-		if resp, err := w.tryAsk(ctx, r); err == nil {
-			answers <- resp
-		}
-	}()
-	w.t.Cleanup(func() { cancel(); <-done })
-	return answers
-}
-
-func (w *world) take(app control.AppID, person uint64) *commandv1.Response {
-	w.t.Helper()
-	r := w.request(app, person)
-	r.Verb = &commandv1.Request_Take{Take: &commandv1.Take{}}
-	return w.ask(r)
-}
-
-func (w *world) pass(from, to control.AppID, person uint64) *commandv1.Response {
-	w.t.Helper()
-	r := w.request(from, person)
-	r.Verb = &commandv1.Request_Pass{Pass: &commandv1.Pass{Target: uint64(to)}}
-	return w.ask(r)
-}
-
-func (w *world) release(app control.AppID, person uint64) *commandv1.Response {
-	w.t.Helper()
-	r := w.request(app, person)
-	r.Verb = &commandv1.Request_Release{Release: &commandv1.Release{}}
-	return w.ask(r)
-}
-
-func show(r *commandv1.Request) *commandv1.Request {
-	r.Verb = &commandv1.Request_Show{Show: &commandv1.Show{}}
-	return r
-}
-
-func sendRequest(r *commandv1.Request) *commandv1.Request {
-	r.Verb = &commandv1.Request_Send{Send: &commandv1.Send{}}
-	return r
-}
-
-// shown is the thread as the holder answers it.
-func (w *world) shown(person uint64) *commandv1.Thread {
-	w.t.Helper()
-	return w.ask(show(w.request(0, person))).GetThread()
-}
 
 // message is a text by a person, at the world's time.
 func (w *world) message(person uint64) *inboundv1.Event {
@@ -386,7 +294,7 @@ func (w *world) check() {
 			}
 			for i, e := range rec.Entries {
 				if eventlog.OnTopic(e.Event) {
-					want = append(want, fmt.Sprintf("%d-%d", p, uint64(rec.First)+uint64(i))) //nolint:gosec // an index
+					want = append(want, fmt.Sprintf("%d-%d", p, uint64(rec.First)+uint64(i)))
 				}
 			}
 		}
