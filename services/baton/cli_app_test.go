@@ -37,7 +37,7 @@ func TestAppCommands(t *testing.T) {
 	d.ok("app rewind live-agent --position 1 --partition 38")
 	d.fails(exitUsage, `unknown app "nobody"`, "app pause nobody")
 	d.fails(exitUsage, `unknown app "nobody"`, "app resume nobody --dry-run")
-	d.fails(exitUsage, `not held by this node: 64`, "app rewind survey --position 1 --partition 64")
+	d.fails(exitUsage, `partition 64: there are 64, numbered from 0`, "app rewind survey --position 1 --partition 64")
 	d.fails(exitUsage, `beyond what was read`, "app rewind survey --position 100000 --partition 3")
 }
 
