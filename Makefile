@@ -83,6 +83,10 @@ demo: build ## A conversation that plays itself on free ports, and leaves nothin
 
 .PHONY: build
 build: ## Build bin/baton
+	go build -ldflags='-X main.Version=$(VERSION)' -o bin/baton ./services/baton
+
+.PHONY: dist
+dist: ## Build bin/baton for shipping: static, stripped, the same bytes everywhere
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.Version=$(VERSION)' -o bin/baton ./services/baton
 
 ##@ Test
