@@ -127,15 +127,14 @@ func (p *pastStates) after(rec *eventlog.Record) (states []control.State, err er
 		e := &rec.Entries[i]
 		st, known := p.known[e.Thread]
 		onTopic := eventlog.OnTopic(e.Event)
-		if e.Evolves() && (known || onTopic) {
-			if !known {
-				past, err := p.part.StateAt(e.Thread, rec.First+control.Position(i)-1)
-				if err != nil {
-					return nil, err
-				}
-				st = past.State
-			}
+		switch at := rec.First + control.Position(i); {
+		case e.Evolves() && known:
 			st = control.Evolve(st, e.Event)
+			p.known[e.Thread] = st
+		case e.Evolves() && onTopic:
+			if st, err = p.at(e.Thread, at, e.Event); err != nil {
+				return nil, err
+			}
 			p.known[e.Thread] = st
 		}
 		if onTopic {
@@ -143,4 +142,21 @@ func (p *pastStates) after(rec *eventlog.Record) (states []control.State, err er
 		}
 	}
 	return states, nil
+}
+
+// at is a thread's state after its event e at a position. A history is read
+// only when neither the thread begins nor ends with the event.
+func (p *pastStates) at(thread control.ThreadKey, at control.Position, e control.Event) (control.State, error) {
+	if before, err := p.part.History(thread, at, 1); err != nil || len(before) == 0 {
+		return control.Evolve(control.State{}, e), err
+	}
+	now, _, err := p.part.State(thread) // with the event; before asking for later ones
+	if err != nil {
+		return now, err
+	}
+	if last, err := p.part.History(thread, 0, 1); err != nil || last[0] == at {
+		return now, err
+	}
+	past, err := p.part.StateAt(thread, at)
+	return past.State, err
 }

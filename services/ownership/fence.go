@@ -17,13 +17,16 @@ var errDeposed = errors.New("ownership: another holder has written to the partit
 // repeatDelay spaces the repeats of a publish whose outcome is unknown.
 const repeatDelay = 50 * time.Millisecond
 
+// repeatsPerLine is how many repeats share a line in the process's log.
+const repeatsPerLine = 100
+
 // append publishes the record and returns its stream sequence once it is
 // durable. An unknown outcome is closed by writing: the byte-identical record is
 // repeated until the log acknowledges it or answers that the subject has moved
 // on; then the record after the expected sequence tells whether it was ours.
 // It gives up only when ctx ends, and then nothing is known.
 func (h *holder) append(ctx context.Context, rec *eventlog.Record, raw []byte) (uint64, error) {
-	for {
+	for try := 0; ; try++ {
 		sequence, err := h.deps.Log.AppendLog(ctx, h.partition, raw, h.sequence)
 		switch {
 		case err == nil:
@@ -33,7 +36,9 @@ func (h *holder) append(ctx context.Context, rec *eventlog.Record, raw []byte) (
 		case errors.Is(err, bus.ErrInvalid), errors.Is(err, bus.ErrTooLarge), errors.Is(err, bus.ErrClosed):
 			return 0, fmt.Errorf("ownership: record of %d bytes: %w", len(raw), err)
 		}
-		h.log.Warn("log append has no outcome yet, repeating it", "err", err)
+		if try%repeatsPerLine == 0 {
+			h.log.Warn("log append has no outcome yet, repeating it", "tries", try+1, "err", err)
+		}
 		h.deps.Observe.repeated(h.partition)
 		if err := pause(ctx, repeatDelay); err != nil {
 			return 0, err

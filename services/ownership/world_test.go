@@ -181,13 +181,22 @@ func (w *world) until(what string, ok func() bool) {
 
 // person is the nth person whose thread with the test's page is in partition p.
 func person(p, n int) uint64 {
-	for id := uint64(9001); ; id++ {
-		if partition.Of(control.ThreadKey{Asset: pageID, Person: id}, partitions) == p {
-			if n--; n < 0 {
-				return id
-			}
-		}
+	people.Lock()
+	defer people.Unlock()
+	for ; len(people.of[p]) <= n; people.asked++ {
+		at := partition.Of(thread(firstPerson+people.asked), partitions)
+		people.of[at] = append(people.of[at], firstPerson+people.asked)
 	}
+	return people.of[p][n]
+}
+
+const firstPerson = 9001
+
+// people are the persons found so far, by partition.
+var people struct {
+	sync.Mutex
+	of    [partitions][]uint64
+	asked uint64
 }
 
 func thread(person uint64) control.ThreadKey { return control.ThreadKey{Asset: pageID, Person: person} }
