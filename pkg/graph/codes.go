@@ -1,6 +1,9 @@
 package graph
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // The codes that Baton uses. Source: protocol 3.
 const (
@@ -8,11 +11,13 @@ const (
 	CodeService     = 2
 	CodeAppLimit    = 4
 	CodePermission  = 10
+	CodeAppToken    = 15
 	CodeParameter   = 100
 	CodeToken       = 190
 	CodeMissing     = 200 // a task, a permission or a feature is missing
 	CodeUnavailable = 551
 	CodeRate        = 613
+	CodeCallback    = 2200
 	CodePath        = 2500
 )
 
@@ -173,6 +178,28 @@ func RevokedToken() *Error {
 // ExpiredToken refuses a token after its time.
 func ExpiredToken() *Error {
 	return bareError(CodeToken, SubcodeExpired, typeOAuth, "Error validating access token: Session has expired.")
+}
+
+// AppTokenRequired refuses another token where an app's own is needed.
+func AppTokenRequired() *Error {
+	return newError(CodeAppToken, 0, "This method must be called with an app access_token.")
+}
+
+// OtherApp refuses to show an app the token of another one.
+func OtherApp() *Error {
+	return newError(CodeParameter, 0, "The App_id in the input_token did not match the Viewing App")
+}
+
+// CallbackFailed refuses a callback that did not answer its challenge; why is a
+// sentence.
+func CallbackFailed(why string) *Error {
+	return newError(CodeCallback, 0, "Callback verification failed with the following errors: "+why)
+}
+
+// NotOneOf refuses a value of a parameter that is none of the possible ones.
+func NotOneOf(param, got string, possible []string) *Error {
+	return InvalidParameter("Param " + param + " must be one of {" + strings.ToUpper(strings.Join(possible, ", ")) + "} - got " +
+		strconv.Quote(got) + ".")
 }
 
 // WrongProof refuses a wrong appsecret_proof.

@@ -17,6 +17,9 @@ type App struct {
 	VerifyToken Secret `yaml:"verify_token" json:"verify_token,omitzero"`
 	// Fields are the app-level subscriptions.
 	Fields []string `yaml:"fields" json:"fields,omitempty"`
+	// InstagramFields are the app-level subscriptions for Instagram accounts
+	// where they differ: they are set at run time only. nil: Fields serve both.
+	InstagramFields []string `yaml:"-" json:"instagram_fields,omitzero"`
 	// Features granted by review: human_agent.
 	Features []string `yaml:"features" json:"features,omitempty"`
 	// Status is live, or development: the app may message only its testers.

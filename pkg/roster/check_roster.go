@@ -64,6 +64,7 @@ func (k *checker) app(path, batonApp string, a *App) {
 		k.callback(path+".callback_url", a.CallbackURL)
 	}
 	k.fields(path+".fields", a.Fields)
+	k.fields(path+".instagram_fields", a.InstagramFields)
 	for i, f := range a.Features {
 		k.oneOf(fmt.Sprintf("%s.features[%d]", path, i), f, FeatureHumanAgent)
 	}
@@ -109,7 +110,7 @@ func (k *checker) delivery(path string, d Delivery) {
 func (k *checker) fields(path string, fields []string) {
 	for i, f := range fields {
 		if !KnownField(f) {
-			k.report(fmt.Sprintf("%s[%d]", path, i), "unknown field %q%s", f, suggestion(f, fieldNames()))
+			k.report(fmt.Sprintf("%s[%d]", path, i), "unknown field %q%s", f, suggestion(f, FieldNames()))
 		}
 	}
 }

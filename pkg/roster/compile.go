@@ -102,7 +102,7 @@ func (c *compiler) page(p *Page) {
 	c.routing(rules, &p.Routing)
 	rules.GetStarted = getStarted(p.Profile)
 	asset.Rules = rules
-	asset.Delivery = &delivery.Page{Rules: rules, Receivers: c.receivers(p.Apps)}
+	asset.Delivery = &delivery.Page{Rules: rules, Receivers: c.receivers(asset.Object, p.Apps)}
 	c.snapshot.assets[asset.ID] = asset
 }
 
@@ -138,7 +138,7 @@ func (c *compiler) connect(asset *Asset, rules *control.Page, conn *Connection) 
 
 // receivers lists the connected apps with the fields that are subscribed at
 // both levels; a connection without fields has the app's.
-func (c *compiler) receivers(connections []Connection) []delivery.Receiver {
+func (c *compiler) receivers(object control.Object, connections []Connection) []delivery.Receiver {
 	var list []delivery.Receiver
 	for i := range connections {
 		conn := &connections[i]
@@ -146,7 +146,7 @@ func (c *compiler) receivers(connections []Connection) []delivery.Receiver {
 		if !ok || conn.Disconnected {
 			continue
 		}
-		fields := fieldSet(app.Fields)
+		fields := fieldSet(app.FieldsOn(object))
 		if len(conn.Fields) > 0 {
 			fields &= fieldSet(conn.Fields)
 		}

@@ -53,7 +53,7 @@ func (d Document) ChangeApp(id string, change func(*App) error) (Document, error
 	d.Apps = slices.Clone(d.Apps)
 	a := &d.Apps[i]
 	a.Fields, a.Features, a.Testers = slices.Clone(a.Fields), slices.Clone(a.Features), slices.Clone(a.Testers)
-	a.PassThrough = slices.Clone(a.PassThrough)
+	a.PassThrough, a.InstagramFields = slices.Clone(a.PassThrough), slices.Clone(a.InstagramFields)
 	if err := change(a); err != nil {
 		return Document{}, err
 	}

@@ -9,8 +9,8 @@ func KnownField(name string) bool {
 	return ok
 }
 
-// fieldNames lists the fields by their Page names.
-func fieldNames() []string {
+// FieldNames lists the fields by their Page names.
+func FieldNames() []string {
 	var names []string
 	for f := delivery.Field(0); f.String() != ""; f++ {
 		names = append(names, f.String())

@@ -159,6 +159,16 @@ func (a *Application) ProofFits(token, proof string) bool {
 	return fits
 }
 
+// SecretFits reports in constant time whether secret is the app's, or its
+// previous one while it rotates.
+func (a *Application) SecretFits(secret string) bool {
+	given, fits := NewSecret(secret), false
+	for _, s := range []Secret{a.Secret, a.PreviousSecret} {
+		fits = s.Value() != "" && s.Equal(given) || fits
+	}
+	return fits
+}
+
 // Caller is whom a token names: an app on an asset.
 type Caller struct {
 	App   *Application
@@ -177,6 +187,9 @@ func (c *Caller) HasTask(task string) bool { return slices.Contains(c.tasks, tas
 func (c *Caller) HasPermission(permission string) bool {
 	return slices.Contains(c.permissions, permission)
 }
+
+// Permissions are those that the token carries.
+func (c *Caller) Permissions() []string { return c.permissions }
 
 // MessagingPermission is the permission that messaging needs on the asset.
 func (c *Caller) MessagingPermission() string {

@@ -153,7 +153,11 @@ func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 	return err
 }
 
-func buildGraphAPI(n *node) (err error) {
+func buildGraphAPI(n *node) error {
+	allow, err := egress.ParseAllow(n.cfg.Egress.Allow)
+	if err != nil {
+		return err
+	}
 	c := graphapi.Default(n.cfg.Partitions)
 	c.RequestBytes, c.UploadBytes = int64(n.cfg.Limits.RequestBytes), int64(n.cfg.Limits.UploadBytes)
 	c.SpoolDir = filepath.Join(n.cfg.DataDir, "spool")
@@ -161,7 +165,8 @@ func buildGraphAPI(n *node) (err error) {
 		return fmt.Errorf("upload directory: %w", err)
 	}
 	n.graphapi, err = graphapi.New(c, graphapi.Deps{
-		Roster: n.rosters.Current, Holder: n.bus, Platform: n.platform, Observe: n.observeGraphAPI(),
+		Roster: n.rosters.Current, Holder: n.bus, Platform: n.platform, Rosters: n.rosters,
+		Callbacks: egress.Transport(egress.Policy{Allow: allow}), Observe: n.observeGraphAPI(),
 		Logger: n.log.With("role", "graphapi"),
 	})
 	return err

@@ -1,6 +1,7 @@
 package graphapi
 
 import (
+	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/graph"
 	"github.com/baton-router/baton/pkg/roster"
 )
@@ -24,14 +25,47 @@ func (s *Service) authenticate(c *call) error {
 		}
 		return graph.InvalidToken()
 	}
-	if err := proven(c, caller, token); err != nil {
+	if err := proven(c, caller.App, token, caller.App.RequireAppsecretProof); err != nil {
 		return err
 	}
 	if !named(c, caller) {
 		return graph.UnknownNode(c.method, c.path.Node)
 	}
 	c.caller = caller
+	return s.admit(c, caller)
+}
+
+// authenticateApp finds out which app calls with an app token, APPID|SECRET.
+func (s *Service) authenticateApp(c *call) (*roster.Application, error) {
+	c.snapshot = s.deps.Roster()
+	if c.snapshot == nil {
+		return nil, graph.Unavailable(1)
+	}
+	token := c.params.Token(c.authorization)
+	if token == "" {
+		return nil, graph.MissingToken()
+	}
+	id, secret, ok := graph.SplitAppToken(token)
+	if !ok {
+		if _, known := c.snapshot.Caller(token); known {
+			return nil, graph.AppTokenRequired()
+		}
+		return nil, graph.InvalidToken()
+	}
+	app, ok := c.snapshot.App(control.AppID(id))
+	if !ok || !app.SecretFits(secret) {
+		return nil, graph.InvalidToken()
+	}
+	if err := proven(c, app, token, false); err != nil {
+		return nil, err
+	}
+	return app, s.admit(c, &roster.Caller{App: app})
+}
+
+// admit takes the call off the app's limit.
+func (s *Service) admit(c *call, caller *roster.Caller) error {
 	var wait int
+	var ok bool
 	if c.usage, wait, ok = s.limiter.Admit(caller); !ok {
 		return graph.AppLimit(wait)
 	}
@@ -39,14 +73,14 @@ func (s *Service) authenticate(c *call) error {
 }
 
 // proven checks appsecret_proof: always when it is there, and that it is there
-// when the app demands it.
-func proven(c *call, caller *roster.Caller, token string) error {
+// when it is required.
+func proven(c *call, app *roster.Application, token string, required bool) error {
 	switch {
 	case !c.params.Has("appsecret_proof"):
-		if caller.App.RequireAppsecretProof {
+		if required {
 			return graph.MissingProof()
 		}
-	case !caller.App.ProofFits(token, c.params.Text("appsecret_proof")):
+	case !app.ProofFits(token, c.params.Text("appsecret_proof")):
 		return graph.WrongProof()
 	}
 	return nil
@@ -63,16 +97,20 @@ func named(c *call, caller *roster.Caller) bool {
 
 // authorise checks what the token allows, whatever the thread's state. Sources:
 // protocol 12.35, row 101.
-func authorise(c *call, task string) error {
+func authorise(c *call, r route) error {
+	permission := r.permission
+	if permission == "" {
+		permission = c.caller.MessagingPermission()
+	}
 	switch {
-	case !c.caller.Connected:
+	case !c.caller.Connected && !r.away:
 		return graph.OnlyReceivers().With(graph.Detail{
 			Reason: "NOT_CONNECTED", Explain: "the app has left this page; POST subscribed_apps connects it again",
 		})
-	case !c.caller.HasTask(task):
-		return graph.MissingPermission("Requires the " + task + " task on the page").With(graph.Detail{Reason: "MISSING_TASK"})
-	case !c.caller.HasPermission(c.caller.MessagingPermission()):
-		return graph.MissingPermission("Requires " + c.caller.MessagingPermission() + " permission to manage the object").
+	case !c.caller.HasTask(r.task):
+		return graph.MissingPermission("Requires the " + r.task + " task on the page").With(graph.Detail{Reason: "MISSING_TASK"})
+	case !c.caller.HasPermission(permission):
+		return graph.MissingPermission("Requires " + permission + " permission to manage the object").
 			With(graph.Detail{Reason: "MISSING_PERMISSION"})
 	}
 	return nil

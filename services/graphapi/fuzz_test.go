@@ -3,6 +3,7 @@ package graphapi
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,16 @@ func (yes) Ask(context.Context, int, []byte) ([]byte, error) {
 	return proto.Marshal(&commandv1.Response{Status: commandv1.Status_STATUS_OK, Epoch: 1, Position: 9, Thread: &commandv1.Thread{}})
 }
 
+func (yes) Pass(context.Context, platform.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"result":"success"}`))}, nil
+}
+
+func (yes) Change(context.Context, func(roster.Document) (roster.Document, bool, error)) (uint64, error) {
+	return 2, nil
+}
+
+func (yes) RoundTrip(*http.Request) (*http.Response, error) { return nil, io.EOF }
+
 func (yes) SendMessage(context.Context, platform.Message) (platform.Answer, error) {
 	return platform.Answer{Mid: "m_1", RecipientID: "1", Body: []byte(`{"recipient_id":"1","message_id":"m_1"}`)}, nil
 }
@@ -44,7 +55,7 @@ func FuzzRequests(f *testing.F) {
 	config := Default(partitions)
 	config.AnswerWithin, config.RequestBytes, config.UploadBytes = time.Second, 1<<16, 1<<16
 	s, err := New(config, Deps{
-		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Logger: slog.New(slog.DiscardHandler),
+		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Rosters: yes{}, Callbacks: yes{}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -78,7 +89,7 @@ func BenchmarkTake(b *testing.B) {
 		b.Fatal(err)
 	}
 	s, err := New(Default(partitions), Deps{
-		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Logger: slog.New(slog.DiscardHandler),
+		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Rosters: yes{}, Callbacks: yes{}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -2,51 +2,99 @@ package graphapi
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/baton-router/baton/pkg/graph"
 	"github.com/baton-router/baton/pkg/roster"
 )
 
-// route says how an edge is called.
+// handler answers a call whose caller may make it.
+type handler func(*Service, context.Context, *call) (reply, error)
+
+// route says how a method of an edge is called.
 type route struct {
-	method string
-	// task is what the person behind the token must be allowed.
-	task    string
-	handler func(*Service, context.Context, *call) (reply, error)
+	// task is what the person behind the token must be allowed, permission what
+	// the token must carry; "" is the one that messaging needs on the asset.
+	task, permission string
+	// away lets an app call that has left the page.
+	away    bool
+	handler handler
 }
 
-// routes is the whole of the API. What is not here is refused by name.
-func routes() map[string]route {
-	return map[string]route{
-		"pass_thread_control":    {http.MethodPost, roster.TaskModerate, (*Service).pass},
-		"take_thread_control":    {http.MethodPost, roster.TaskModerate, (*Service).take},
-		"request_thread_control": {http.MethodPost, roster.TaskModerate, (*Service).request},
-		"release_thread_control": {http.MethodPost, roster.TaskModerate, (*Service).release},
-		"extend_thread_control":  {http.MethodPost, roster.TaskModerate, (*Service).extend},
-		"pass_thread_metadata":   {http.MethodPost, roster.TaskModerate, (*Service).passMetadata},
-		"thread_owner":           {http.MethodGet, roster.TaskModerate, (*Service).threadOwner},
-		"secondary_receivers":    {http.MethodGet, roster.TaskModerate, (*Service).secondaryReceivers},
-		"messages":               {http.MethodPost, roster.TaskMessaging, (*Service).messages},
+// routes is what a page's edges are, by edge and method. What is not here may be
+// passed through, or is refused by name.
+func routes() map[string]map[string]route {
+	post := func(task string, h handler) map[string]route {
+		return map[string]route{http.MethodPost: {task: task, handler: h}}
 	}
+	get := func(task string, h handler) map[string]route {
+		return map[string]route{http.MethodGet: {task: task, handler: h}}
+	}
+	connecting := func(h handler) route {
+		return route{task: roster.TaskModerate, permission: roster.PermissionPagesMetadata, away: true, handler: h}
+	}
+	return map[string]map[string]route{
+		"pass_thread_control":    post(roster.TaskModerate, (*Service).pass),
+		"take_thread_control":    post(roster.TaskModerate, (*Service).take),
+		"request_thread_control": post(roster.TaskModerate, (*Service).request),
+		"release_thread_control": post(roster.TaskModerate, (*Service).release),
+		"extend_thread_control":  post(roster.TaskModerate, (*Service).extend),
+		"pass_thread_metadata":   post(roster.TaskModerate, (*Service).passMetadata),
+		"thread_owner":           get(roster.TaskModerate, (*Service).threadOwner),
+		"secondary_receivers":    get(roster.TaskModerate, (*Service).secondaryReceivers),
+		"messages":               post(roster.TaskMessaging, (*Service).messages),
+		"subscribed_apps": {
+			http.MethodPost:   connecting((*Service).connect),
+			http.MethodGet:    connecting((*Service).connection),
+			http.MethodDelete: connecting((*Service).disconnect),
+		},
+	}
+}
+
+// rootEdge stands in the path where others have their node.
+const rootEdge = "debug_token"
+
+// unbound are the edges whose caller is an app, not an app on a page.
+func unbound() map[string]handler {
+	return map[string]handler{"subscriptions": (*Service).subscriptions, rootEdge: (*Service).debugToken}
+}
+
+func (s *Service) unboundEdge(c *call) (handler, bool) {
+	h, ok := s.unbound[c.name()]
+	return h, ok && (c.path.Edge == "") == (c.name() == rootEdge)
 }
 
 // route finds the edge's handler and calls it for an authenticated caller.
 func (s *Service) route(ctx context.Context, c *call) (reply, error) {
+	if h, ok := s.unboundEdge(c); ok {
+		return h(s, ctx, c)
+	}
 	if err := s.authenticate(c); err != nil {
 		return reply{}, err
 	}
-	r, ok := s.routes[c.path.Edge]
+	methods, ok := s.routes[c.path.Edge]
 	if !ok {
 		return reply{}, unsupported(c, "Baton does not offer "+what(c))
 	}
-	if r.method != c.method {
-		return reply{}, unsupported(c, c.path.Edge+" is called with "+r.method)
+	r, ok := methods[c.method]
+	if !ok {
+		return reply{}, wrongMethod(c, methods)
 	}
-	if err := authorise(c, r.task); err != nil {
+	if err := authorise(c, r); err != nil {
 		return reply{}, err
 	}
 	return r.handler(s, ctx, c)
+}
+
+// name is the edge, or the root edge that stands in the node's place.
+func (c *call) name() string {
+	if c.path.Edge == "" {
+		return c.path.Node
+	}
+	return c.path.Edge
 }
 
 // unsupported is the platform's answer to an edge or method that does not
@@ -54,6 +102,11 @@ func (s *Service) route(ctx context.Context, c *call) (reply, error) {
 func unsupported(c *call, explain string) error {
 	node := c.path.Node
 	return graph.UnknownNode(c.method, node).With(graph.Detail{Reason: "UNSUPPORTED", Explain: explain})
+}
+
+func wrongMethod(c *call, methods map[string]route) error {
+	names := slices.Sorted(maps.Keys(methods))
+	return unsupported(c, c.path.Edge+" is called with "+strings.Join(names, ", "))
 }
 
 func what(c *call) string {
@@ -67,6 +120,9 @@ func what(c *call) string {
 func (s *Service) edgeName(c *call) string {
 	if _, ok := s.routes[c.path.Edge]; ok {
 		return c.path.Edge
+	}
+	if _, ok := s.unboundEdge(c); ok {
+		return c.name()
 	}
 	return "other"
 }

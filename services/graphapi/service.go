@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/egress"
 	"github.com/baton-router/baton/pkg/graph"
 	"github.com/baton-router/baton/pkg/platform"
 	"github.com/baton-router/baton/pkg/roster"
@@ -33,6 +34,9 @@ type Config struct {
 	// the same thread; LaneDepth is how many may wait there.
 	LaneWithin time.Duration
 	LaneDepth  int
+	// PassWithin bounds a call that is passed on to the platform, its answer
+	// included, and ChallengeWithin the handshake with a new callback.
+	PassWithin, ChallengeWithin time.Duration
 	// RequestBytes bounds a body, UploadBytes a multipart body with a file.
 	RequestBytes, UploadBytes int64
 	// SpoolDir holds uploads whose fields stand behind their file; empty for
@@ -46,6 +50,7 @@ func Default(partitions int) Config {
 		Partitions: partitions, AnswerWithin: 5 * time.Second, AttemptWithin: 500 * time.Millisecond,
 		ForwardWithin: time.Duration(control.SendForwardWithin) * time.Millisecond,
 		OutcomeWithin: 10 * time.Second, LaneWithin: 20 * time.Second, LaneDepth: 64,
+		PassWithin: 20 * time.Second, ChallengeWithin: 10 * time.Second,
 		RequestBytes: 1 << 20, UploadBytes: 32 << 20,
 	}
 }
@@ -58,6 +63,7 @@ func (c Config) Validate() error {
 	}
 	for name, d := range map[string]time.Duration{
 		"answer": c.AnswerWithin, "attempt": c.AttemptWithin, "forward": c.ForwardWithin, "outcome": c.OutcomeWithin, "lane": c.LaneWithin,
+		"pass": c.PassWithin, "challenge": c.ChallengeWithin,
 	} {
 		if d <= 0 {
 			faults = append(faults, fmt.Errorf("graphapi: the time for %s is %s", name, d))
@@ -78,6 +84,14 @@ type Asker interface {
 // Sender is the way to the platform. *platform.Client is one.
 type Sender interface {
 	SendMessage(ctx context.Context, m platform.Message) (platform.Answer, error)
+	Pass(ctx context.Context, r platform.Request) (*http.Response, error)
+}
+
+// Rosters changes the roster: edit makes the next version, and says whether it
+// differs; it may be called more than once. The version is in force here, and
+// durable, when Change returns.
+type Rosters interface {
+	Change(ctx context.Context, edit func(roster.Document) (next roster.Document, changed bool, err error)) (uint64, error)
 }
 
 // Deps are what the service works with.
@@ -86,6 +100,12 @@ type Deps struct {
 	Roster   func() *roster.Snapshot
 	Holder   Asker
 	Platform Sender
+	// Rosters is what the edges that change the roster need; without it they
+	// answer 503.
+	Rosters Rosters
+	// Callbacks reaches the addresses of callbacks, for the handshake; nil
+	// reaches public addresses only.
+	Callbacks http.RoundTripper
 	// Limiter admits calls; nil for NewLimiter.
 	Limiter Limiter
 	// Observe hears of every call; its fields may be nil.
@@ -112,7 +132,8 @@ type Service struct {
 	lanes   *lanes
 	epochs  *epochs
 	spools  chan struct{}
-	routes  map[string]route
+	routes  map[string]map[string]route
+	unbound map[string]handler
 }
 
 // New makes a service. The error is Config.Validate's.
@@ -122,7 +143,10 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, logger: d.Logger, limiter: d.Limiter,
-		lanes: newLanes(c.LaneDepth), epochs: newEpochs(c.Partitions), routes: routes(), spools: make(chan struct{}, maxSpools),
+		lanes: newLanes(c.LaneDepth), epochs: newEpochs(c.Partitions), routes: routes(), unbound: unbound(), spools: make(chan struct{}, maxSpools),
+	}
+	if s.deps.Callbacks == nil {
+		s.deps.Callbacks = egress.Transport(egress.Policy{})
 	}
 	if s.limiter == nil {
 		s.limiter = NewLimiter()

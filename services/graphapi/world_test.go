@@ -1,7 +1,9 @@
 package graphapi
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,6 +19,7 @@ import (
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/bus/embedded"
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/egress"
 	"github.com/baton-router/baton/pkg/platform"
 	"github.com/baton-router/baton/pkg/roster"
 )
@@ -75,6 +78,8 @@ type world struct {
 	platform *fakePlatform
 	snapshot atomic.Pointer[roster.Snapshot]
 	service  *Service
+	bus      *bus.Conn
+	changing sync.Mutex // held while the roster changes
 }
 
 const partitions = 4
@@ -97,6 +102,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	if _, err := conn.EnsureStreams(t.Context(), bus.Config{Partitions: partitions, Replicas: 1}); err != nil {
 		t.Fatal(err)
 	}
+	w.bus = conn
 	w.holder = newHolder(t, w.snapshot.Load)
 	w.stop = w.holder.serve(conn, partitions)
 	w.serve(conn, change)
@@ -116,7 +122,7 @@ func (w *world) serve(holder Asker, change []func(*Config)) {
 		c(&config)
 	}
 	w.service, err = New(config, Deps{
-		Roster: w.snapshot.Load, Holder: holder, Platform: client, Logger: slog.New(slog.DiscardHandler),
+		Roster: w.snapshot.Load, Holder: holder, Platform: client, Rosters: w, Callbacks: w.callbacks(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -137,6 +143,47 @@ func compiled(t *testing.T, yaml string) *roster.Snapshot {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// callbacks reaches receivers on this machine at 127.0.0.1, and nowhere else.
+func (w *world) callbacks() http.RoundTripper {
+	allow, err := egress.ParseAllow([]string{"127.0.0.1"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	rt := egress.Transport(egress.Policy{Allow: allow})
+	w.t.Cleanup(rt.CloseIdleConnections)
+	return rt
+}
+
+// Change implements Rosters on the bus: a version is stored, then in force.
+func (w *world) Change(ctx context.Context, edit func(roster.Document) (roster.Document, bool, error)) (uint64, error) {
+	w.changing.Lock()
+	defer w.changing.Unlock()
+	next, changed, err := edit(w.snapshot.Load().Document())
+	if err != nil || !changed {
+		return w.snapshot.Load().Version(), err
+	}
+	data, err := next.Encode()
+	if err != nil {
+		return 0, err
+	}
+	_, version, err := w.bus.Roster(ctx)
+	if err != nil && !errors.Is(err, bus.ErrNoMessage) {
+		return 0, err
+	}
+	if version, err = w.bus.SaveRoster(ctx, data, version); err != nil {
+		return 0, err
+	}
+	if next, err = roster.ParseDocument(data); err != nil {
+		return 0, err
+	}
+	s, err := roster.Compile(next, version)
+	if err != nil {
+		return 0, err
+	}
+	w.use(s)
+	return version, nil
 }
 
 func (w *world) use(s *roster.Snapshot) { w.snapshot.Store(s) }
