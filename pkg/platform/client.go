@@ -82,6 +82,9 @@ func transport(maxConnections int) *http.Transport {
 	}
 }
 
+// BaseURL is the platform's address without version, as it was configured.
+func (c *Client) BaseURL() string { return c.config.BaseURL }
+
 // Close closes idle connections. Calls under way are not disturbed.
 func (c *Client) Close() { c.pool.CloseIdleConnections() }
 

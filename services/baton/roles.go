@@ -165,8 +165,8 @@ func buildGraphAPI(n *node) error {
 		return fmt.Errorf("upload directory: %w", err)
 	}
 	n.graphapi, err = graphapi.New(c, graphapi.Deps{
-		Roster: n.rosters.Current, Holder: n.bus, Platform: n.platform, Rosters: n.rosters,
-		Callbacks: egress.Transport(egress.Policy{Allow: allow}), Observe: n.observeGraphAPI(),
+		Roster: n.rosters.Current, Holder: n.bus, Platform: n.platform, PlatformURL: n.platform.BaseURL(),
+		Rosters: n.rosters, Callbacks: egress.Transport(egress.Policy{Allow: allow}), Observe: n.observeGraphAPI(),
 		Logger: n.log.With("role", "graphapi"),
 	})
 	return err

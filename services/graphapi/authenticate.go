@@ -31,8 +31,26 @@ func (s *Service) authenticate(c *call) error {
 	if !named(c, caller) {
 		return graph.UnknownNode(c.method, c.path.Node)
 	}
-	c.caller = caller
+	c.caller, c.token = caller, token
 	return s.admit(c, caller)
+}
+
+// again checks after a wait that the token is still good and its app still
+// there, so that taking either away has its effect at once.
+func (s *Service) again(c *call) error {
+	now := s.deps.Roster()
+	if now == c.snapshot || now == nil {
+		return nil
+	}
+	caller, ok := now.Caller(c.token)
+	switch {
+	case !ok:
+		return graph.RevokedToken()
+	case !caller.Connected:
+		return notConnected()
+	}
+	c.snapshot, c.caller = now, caller
+	return nil
 }
 
 // authenticateApp finds out which app calls with an app token, APPID|SECRET.
@@ -104,9 +122,7 @@ func authorise(c *call, r route) error {
 	}
 	switch {
 	case !c.caller.Connected && !r.away:
-		return graph.OnlyReceivers().With(graph.Detail{
-			Reason: "NOT_CONNECTED", Explain: "the app has left this page; POST subscribed_apps connects it again",
-		})
+		return notConnected()
 	case !c.caller.HasTask(r.task):
 		return graph.MissingPermission("Requires the " + r.task + " task on the page").With(graph.Detail{Reason: "MISSING_TASK"})
 	case !c.caller.HasPermission(permission):
@@ -114,4 +130,10 @@ func authorise(c *call, r route) error {
 			With(graph.Detail{Reason: "MISSING_PERMISSION"})
 	}
 	return nil
+}
+
+func notConnected() error {
+	return graph.OnlyReceivers().With(graph.Detail{
+		Reason: "NOT_CONNECTED", Explain: "the app has left this page; POST subscribed_apps connects it again",
+	})
 }

@@ -61,7 +61,7 @@ func batchLanes(calls []graph.BatchCall) [][]int {
 // batchCall answers one call of a batch.
 func (s *Service) batchCall(ctx context.Context, outer *call, b *graph.BatchCall) graph.BatchReply {
 	c := &call{
-		method: b.Method, path: b.Path, params: b.Params, trace: outer.trace, authorization: outer.authorization,
+		method: b.Method, path: b.Path, params: b.Params, trace: outer.trace, authorization: outer.authorization, origin: outer.origin,
 		idempotencyKey: headerOf(b.Headers, "Idempotency-Key"),
 	}
 	var r reply
@@ -71,7 +71,7 @@ func (s *Service) batchCall(ctx context.Context, outer *call, b *graph.BatchCall
 	case c.path.IsRoot():
 		r = s.fail(c, graph.InvalidParameter("A batch cannot hold a batch"))
 	default:
-		r = s.handle(ctx, c)
+		r = s.whole(c, s.handle(ctx, c))
 	}
 	out := graph.BatchReply{Code: r.status, Body: r.body}
 	for name, values := range r.header {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"io"
 	"maps"
 	"net/http"
 	"strconv"
@@ -22,6 +23,8 @@ type call struct {
 	// authorization and idempotencyKey are the headers that count.
 	authorization  string
 	idempotencyKey string
+	// origin is the address under which the client reached Baton.
+	origin string
 	// upload is set for a multipart call whose file has not been read.
 	upload *graph.Multipart
 	// spooled says that the file was read to disk, and release gives it up.
@@ -29,7 +32,8 @@ type call struct {
 	release func()
 	// trace is where the request's errors and log lines can be found.
 	trace telemetry.TraceID
-	// snapshot and caller are set by authenticate.
+	// token, snapshot and caller are set by authenticate.
+	token    string
 	snapshot *roster.Snapshot
 	caller   *roster.Caller
 	usage    Usage
@@ -74,6 +78,8 @@ type reply struct {
 	code   int // Graph code, zero for none
 	header http.Header
 	body   []byte
+	// stream, when set, is the body: it is read once, and closed.
+	stream io.ReadCloser
 }
 
 const jsonType = "application/json; charset=UTF-8"
@@ -98,6 +104,12 @@ func failure(e *graph.Error) reply {
 func (r reply) write(w http.ResponseWriter) {
 	maps.Copy(w.Header(), r.header)
 	w.Header().Set("Cache-Control", "no-store")
+	if r.stream != nil {
+		defer func() { _ = r.stream.Close() }()
+		w.WriteHeader(r.status)
+		_, _ = io.Copy(w, r.stream) // cut off, the client sees that its end is missing
+		return
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(r.body)))
 	w.WriteHeader(r.status)
 	_, _ = w.Write(r.body) // the client's loss

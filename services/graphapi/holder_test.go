@@ -106,6 +106,9 @@ func (h *holder) decide(q *commandv1.Request) *commandv1.Response {
 	}
 	events, refusal := control.Decide(state, env, commandOf(q))
 	a := &commandv1.Response{Status: commandv1.Status_STATUS_OK}
+	if q.GetSetUserMenu().GetCheckOnly() {
+		events = nil
+	}
 	for _, e := range events {
 		h.mu.position++
 		state = control.Evolve(state, e)
@@ -178,6 +181,8 @@ func commandOf(q *commandv1.Request) control.Command {
 		return control.Extend{By: by, Duration: control.Millis(v.Extend.GetDurationMs()), Call: call}
 	case *commandv1.Request_PassMetadata:
 		return control.PassMetadata{By: by, Target: control.AppID(v.PassMetadata.GetTarget()), Metadata: v.PassMetadata.GetMetadata(), Call: call}
+	case *commandv1.Request_SetUserMenu:
+		return control.SetUserMenu{By: by, Items: v.SetUserMenu.GetItems(), Call: call}
 	case *commandv1.Request_ReadOwner:
 		return control.ReadOwner{By: by}
 	case *commandv1.Request_SendOutcome:

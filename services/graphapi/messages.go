@@ -24,15 +24,28 @@ func (s *Service) messages(ctx context.Context, c *call) (reply, error) {
 		return reply{}, s.beforeContent(ctx, c, &m, fault)
 	}
 	key := lane{control.ThreadKey{Asset: c.caller.Asset.ID, Person: m.Recipient.ID}, c.caller.App.Number}
-	leave, err := s.lanes.enter(ctx, key, s.config.LaneWithin)
-	switch {
-	case errors.Is(err, errLaneFull):
-		return reply{}, graph.RateLimit(1).With(graph.Detail{Reason: "BUSY", Explain: errLaneFull.Error()})
-	case err != nil:
-		return reply{}, unanswered()
+	leave, err := s.turn(ctx, c, key)
+	if err != nil {
+		return reply{}, err
 	}
 	defer leave()
 	return s.send(ctx, c, &m)
+}
+
+// turn waits until the call has the lane to itself; leave must be called once.
+func (s *Service) turn(ctx context.Context, c *call, key lane) (leave func(), err error) {
+	leave, err = s.lanes.enter(ctx, key, s.config.LaneWithin)
+	switch {
+	case errors.Is(err, errLaneFull):
+		return nil, graph.RateLimit(1).With(graph.Detail{Reason: "BUSY", Explain: errLaneFull.Error()})
+	case err != nil:
+		return nil, unanswered()
+	}
+	if err := s.again(c); err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
 }
 
 // beforeContent is the error of a message whose content is at fault: the right

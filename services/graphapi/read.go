@@ -19,7 +19,7 @@ const maxKey = 255
 func (s *Service) read(w http.ResponseWriter, r *http.Request) (*call, error) {
 	c := &call{
 		method: r.Method, trace: telemetry.TraceOf(r.Header).ID,
-		authorization: r.Header.Get("Authorization"), idempotencyKey: r.Header.Get("Idempotency-Key"),
+		authorization: r.Header.Get("Authorization"), origin: originOf(r), idempotencyKey: r.Header.Get("Idempotency-Key"),
 	}
 	var err error
 	if c.path, err = graph.ParsePath(r.URL.Path); err != nil {
@@ -44,6 +44,16 @@ func (s *Service) read(w http.ResponseWriter, r *http.Request) (*call, error) {
 		c.method = r.Method
 	}
 	return c, err
+}
+
+// originOf is the address under which the client reached Baton, or the proxy in
+// front of it.
+func originOf(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
 }
 
 func (s *Service) decodeLimits() graph.Limits {

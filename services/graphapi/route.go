@@ -46,6 +46,16 @@ func routes() map[string]map[string]route {
 		"thread_owner":           get(roster.TaskModerate, (*Service).threadOwner),
 		"secondary_receivers":    get(roster.TaskModerate, (*Service).secondaryReceivers),
 		"messages":               post(roster.TaskMessaging, (*Service).messages),
+		"messenger_profile": {
+			http.MethodPost:   {task: roster.TaskMessaging, handler: (*Service).setProfile},
+			http.MethodGet:    {task: roster.TaskMessaging, handler: (*Service).readProfile},
+			http.MethodDelete: {task: roster.TaskMessaging, handler: (*Service).clearProfile},
+		},
+		"custom_user_settings": {
+			http.MethodPost:   {task: roster.TaskMessaging, handler: (*Service).setUserMenu},
+			http.MethodGet:    {task: roster.TaskMessaging, handler: (*Service).readUserMenu},
+			http.MethodDelete: {task: roster.TaskMessaging, handler: (*Service).clearUserMenu},
+		},
 		"subscribed_apps": {
 			http.MethodPost:   connecting((*Service).connect),
 			http.MethodGet:    connecting((*Service).connection),

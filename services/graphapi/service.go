@@ -100,6 +100,9 @@ type Deps struct {
 	Roster   func() *roster.Snapshot
 	Holder   Asker
 	Platform Sender
+	// PlatformURL is the platform's address, which answers that are passed on
+	// show as Baton's; empty leaves them.
+	PlatformURL string
 	// Rosters is what the edges that change the roster need; without it they
 	// answer 503.
 	Rosters Rosters
@@ -131,6 +134,7 @@ type Service struct {
 	limiter Limiter
 	lanes   *lanes
 	epochs  *epochs
+	menus   *menuLimit
 	spools  chan struct{}
 	routes  map[string]map[string]route
 	unbound map[string]handler
@@ -143,7 +147,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, logger: d.Logger, limiter: d.Limiter,
-		lanes: newLanes(c.LaneDepth), epochs: newEpochs(c.Partitions), routes: routes(), unbound: unbound(), spools: make(chan struct{}, maxSpools),
+		lanes: newLanes(c.LaneDepth), epochs: newEpochs(c.Partitions), menus: newMenuLimit(), routes: routes(), unbound: unbound(), spools: make(chan struct{}, maxSpools),
 	}
 	if s.deps.Callbacks == nil {
 		s.deps.Callbacks = egress.Transport(egress.Policy{})

@@ -2,6 +2,7 @@ package graphapi
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -165,10 +166,7 @@ func TestBadSubscriptionsChangeNothing(t *testing.T) {
 		"object of removal": {"method", "PUT", 100, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			form := url.Values{}
-			for k, v := range good {
-				form[k] = v
-			}
+			form := maps.Clone(good)
 			form.Set(c.param, c.value)
 			e := w.form("/v25.0/"+appA+"/subscriptions", form).graphError(t)
 			if e.Error.Code != c.code || c.message != "" && e.Error.Message != c.message {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,7 +123,7 @@ func (w *world) serve(holder Asker, change []func(*Config)) {
 		c(&config)
 	}
 	w.service, err = New(config, Deps{
-		Roster: w.snapshot.Load, Holder: holder, Platform: client, Rosters: w, Callbacks: w.callbacks(), Logger: slog.New(slog.DiscardHandler),
+		Roster: w.snapshot.Load, Holder: holder, Platform: client, PlatformURL: client.BaseURL(), Rosters: w, Callbacks: w.callbacks(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -296,9 +297,10 @@ type fakePlatform struct {
 
 // sent is a call that reached the platform.
 type sent struct {
-	path, token, contentType string
-	fields                   map[string]any
-	raw                      string
+	method, path, token, contentType string
+	query                            url.Values
+	fields                           map[string]any
+	raw                              string
 }
 
 func newPlatform(t *testing.T) *fakePlatform {
@@ -311,14 +313,19 @@ func newPlatform(t *testing.T) *fakePlatform {
 
 func (p *fakePlatform) serve(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	s := sent{path: r.URL.Path, token: r.URL.Query().Get("access_token"), contentType: r.Header.Get("Content-Type"), raw: string(body)}
+	s := sent{method: r.Method, query: r.URL.Query(), path: r.URL.Path, token: r.URL.Query().Get("access_token"), contentType: r.Header.Get("Content-Type"), raw: string(body)}
 	_ = json.Unmarshal(body, &s.fields)
 	p.mu.Lock()
 	p.mu.calls = append(p.mu.calls, s)
 	script := p.mu.script
 	p.mu.Unlock()
+	w.Header().Set("Content-Type", jsonType)
 	if script != nil {
 		script(w, r)
+		return
+	}
+	if !strings.HasSuffix(r.URL.Path, "/messages") {
+		_, _ = io.WriteString(w, `{"result":"success"}`)
 		return
 	}
 	if _, action := s.fields["sender_action"]; action {
