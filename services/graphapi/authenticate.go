@@ -7,8 +7,7 @@ import (
 )
 
 // authenticate finds out who calls: the token names an app on an asset, the
-// proof fits, the node in the path is that asset, and the app's limit is not
-// used up. Sources: protocol 2.0, 12.20.
+// proof fits, and the app's limit is not used up. Source: protocol 2.0.
 func (s *Service) authenticate(c *call) error {
 	c.snapshot = s.deps.Roster()
 	if c.snapshot == nil {
@@ -27,9 +26,6 @@ func (s *Service) authenticate(c *call) error {
 	}
 	if err := proven(c, caller.App, token, caller.App.RequireAppsecretProof); err != nil {
 		return err
-	}
-	if !named(c, caller) {
-		return graph.UnknownNode(c.method, c.path.Node)
 	}
 	c.caller, c.token = caller, token
 	return s.admit(c, caller)
@@ -104,7 +100,8 @@ func proven(c *call, app *roster.Application, token string, required bool) error
 	return nil
 }
 
-// named reports whether the node means the token's asset.
+// named reports whether the node means the token's asset. Source: protocol
+// 12.20.
 func named(c *call, caller *roster.Caller) bool {
 	if c.path.IsMe() {
 		return true

@@ -24,7 +24,7 @@ func TestWhoMayCall(t *testing.T) {
 		"node is no id":         {"/v25.0/app/thread_owner?recipient=1&access_token=TA", 100, 33, ""},
 		"account behind a page": {"/v25.0/" + insta + "/thread_owner?recipient=1&access_token=TA", 100, 33, ""},
 		"unknown edge":          {"/v25.0/me/subscribed_things?access_token=TA", 100, 33, "the edge subscribed_things"},
-		"node itself":           {"/v25.0/me?access_token=TA", 100, 33, "reads of the node itself"},
+		"another page":          {"/v25.0/100200300400501?access_token=TA", 100, 33, "100200300400501"},
 		"too long a path":       {"/v25.0/me/thread_owner/more?access_token=TA", 2500, 0, "/more"},
 		"wrong method":          {"/v25.0/me/take_thread_control?access_token=TA", 100, 33, "called with POST"},
 		"no task":               {"/v25.0/me/thread_owner?recipient=1&access_token=TD", 200, 0, "MODERATE"},

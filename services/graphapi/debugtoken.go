@@ -37,7 +37,6 @@ func (s *Service) viewer(c *call) (*roster.Application, error) {
 	if _, _, ok := graph.SplitAppToken(token); ok || token == "" {
 		return s.authenticateApp(c)
 	}
-	c.path.Node = "me" // a page's token speaks for its app
 	if err := s.authenticate(c); err != nil {
 		return nil, err
 	}

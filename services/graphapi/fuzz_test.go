@@ -60,11 +60,17 @@ func FuzzRequests(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, edge := range []string{"messages", "pass_thread_control", "thread_owner", ""} {
+	for _, edge := range []string{"messages", "pass_thread_control", "thread_owner", "", "messenger_profile", "subscribed_apps", "conversations", "personas", "message_attachments"} {
 		f.Add("POST", "/v25.0/me/"+edge, "access_token=TA", "application/json", `{"recipient":{"id":"9001"},"message":{"text":"x"},"target_app_id":700000000000002}`)
 		f.Add("POST", "/me/"+edge, "", "application/x-www-form-urlencoded", `access_token=TA&recipient={id:5}&sender_action=typing_on&method=GET`)
 		f.Add("POST", "/me/"+edge, "access_token=TA&recipient=5", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\n{\"text\":\"x\"}\r\n--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\nx\r\n--b--")
 	}
+	f.Add("GET", "/v25.0/me", "access_token=TA&fields=messaging_feature_status,name", "", "")
+	f.Add("GET", "/m_abc", "access_token=TA&fields=id", "", "")
+	f.Add("GET", "/debug_token", "access_token=700000000000001|s1&input_token=TB", "", "")
+	f.Add("DELETE", "/700000000000001/subscriptions", "access_token=700000000000001|s1&object=page&fields=messages", "", "")
+	f.Add("POST", "/app/subscriptions", "access_token=700000000000001|s1&object=page&fields=messages&callback_url=https://x.test&verify_token=v", "", "")
+	f.Add("POST", "/me/custom_user_settings", "access_token=TA&psid=1&persistent_menu=[{\"locale\":\"default\",\"composer_input_disabled\":true}]", "", "")
 	f.Add("POST", "/", "access_token=TA", "application/json", `{"batch":[{"method":"POST","relative_url":"me/messages","body":"recipient={\"id\":\"1\"}&message={\"text\":\"x\"}"}]}`)
 	f.Fuzz(func(t *testing.T, method, path, query, contentType, body string) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))

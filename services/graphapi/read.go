@@ -11,6 +11,9 @@ import (
 	"github.com/baton-router/baton/pkg/telemetry"
 )
 
+// attachmentsEdge is the edge, besides messages, that takes files.
+const attachmentsEdge = "message_attachments"
+
 // maxKey bounds an Idempotency-Key, in bytes.
 const maxKey = 255
 
@@ -63,7 +66,8 @@ func (s *Service) decodeLimits() graph.Limits {
 // streams reports whether the request may carry a file to be forwarded.
 func (c *call) streams(r *http.Request) bool {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return err == nil && media == "multipart/form-data" && r.Method == http.MethodPost && c.path.Edge == "messages"
+	return err == nil && media == "multipart/form-data" && r.Method == http.MethodPost &&
+		(c.path.Edge == "messages" || c.path.Edge == attachmentsEdge)
 }
 
 func (s *Service) readBody(w http.ResponseWriter, r *http.Request, method string) ([]byte, error) {

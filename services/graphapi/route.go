@@ -1,6 +1,7 @@
 package graphapi
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
@@ -46,6 +47,8 @@ func routes() map[string]map[string]route {
 		"thread_owner":           get(roster.TaskModerate, (*Service).threadOwner),
 		"secondary_receivers":    get(roster.TaskModerate, (*Service).secondaryReceivers),
 		"messages":               post(roster.TaskMessaging, (*Service).messages),
+		"":                       get(roster.TaskMessaging, (*Service).readNode),
+		"conversations":          get(roster.TaskMessaging, (*Service).conversations),
 		"messenger_profile": {
 			http.MethodPost:   {task: roster.TaskMessaging, handler: (*Service).setProfile},
 			http.MethodGet:    {task: roster.TaskMessaging, handler: (*Service).readProfile},
@@ -85,6 +88,13 @@ func (s *Service) route(ctx context.Context, c *call) (reply, error) {
 	if err := s.authenticate(c); err != nil {
 		return reply{}, err
 	}
+	own := named(c, c.caller)
+	if s.passable(c, own) {
+		return s.passThrough(ctx, c)
+	}
+	if !own {
+		return reply{}, graph.UnknownNode(c.method, c.path.Node)
+	}
 	methods, ok := s.routes[c.path.Edge]
 	if !ok {
 		return reply{}, unsupported(c, "Baton does not offer "+what(c))
@@ -116,23 +126,23 @@ func unsupported(c *call, explain string) error {
 
 func wrongMethod(c *call, methods map[string]route) error {
 	names := slices.Sorted(maps.Keys(methods))
-	return unsupported(c, c.path.Edge+" is called with "+strings.Join(names, ", "))
+	return unsupported(c, strings.TrimPrefix(what(c), "the edge ")+" is called with "+strings.Join(names, ", "))
 }
 
 func what(c *call) string {
 	if c.path.Edge == "" {
-		return "reads of the node itself"
+		return "the node itself"
 	}
 	return "the edge " + c.path.Edge
 }
 
 // edgeName is the edge for metrics, whose labels must be few.
 func (s *Service) edgeName(c *call) string {
-	if _, ok := s.routes[c.path.Edge]; ok {
-		return c.path.Edge
-	}
 	if _, ok := s.unboundEdge(c); ok {
 		return c.name()
 	}
-	return "other"
+	if _, ok := s.routes[c.path.Edge]; !ok {
+		return "other"
+	}
+	return cmp.Or(c.path.Edge, "node")
 }

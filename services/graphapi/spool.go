@@ -49,5 +49,5 @@ func (s *Service) spool(c *call) error {
 // complete reports whether the fields in front of the file are all that is
 // needed.
 func (c *call) complete(p graph.Params) bool {
-	return p.Has("recipient") && p.Has("message") && p.Token(c.authorization) != ""
+	return (p.Has("recipient") || c.path.Edge == attachmentsEdge) && p.Has("message") && p.Token(c.authorization) != ""
 }
