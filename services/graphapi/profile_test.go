@@ -277,3 +277,20 @@ func TestMenuLimitSlides(t *testing.T) {
 		t.Errorf("%d persons are remembered", len(l.mu.calls))
 	}
 }
+
+// The platform has the menu then, and the app is told to say so again: that
+// changes nothing there and stores it here.
+func TestProfileThatCouldNotBeStoredIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.service.deps.Rosters = nil
+	g := w.post("messenger_profile", "TA", `{"get_started":{"payload":"GO"}}`)
+	if e := w.refused(g, 2, 0); g.status != http.StatusServiceUnavailable || !e.Error.Transient || !strings.Contains(e.Error.Data, "NOT_STORED") {
+		t.Errorf("%d %s", g.status, g.body)
+	}
+	w.service.deps.Rosters = w
+	w.is(w.post("messenger_profile", "TA", `{"get_started":{"payload":"GO"}}`), done)
+	if len(w.platform.calls()) != 2 || w.menuOf("GO") != 700000000000001 {
+		t.Error("the menu is not kept")
+	}
+}
