@@ -304,11 +304,7 @@ func (h *holder) release(ctx context.Context) {
 	if h.stopped.Load() {
 		return
 	}
-	for range 3 {
-		err := h.save(ctx, true)
-		if err == nil || h.stopped.Load() || ctx.Err() != nil {
-			return
-		}
+	if err := h.saveAgain(ctx, true); err != nil && !h.stopped.Load() && ctx.Err() == nil {
 		h.log.Warn("cursor not saved at the end", "err", err)
 	}
 }

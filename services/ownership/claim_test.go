@@ -176,14 +176,11 @@ func TestAnotherHashAtTheSameSequenceHalts(t *testing.T) {
 	t.Parallel()
 	w, twin := newWorld(t), newWorld(t)
 	twin.cfg.BatonID = w.cfg.BatonID
+	w.cfg.Partitions, twin.cfg.Partitions = 1, 1 // so that both logs have the same sequences
 	for _, x := range []*world{w, twin} {
 		x.start()
 		x.held()
 		x.stop()
-	}
-	// The claims of the four partitions may stand in any order in the streams.
-	if w.logEnd(0) != twin.logEnd(0) {
-		t.Skip("the twins claimed in another order")
 	}
 	w.dir = twin.dir
 	w.start()
