@@ -99,32 +99,20 @@ func (h *holder) decideFresh(s *step, page *control.Page, c call) {
 		s.respond(c, h.response(s, c, refusal, 0), "dry_run")
 		return
 	}
-	first := s.next()
 	refusal := s.decide(c.key, page, cmd, cause{id: id16(c.req.GetId()), trace: id16(c.req.GetTrace())})
 	if refusal.Refused() {
 		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key))
 		s.respond(c, h.response(s, c, refusal, 0), "refused")
 		return
 	}
-	s.respond(c, h.response(s, c, refusal, s.answering(first)), "ok")
+	s.respond(c, h.response(s, c, refusal, s.answering(c)), "ok")
 }
 
-// answering is the position of the event that answers a command: the last one
-// that its decision logged, 0 for none. For a send that is the acceptance or
-// the held survey.
-func (s *step) answering(first control.Position) control.Position {
-	for p := s.next() - 1; p >= first; p-- {
-		e, _ := s.event(p)
-		switch e.Event.(type) {
-		case control.SendAccepted, control.SurveyHeld:
-			return p
-		default: // looked for further back
-		}
-	}
-	if s.next() > first {
-		return s.next() - 1
-	}
-	return 0
+// answering is the position of the event that answers a command, 0 when its
+// decision logged none of its own: a lapse that was due answers nobody. It is
+// what a repeat of the command will be told.
+func (s *step) answering(c call) control.Position {
+	return s.tables.answers[id16(c.req.GetId())].Position
 }
 
 func (h *holder) response(s *step, c call, refusal control.Refusal, p control.Position) *commandv1.Response {

@@ -265,13 +265,13 @@ func (t *topic) advance(shares []share, seqs []uint64) {
 }
 
 // Lag is the number of positions of held partitions that are not yet on the
-// control topic.
+// control topic; all of a partition whose cursor is not yet claimed.
 func (s *Service) Lag() (events uint64) {
 	for p, h := range s.holders {
 		s.topic.mu.Lock()
 		part := s.topic.mu.parts[p]
 		s.topic.mu.Unlock()
-		if part.claimed && (part.lagging || len(part.pending) > 0) {
+		if part.epoch != 0 && (!part.claimed || part.lagging || len(part.pending) > 0) {
 			events += uint64(h.status().Position - part.cursor.Position)
 		}
 	}

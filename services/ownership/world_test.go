@@ -144,7 +144,7 @@ func (w *world) restart() {
 	w.held()
 }
 
-// held waits until every partition is held.
+// held waits until every partition is held and has logged the roster.
 func (w *world) held() {
 	w.t.Helper()
 	w.until("every partition is held", func() bool {
@@ -153,7 +153,7 @@ func (w *world) held() {
 				return false
 			}
 		}
-		return true
+		return len(w.svc.RosterApplied(w.rosters.Current().Version())) == 0
 	})
 }
 
