@@ -57,8 +57,8 @@ func TestCrashAtPoint(t *testing.T) {
 		{"12-answered", 5},
 		{"12-outcome-arrived", 5},
 		{"13-answered", 40},
-		{"13-before-save", 2 * crashPartitions},
-		{"14-saved", 2 * crashPartitions},
+		{"13-before-save", 5 * crashPartitions}, // a save a second: not before the load has begun
+		{"14-saved", 5 * crashPartitions},
 	} {
 		t.Run(c.point, func(t *testing.T) {
 			t.Parallel()
