@@ -97,7 +97,7 @@ func wayOut(stream, name, found string) string {
 	if key == "" {
 		return fmt.Sprintf("somebody has altered the stream; set it back with an administrator's tool (nats stream edit %s)", stream)
 	}
-	return fmt.Sprintf("set %s in Baton's configuration to what the stream has (%s), or alter the stream knowingly (baton doctor --repair)", key, found)
+	return fmt.Sprintf("set %s in Baton's configuration to what the stream has (%s), or alter the stream knowingly with the nats tool", key, found)
 }
 
 // adjustable reports whether AdjustStreams may change a setting.
