@@ -10,6 +10,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/bus/embedded"
+	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/store"
 	"github.com/baton-router/baton/pkg/telemetry"
@@ -100,29 +101,8 @@ func (n *node) servePublic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
-	go func() {
-		if server.TLSConfig = config; config != nil {
-			failed <- server.ServeTLS(n.public, "", "")
-			return
-		}
-		failed <- server.Serve(n.public)
-	}()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	// Requests under way are answered although ctx has ended.
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopListening)
-	defer cancel()
-	if server.Shutdown(stop) != nil {
-		_ = server.Close()
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	server.TLSConfig = config
+	return lifecycle.ServeHTTP(ctx, server, n.public, stopListening)
 }
 
 func (n *node) ingressConfig() ingress.Config {

@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 	"github.com/baton-router/baton/pkg/eventlog"
 	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
 	"github.com/baton-router/baton/pkg/gen/baton/admin/v1/adminv1connect"
+	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/store"
 )
@@ -172,29 +172,7 @@ const stopWithin = 3 * time.Second
 
 // Run serves until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	failed := make(chan error, 1)
-	go func() {
-		if s.cfg.TLS != nil {
-			failed <- s.server.ServeTLS(s.ln, "", "")
-			return
-		}
-		failed <- s.server.Serve(s.ln)
-	}()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	// Requests under way finish although ctx has ended; streams are cut.
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
-	defer cancel()
-	if err := s.server.Shutdown(stop); err != nil {
-		_ = s.server.Close()
-	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return lifecycle.ServeHTTP(ctx, s.server, s.ln, stopWithin)
 }
 
 // Status describes the node.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/baton-router/baton/pkg/lifecycle"
 )
 
 // shutdownWithin bounds the end of webhooks under way at a stop.
@@ -194,24 +196,8 @@ func (a *app) serve(ctx context.Context) error {
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),
 	}
-	var served error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		served = server.Serve(a.listener)
-	}()
-	select {
-	case <-done:
-		return fmt.Errorf("demoapps: webhook of %s: %w", a.Name, served)
-	case <-ctx.Done():
+	if err := lifecycle.ServeHTTP(ctx, server, a.listener, shutdownWithin); err != nil {
+		return fmt.Errorf("demoapps: webhook of %s: %w", a.Name, err)
 	}
-	// Webhooks under way are to be answered although ctx has ended.
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
-	defer cancel()
-	err := server.Shutdown(bounded)
-	if err != nil {
-		err = errors.Join(err, server.Close())
-	}
-	<-done
-	return err
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/lifecycle"
 )
 
 const (
@@ -140,26 +141,10 @@ func (s *Service) serve(ctx context.Context) error {
 		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}
-	var served error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		served = server.Serve(s.listener)
-	}()
-	select {
-	case <-done:
-		return fmt.Errorf("simulator: Graph listener: %w", served)
-	case <-ctx.Done():
+	if err := lifecycle.ServeHTTP(ctx, server, s.listener, shutdownWithin); err != nil {
+		return fmt.Errorf("simulator: Graph listener: %w", err)
 	}
-	// The calls under way are to be answered although ctx has ended.
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
-	defer cancel()
-	err := server.Shutdown(bounded)
-	if err != nil {
-		err = errors.Join(err, server.Close())
-	}
-	<-done
-	return err
+	return nil
 }
 
 // keep writes the state file soon after each change.
