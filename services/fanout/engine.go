@@ -86,6 +86,7 @@ type engine struct {
 		blocked   int
 		tickets   uint64
 		batches   map[*batch]struct{}
+		landed    chan struct{} // closed at the end of the next POST, when somebody waits
 		flying    int // POSTs under way
 		retrying  int // those of them that retry a parked head
 		lastRetry bool
