@@ -161,7 +161,6 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bo
 	if err := h.plan(ctx, p, r, before); err != nil {
 		return false, err
 	}
-	p.report()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if pl.round != round {

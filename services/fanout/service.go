@@ -44,8 +44,8 @@ type Rosters interface {
 	Changed() <-chan struct{}
 }
 
-// Deps is what the role needs from outside. All are required but Observers and
-// RateLimit.
+// Deps is what the role needs from outside. All are required but Observers,
+// Journal and RateLimit.
 type Deps struct {
 	Log     Log
 	Inbound Inbound
@@ -58,7 +58,9 @@ type Deps struct {
 	// none.
 	RateLimit func(app control.AppID) RateLimit
 	Observers Observers
-	Logger    *slog.Logger
+	// Journal keeps exchanges and dead letters; nil for nobody.
+	Journal Journal
+	Logger  *slog.Logger
 }
 
 func (d *Deps) validate() error {
