@@ -36,7 +36,7 @@ func (s *Service) createPersona(_ *http.Request, c *call) (reply, error) {
 func (s *Service) readPersonas(_ *http.Request, c *call) (reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return ok(listed(s.lists.personas[c.page.ID], entry.persona)), nil
+	return ok(listed(c, s.lists.personas[c.page.ID], entry.persona)), nil
 }
 
 func (s *Service) createLabel(_ *http.Request, c *call) (reply, error) {
@@ -63,7 +63,7 @@ func (s *Service) readLabels(_ *http.Request, c *call) (reply, error) {
 		has := s.lists.labelled[control.ThreadKey{Asset: c.page.ID, Person: person}]
 		labels = slices.DeleteFunc(slices.Clone(labels), func(e entry) bool { return !slices.Contains(has, e.ID) })
 	}
-	return ok(listed(labels, entry.label)), nil
+	return ok(listed(c, labels, entry.label)), nil
 }
 
 // label gives a person a label, or takes it off.
@@ -108,8 +108,12 @@ func (e entry) label() map[string]any {
 	return map[string]any{"id": e.ID, "page_label_name": e.Name, "name": e.Name}
 }
 
-// listed is a list of entries as it is answered, all on one page.
-func listed(entries []entry, show func(entry) map[string]any) map[string]any {
+// listed is what follows the call's cursor, all on one page; a page without
+// entries has no cursors, which is where clients stop.
+func listed(c *call, entries []entry, show func(entry) map[string]any) map[string]any {
+	if i := slices.IndexFunc(entries, func(e entry) bool { return e.ID == c.params.text("after") }); i >= 0 {
+		entries = entries[i+1:]
+	}
 	data := make([]any, 0, len(entries))
 	for _, e := range entries {
 		data = append(data, show(e))

@@ -21,6 +21,7 @@ func TestListsOfAPage(t *testing.T) {
 	persona := id(w.graph("POST", "/me/personas", `{"name":"Lena"}`))
 	label := id(w.graph("POST", "/me/custom_labels", `{"page_label_name":"vip"}`))
 	is("GET", "/me/personas", "", "id:"+persona)
+	is("GET", "/me/personas?after="+persona, "", "map[data:[]]")
 	is("GET", "/"+persona, "", "name:Lena")
 	is("POST", "/"+label+"/label", `{"user":"9001234567890123"}`, "success:true")
 	is("GET", "/9001234567890123/custom_labels", "", "id:"+label)
