@@ -31,6 +31,7 @@ const (
 	subjectCursor        = "baton.cursor."
 	subjectRoster        = "baton.roster"
 	subjectCommand       = "baton.cmd."
+	subjectSteering      = "baton.fanout."
 	subjectNote          = "baton.note."
 )
 

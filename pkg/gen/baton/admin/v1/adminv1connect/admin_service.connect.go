@@ -49,6 +49,8 @@ const (
 	AdminServiceInboxProcedure = "/baton.admin.v1.AdminService/Inbox"
 	// AdminServiceListAppsProcedure is the fully-qualified name of the AdminService's ListApps RPC.
 	AdminServiceListAppsProcedure = "/baton.admin.v1.AdminService/ListApps"
+	// AdminServiceShowAppProcedure is the fully-qualified name of the AdminService's ShowApp RPC.
+	AdminServiceShowAppProcedure = "/baton.admin.v1.AdminService/ShowApp"
 	// AdminServiceSteerAppProcedure is the fully-qualified name of the AdminService's SteerApp RPC.
 	AdminServiceSteerAppProcedure = "/baton.admin.v1.AdminService/SteerApp"
 	// AdminServiceApplyProcedure is the fully-qualified name of the AdminService's Apply RPC.
@@ -79,7 +81,9 @@ type AdminServiceClient interface {
 	Inbox(context.Context, *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error)
 	// ListApps lists the apps with their delivery state.
 	ListApps(context.Context, *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error)
-	// SteerApp pauses, resumes or rewinds an app's deliveries.
+	// ShowApp shows one app with its place in every partition.
+	ShowApp(context.Context, *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error)
+	// SteerApp pauses, resumes, rewinds, skips or replays an app's deliveries.
 	SteerApp(context.Context, *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error)
 	// Apply puts the apps and pages of a configuration file into force.
 	Apply(context.Context, *connect.Request[v1.ApplyRequest]) (*connect.Response[v1.ApplyResponse], error)
@@ -144,6 +148,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("ListApps")),
 			connect.WithClientOptions(opts...),
 		),
+		showApp: connect.NewClient[v1.ShowAppRequest, v1.ShowAppResponse](
+			httpClient,
+			baseURL+AdminServiceShowAppProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ShowApp")),
+			connect.WithClientOptions(opts...),
+		),
 		steerApp: connect.NewClient[v1.SteerAppRequest, v1.SteerAppResponse](
 			httpClient,
 			baseURL+AdminServiceSteerAppProcedure,
@@ -197,6 +207,7 @@ type adminServiceClient struct {
 	operate      *connect.Client[v1.OperateRequest, v1.OperateResponse]
 	inbox        *connect.Client[v1.InboxRequest, v1.InboxResponse]
 	listApps     *connect.Client[v1.ListAppsRequest, v1.ListAppsResponse]
+	showApp      *connect.Client[v1.ShowAppRequest, v1.ShowAppResponse]
 	steerApp     *connect.Client[v1.SteerAppRequest, v1.SteerAppResponse]
 	apply        *connect.Client[v1.ApplyRequest, v1.ApplyResponse]
 	tailLog      *connect.Client[v1.TailLogRequest, v1.TailLogResponse]
@@ -234,6 +245,11 @@ func (c *adminServiceClient) Inbox(ctx context.Context, req *connect.Request[v1.
 // ListApps calls baton.admin.v1.AdminService.ListApps.
 func (c *adminServiceClient) ListApps(ctx context.Context, req *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error) {
 	return c.listApps.CallUnary(ctx, req)
+}
+
+// ShowApp calls baton.admin.v1.AdminService.ShowApp.
+func (c *adminServiceClient) ShowApp(ctx context.Context, req *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error) {
+	return c.showApp.CallUnary(ctx, req)
 }
 
 // SteerApp calls baton.admin.v1.AdminService.SteerApp.
@@ -285,7 +301,9 @@ type AdminServiceHandler interface {
 	Inbox(context.Context, *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error)
 	// ListApps lists the apps with their delivery state.
 	ListApps(context.Context, *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error)
-	// SteerApp pauses, resumes or rewinds an app's deliveries.
+	// ShowApp shows one app with its place in every partition.
+	ShowApp(context.Context, *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error)
+	// SteerApp pauses, resumes, rewinds, skips or replays an app's deliveries.
 	SteerApp(context.Context, *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error)
 	// Apply puts the apps and pages of a configuration file into force.
 	Apply(context.Context, *connect.Request[v1.ApplyRequest]) (*connect.Response[v1.ApplyResponse], error)
@@ -346,6 +364,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("ListApps")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceShowAppHandler := connect.NewUnaryHandler(
+		AdminServiceShowAppProcedure,
+		svc.ShowApp,
+		connect.WithSchema(adminServiceMethods.ByName("ShowApp")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminServiceSteerAppHandler := connect.NewUnaryHandler(
 		AdminServiceSteerAppProcedure,
 		svc.SteerApp,
@@ -402,6 +426,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceInboxHandler.ServeHTTP(w, r)
 		case AdminServiceListAppsProcedure:
 			adminServiceListAppsHandler.ServeHTTP(w, r)
+		case AdminServiceShowAppProcedure:
+			adminServiceShowAppHandler.ServeHTTP(w, r)
 		case AdminServiceSteerAppProcedure:
 			adminServiceSteerAppHandler.ServeHTTP(w, r)
 		case AdminServiceApplyProcedure:
@@ -447,6 +473,10 @@ func (UnimplementedAdminServiceHandler) Inbox(context.Context, *connect.Request[
 
 func (UnimplementedAdminServiceHandler) ListApps(context.Context, *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ListApps is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ShowApp(context.Context, *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ShowApp is not implemented"))
 }
 
 func (UnimplementedAdminServiceHandler) SteerApp(context.Context, *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error) {
