@@ -56,7 +56,7 @@ const minShelf = 256 << 10
 // partitions alone.
 func Default(partitions int) Config {
 	c := Config{
-		All: partitions,
+		All:       partitions,
 		UserAgent: "Baton/1", SaveEvery: time.Second, SaveTimeout: 2 * time.Second, LeaseFor: 3 * time.Second,
 		ReclaimAfter: 10 * time.Second, DrainFor: 6 * time.Second, AppLetters: 8192, AppBytes: 8 << 20, TotalBytes: 128 << 20, CacheBytes: 64 << 20,
 	}

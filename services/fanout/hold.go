@@ -185,4 +185,3 @@ func (s *Service) leave(h *holder) {
 }
 
 func (s *Service) changed() { signal(s.joined) }
-

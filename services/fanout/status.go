@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -35,7 +36,8 @@ type AppStatus struct {
 }
 
 // State is the state in one word, with a reason where there is one: waiting (for
-// the handshake), paused, failing (the breaker is not closed), active.
+// the handshake), paused, failing (the breaker is not closed, or threads wait),
+// active.
 func (s *AppStatus) State() (state, reason string) {
 	switch {
 	case s.Paused:
@@ -44,6 +46,10 @@ func (s *AppStatus) State() (state, reason string) {
 		return "waiting", "the callback has not answered the challenge"
 	case s.Breaker != BreakerClosed:
 		return "failing", "the endpoint fails; breaker " + s.Breaker.String()
+	case s.Blocked > 0:
+		return "failing", fmt.Sprintf("%d threads wait for an operator: resume or skip", s.Blocked)
+	case s.Parked > 0:
+		return "failing", fmt.Sprintf("%d threads wait for a retry", s.Parked)
 	}
 	return "active", ""
 }

@@ -1454,7 +1454,7 @@ type AppPlace struct {
 	Head uint64 `protobuf:"varint,5,opt,name=head,proto3" json:"head,omitempty"`
 	// Events known to be undelivered.
 	Undelivered uint32 `protobuf:"varint,6,opt,name=undelivered,proto3" json:"undelivered,omitempty"`
-	// Age of the oldest undelivered or unread event, in milliseconds.
+	// Age of the oldest event that was not read for it, in milliseconds.
 	OldestMs int64 `protobuf:"varint,7,opt,name=oldest_ms,json=oldestMs,proto3" json:"oldest_ms,omitempty"`
 	// Up to this position it is replayed; 0 for not.
 	ReplayUntil   uint64 `protobuf:"varint,8,opt,name=replay_until,json=replayUntil,proto3" json:"replay_until,omitempty"`

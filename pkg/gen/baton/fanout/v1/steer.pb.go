@@ -536,7 +536,7 @@ type Place struct {
 	Head uint64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
 	// Events known to be undelivered.
 	Undelivered uint32 `protobuf:"varint,4,opt,name=undelivered,proto3" json:"undelivered,omitempty"`
-	// Age of the oldest undelivered or unread event, in milliseconds.
+	// Age of the oldest event that was not read for it, in milliseconds.
 	OldestMs int64 `protobuf:"varint,5,opt,name=oldest_ms,json=oldestMs,proto3" json:"oldest_ms,omitempty"`
 	// Deliveries are paused.
 	Paused bool `protobuf:"varint,6,opt,name=paused,proto3" json:"paused,omitempty"`
