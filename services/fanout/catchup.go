@@ -141,7 +141,7 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bo
 	h := pl.holder
 	h.mu.Lock()
 	before := pl.track.at
-	current := pl.round == round && pl.behind() && h.mu.places[pl.app] == pl && !h.stopped.Load() && h.mu.halted == nil
+	current := pl.round == round && pl.behind() && h.mu.places[pl.app] == pl && !h.gone() && h.mu.halted == nil
 	h.mu.Unlock()
 	if !current {
 		return false, nil
@@ -161,7 +161,6 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bo
 	if err := h.plan(ctx, p, r, before); err != nil {
 		return false, err
 	}
-	p.report()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if pl.round != round {

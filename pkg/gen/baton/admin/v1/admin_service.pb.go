@@ -1412,6 +1412,926 @@ func (x *SteerAppResponse) GetApp() *App {
 	return nil
 }
 
+// DeliveryFilter selects deliveries; what is empty selects all.
+type DeliveryFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id or name of the app.
+	App string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// Id of the page or Instagram account.
+	PageId string `protobuf:"bytes,2,opt,name=page_id,json=pageId,proto3" json:"page_id,omitempty"`
+	// Id of the person.
+	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Partition; -1 for all.
+	Partition int32 `protobuf:"varint,4,opt,name=partition,proto3" json:"partition,omitempty"`
+	// First and last position; 0 for no bound.
+	FromPosition uint64 `protobuf:"varint,5,opt,name=from_position,json=fromPosition,proto3" json:"from_position,omitempty"`
+	// Last position; 0 for no bound.
+	ToPosition uint64 `protobuf:"varint,6,opt,name=to_position,json=toPosition,proto3" json:"to_position,omitempty"`
+	// Decided (dead letters) or begun (attempts) at this time or later, RFC 3339.
+	Since string `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	// Before this time, RFC 3339.
+	Until string `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"`
+	// Outcome, answer, failure or status: exhausted, rejected, timeout, dns, 502 …
+	Class         string `protobuf:"bytes,9,opt,name=class,proto3" json:"class,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliveryFilter) Reset() {
+	*x = DeliveryFilter{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliveryFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliveryFilter) ProtoMessage() {}
+
+func (x *DeliveryFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliveryFilter.ProtoReflect.Descriptor instead.
+func (*DeliveryFilter) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *DeliveryFilter) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetPageId() string {
+	if x != nil {
+		return x.PageId
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *DeliveryFilter) GetFromPosition() uint64 {
+	if x != nil {
+		return x.FromPosition
+	}
+	return 0
+}
+
+func (x *DeliveryFilter) GetToPosition() uint64 {
+	if x != nil {
+		return x.ToPosition
+	}
+	return 0
+}
+
+func (x *DeliveryFilter) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+// ListDeliveriesRequest selects what to list.
+type ListDeliveriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which.
+	Filter *DeliveryFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most this many (default 100, at most 10,000).
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// List the attempts of this node's delivery log, newest first, instead of the
+	// dead letters, oldest first.
+	Attempts bool `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// With attempts: those that failed only.
+	Failed        bool `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesRequest) Reset() {
+	*x = ListDeliveriesRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesRequest) ProtoMessage() {}
+
+func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListDeliveriesRequest) GetFilter() *DeliveryFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListDeliveriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListDeliveriesRequest) GetAttempts() bool {
+	if x != nil {
+		return x.Attempts
+	}
+	return false
+}
+
+func (x *ListDeliveriesRequest) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
+}
+
+// ListDeliveriesResponse lists dead letters or attempts.
+type ListDeliveriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Dead letters.
+	Dead []*DeadDelivery `protobuf:"bytes,1,rep,name=dead,proto3" json:"dead,omitempty"`
+	// Attempts.
+	Attempts []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// There are more than were listed.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesResponse) Reset() {
+	*x = ListDeliveriesResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesResponse) ProtoMessage() {}
+
+func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListDeliveriesResponse) GetDead() []*DeadDelivery {
+	if x != nil {
+		return x.Dead
+	}
+	return nil
+}
+
+func (x *ListDeliveriesResponse) GetAttempts() []*DeliveryAttempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *ListDeliveriesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// DeadDelivery is a delivery that was given up.
+type DeadDelivery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Delivery id: <partition>-<position>.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Id of the app.
+	AppId string `protobuf:"bytes,2,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// Name of the app.
+	AppName string `protobuf:"bytes,3,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	// Id of the page or Instagram account.
+	PageId string `protobuf:"bytes,4,opt,name=page_id,json=pageId,proto3" json:"page_id,omitempty"`
+	// Id of the person.
+	UserId string `protobuf:"bytes,5,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// messaging or standby.
+	Channel string `protobuf:"bytes,6,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Why it was given up.
+	Outcome string `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// Attempts made.
+	Attempts uint32 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Class of the last answer.
+	Answer string `protobuf:"bytes,9,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Which step of the last attempt failed.
+	Failure string `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Status of the last answer; 0 for none.
+	Status uint32 `protobuf:"varint,11,opt,name=status,proto3" json:"status,omitempty"`
+	// Error of the last attempt.
+	Error string `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	// When the event was decided, RFC 3339 in UTC.
+	DecidedAt string `protobuf:"bytes,13,opt,name=decided_at,json=decidedAt,proto3" json:"decided_at,omitempty"`
+	// When the first attempt failed, RFC 3339 in UTC; empty for never.
+	FirstFailureAt string `protobuf:"bytes,14,opt,name=first_failure_at,json=firstFailureAt,proto3" json:"first_failure_at,omitempty"`
+	// When it was given up, RFC 3339 in UTC.
+	BuriedAt      string `protobuf:"bytes,15,opt,name=buried_at,json=buriedAt,proto3" json:"buried_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadDelivery) Reset() {
+	*x = DeadDelivery{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadDelivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadDelivery) ProtoMessage() {}
+
+func (x *DeadDelivery) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadDelivery.ProtoReflect.Descriptor instead.
+func (*DeadDelivery) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DeadDelivery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetAppId() string {
+	if x != nil {
+		return x.AppId
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetPageId() string {
+	if x != nil {
+		return x.PageId
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *DeadDelivery) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *DeadDelivery) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetDecidedAt() string {
+	if x != nil {
+		return x.DecidedAt
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetFirstFailureAt() string {
+	if x != nil {
+		return x.FirstFailureAt
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetBuriedAt() string {
+	if x != nil {
+		return x.BuriedAt
+	}
+	return ""
+}
+
+// DeliveryAttempt is one POST.
+type DeliveryAttempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it began, RFC 3339 in UTC.
+	StartedAt string `protobuf:"bytes,1,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// Delivery ids that it carried.
+	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// Id of the app.
+	AppId string `protobuf:"bytes,3,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// Name of the app.
+	AppName string `protobuf:"bytes,4,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	// Threads of the events, "page/user".
+	Threads []string `protobuf:"bytes,5,rep,name=threads,proto3" json:"threads,omitempty"`
+	// Where it was posted, without the query.
+	CallbackUrl string `protobuf:"bytes,6,opt,name=callback_url,json=callbackUrl,proto3" json:"callback_url,omitempty"`
+	// messaging or standby.
+	Channel string `protobuf:"bytes,7,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Which attempt, from 1.
+	Attempt uint32 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Class of its end.
+	Answer string `protobuf:"bytes,9,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Which step failed.
+	Failure string `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Status; 0 without an answer.
+	Status uint32 `protobuf:"varint,11,opt,name=status,proto3" json:"status,omitempty"`
+	// The error.
+	Error string `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	// Time until there was a connection, in microseconds; 0 for a kept one.
+	ConnectUs int64 `protobuf:"varint,13,opt,name=connect_us,json=connectUs,proto3" json:"connect_us,omitempty"`
+	// Time until the first byte of the answer, in microseconds.
+	FirstByteUs int64 `protobuf:"varint,14,opt,name=first_byte_us,json=firstByteUs,proto3" json:"first_byte_us,omitempty"`
+	// Time of all of it, in microseconds.
+	TookUs int64 `protobuf:"varint,15,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	// The connection was kept from an earlier POST.
+	Reused bool `protobuf:"varint,16,opt,name=reused,proto3" json:"reused,omitempty"`
+	// When the first of its events is posted again, RFC 3339 in UTC; empty for
+	// never, or at once.
+	NextAt string `protobuf:"bytes,17,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
+	// Headers sent, "Name: value".
+	RequestHeaders []string `protobuf:"bytes,18,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
+	// Body sent, cut.
+	RequestBody string `protobuf:"bytes,19,opt,name=request_body,json=requestBody,proto3" json:"request_body,omitempty"`
+	// Its whole length in bytes.
+	RequestBytes uint64 `protobuf:"varint,20,opt,name=request_bytes,json=requestBytes,proto3" json:"request_bytes,omitempty"`
+	// Headers of the answer, "Name: value".
+	ResponseHeaders []string `protobuf:"bytes,21,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty"`
+	// Body of the answer, cut.
+	ResponseBody  string `protobuf:"bytes,22,opt,name=response_body,json=responseBody,proto3" json:"response_body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliveryAttempt) Reset() {
+	*x = DeliveryAttempt{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliveryAttempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliveryAttempt) ProtoMessage() {}
+
+func (x *DeliveryAttempt) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliveryAttempt.ProtoReflect.Descriptor instead.
+func (*DeliveryAttempt) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DeliveryAttempt) GetStartedAt() string {
+	if x != nil {
+		return x.StartedAt
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *DeliveryAttempt) GetAppId() string {
+	if x != nil {
+		return x.AppId
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetThreads() []string {
+	if x != nil {
+		return x.Threads
+	}
+	return nil
+}
+
+func (x *DeliveryAttempt) GetCallbackUrl() string {
+	if x != nil {
+		return x.CallbackUrl
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetConnectUs() int64 {
+	if x != nil {
+		return x.ConnectUs
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetFirstByteUs() int64 {
+	if x != nil {
+		return x.FirstByteUs
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetTookUs() int64 {
+	if x != nil {
+		return x.TookUs
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetReused() bool {
+	if x != nil {
+		return x.Reused
+	}
+	return false
+}
+
+func (x *DeliveryAttempt) GetNextAt() string {
+	if x != nil {
+		return x.NextAt
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetRequestHeaders() []string {
+	if x != nil {
+		return x.RequestHeaders
+	}
+	return nil
+}
+
+func (x *DeliveryAttempt) GetRequestBody() string {
+	if x != nil {
+		return x.RequestBody
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetRequestBytes() uint64 {
+	if x != nil {
+		return x.RequestBytes
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetResponseHeaders() []string {
+	if x != nil {
+		return x.ResponseHeaders
+	}
+	return nil
+}
+
+func (x *DeliveryAttempt) GetResponseBody() string {
+	if x != nil {
+		return x.ResponseBody
+	}
+	return ""
+}
+
+// ShowDeliveryRequest names a delivery.
+type ShowDeliveryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Delivery id: <partition>-<position>.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Id or name of the app; empty for all apps that the event was for.
+	App           string `protobuf:"bytes,2,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowDeliveryRequest) Reset() {
+	*x = ShowDeliveryRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowDeliveryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowDeliveryRequest) ProtoMessage() {}
+
+func (x *ShowDeliveryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowDeliveryRequest.ProtoReflect.Descriptor instead.
+func (*ShowDeliveryRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ShowDeliveryRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ShowDeliveryRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+// ShowDeliveryResponse is all that is known of it.
+type ShowDeliveryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Dead letters with that id.
+	Dead []*DeadDelivery `protobuf:"bytes,1,rep,name=dead,proto3" json:"dead,omitempty"`
+	// Its attempts in this node's delivery log, oldest first.
+	Attempts      []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowDeliveryResponse) Reset() {
+	*x = ShowDeliveryResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowDeliveryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowDeliveryResponse) ProtoMessage() {}
+
+func (x *ShowDeliveryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowDeliveryResponse.ProtoReflect.Descriptor instead.
+func (*ShowDeliveryResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ShowDeliveryResponse) GetDead() []*DeadDelivery {
+	if x != nil {
+		return x.Dead
+	}
+	return nil
+}
+
+func (x *ShowDeliveryResponse) GetAttempts() []*DeliveryAttempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+// ResendDeliveriesRequest selects dead letters.
+type ResendDeliveriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which. One that selects all must say so with all.
+	Filter *DeliveryFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Yes, every dead letter.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// Forget them instead.
+	Drop bool `protobuf:"varint,3,opt,name=drop,proto3" json:"drop,omitempty"`
+	// Say which, change nothing.
+	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// At most this many, oldest first (default and at most 10,000).
+	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendDeliveriesRequest) Reset() {
+	*x = ResendDeliveriesRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendDeliveriesRequest) ProtoMessage() {}
+
+func (x *ResendDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ResendDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ResendDeliveriesRequest) GetFilter() *DeliveryFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ResendDeliveriesRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *ResendDeliveriesRequest) GetDrop() bool {
+	if x != nil {
+		return x.Drop
+	}
+	return false
+}
+
+func (x *ResendDeliveriesRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ResendDeliveriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ResendDeliveriesResponse says what was done.
+type ResendDeliveriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Delivered again from now on (or dropped).
+	Deliveries []*DeadDelivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// What could not be, a line each.
+	Faults []string `protobuf:"bytes,2,rep,name=faults,proto3" json:"faults,omitempty"`
+	// There are more than the limit.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendDeliveriesResponse) Reset() {
+	*x = ResendDeliveriesResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendDeliveriesResponse) ProtoMessage() {}
+
+func (x *ResendDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ResendDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ResendDeliveriesResponse) GetDeliveries() []*DeadDelivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *ResendDeliveriesResponse) GetFaults() []string {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+func (x *ResendDeliveriesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 // ApplyRequest carries a roster.
 type ApplyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1426,7 +2346,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +2358,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +2371,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{19}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ApplyRequest) GetDocument() []byte {
@@ -1483,7 +2403,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +2415,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +2428,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{20}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ApplyResponse) GetVersion() uint64 {
@@ -1553,7 +2473,7 @@ type TailLogRequest struct {
 
 func (x *TailLogRequest) Reset() {
 	*x = TailLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +2485,7 @@ func (x *TailLogRequest) String() string {
 func (*TailLogRequest) ProtoMessage() {}
 
 func (x *TailLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +2498,7 @@ func (x *TailLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogRequest.ProtoReflect.Descriptor instead.
 func (*TailLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{21}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TailLogRequest) GetPartition() int32 {
@@ -1634,7 +2554,7 @@ type TailLogResponse struct {
 
 func (x *TailLogResponse) Reset() {
 	*x = TailLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +2566,7 @@ func (x *TailLogResponse) String() string {
 func (*TailLogResponse) ProtoMessage() {}
 
 func (x *TailLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +2579,7 @@ func (x *TailLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogResponse.ProtoReflect.Descriptor instead.
 func (*TailLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{22}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TailLogResponse) GetEntry() *LogEntry {
@@ -1680,7 +2600,7 @@ type ExportLogRequest struct {
 
 func (x *ExportLogRequest) Reset() {
 	*x = ExportLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +2612,7 @@ func (x *ExportLogRequest) String() string {
 func (*ExportLogRequest) ProtoMessage() {}
 
 func (x *ExportLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +2625,7 @@ func (x *ExportLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLogRequest.ProtoReflect.Descriptor instead.
 func (*ExportLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{23}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExportLogRequest) GetPartition() int32 {
@@ -1728,7 +2648,7 @@ type ExportLogResponse struct {
 
 func (x *ExportLogResponse) Reset() {
 	*x = ExportLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +2660,7 @@ func (x *ExportLogResponse) String() string {
 func (*ExportLogResponse) ProtoMessage() {}
 
 func (x *ExportLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +2673,7 @@ func (x *ExportLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLogResponse.ProtoReflect.Descriptor instead.
 func (*ExportLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{24}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExportLogResponse) GetPartition() uint32 {
@@ -1779,7 +2699,7 @@ type VerifyLogRequest struct {
 
 func (x *VerifyLogRequest) Reset() {
 	*x = VerifyLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +2711,7 @@ func (x *VerifyLogRequest) String() string {
 func (*VerifyLogRequest) ProtoMessage() {}
 
 func (x *VerifyLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +2724,7 @@ func (x *VerifyLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLogRequest.ProtoReflect.Descriptor instead.
 func (*VerifyLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{25}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{34}
 }
 
 // VerifyLogResponse is the verdict.
@@ -1826,7 +2746,7 @@ type VerifyLogResponse struct {
 
 func (x *VerifyLogResponse) Reset() {
 	*x = VerifyLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +2758,7 @@ func (x *VerifyLogResponse) String() string {
 func (*VerifyLogResponse) ProtoMessage() {}
 
 func (x *VerifyLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +2771,7 @@ func (x *VerifyLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLogResponse.ProtoReflect.Descriptor instead.
 func (*VerifyLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{26}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *VerifyLogResponse) GetOk() bool {
@@ -1898,7 +2818,7 @@ type ReplayRequest struct {
 
 func (x *ReplayRequest) Reset() {
 	*x = ReplayRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2830,7 @@ func (x *ReplayRequest) String() string {
 func (*ReplayRequest) ProtoMessage() {}
 
 func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2843,7 @@ func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayRequest.ProtoReflect.Descriptor instead.
 func (*ReplayRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{27}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{36}
 }
 
 // ReplayResponse is its result.
@@ -1949,7 +2869,7 @@ type ReplayResponse struct {
 
 func (x *ReplayResponse) Reset() {
 	*x = ReplayResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2881,7 @@ func (x *ReplayResponse) String() string {
 func (*ReplayResponse) ProtoMessage() {}
 
 func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2894,7 @@ func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayResponse.ProtoReflect.Descriptor instead.
 func (*ReplayResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{28}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReplayResponse) GetReplayedDigest() string {
@@ -2035,7 +2955,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2047,7 +2967,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2060,7 +2980,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{29}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{38}
 }
 
 // StatusResponse describes the node.
@@ -2088,7 +3008,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +3020,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +3033,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{30}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StatusResponse) GetVersion() string {
@@ -2279,7 +3199,89 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\tpartition\x18\x03 \x01(\x05R\tpartition\x12\x1a\n" +
 	"\bposition\x18\x04 \x01(\x04R\bposition\"9\n" +
 	"\x10SteerAppResponse\x12%\n" +
-	"\x03app\x18\x01 \x01(\v2\x13.baton.admin.v1.AppR\x03app\"C\n" +
+	"\x03app\x18\x01 \x01(\v2\x13.baton.admin.v1.AppR\x03app\"\xfa\x01\n" +
+	"\x0eDeliveryFilter\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\x12\x17\n" +
+	"\apage_id\x18\x02 \x01(\tR\x06pageId\x12\x17\n" +
+	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x1c\n" +
+	"\tpartition\x18\x04 \x01(\x05R\tpartition\x12#\n" +
+	"\rfrom_position\x18\x05 \x01(\x04R\ffromPosition\x12\x1f\n" +
+	"\vto_position\x18\x06 \x01(\x04R\n" +
+	"toPosition\x12\x14\n" +
+	"\x05since\x18\a \x01(\tR\x05since\x12\x14\n" +
+	"\x05until\x18\b \x01(\tR\x05until\x12\x14\n" +
+	"\x05class\x18\t \x01(\tR\x05class\"\x99\x01\n" +
+	"\x15ListDeliveriesRequest\x126\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1e.baton.admin.v1.DeliveryFilterR\x06filter\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\bR\battempts\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\bR\x06failed\"\x9b\x01\n" +
+	"\x16ListDeliveriesResponse\x120\n" +
+	"\x04dead\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\x04dead\x12;\n" +
+	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\x98\x03\n" +
+	"\fDeadDelivery\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
+	"\x06app_id\x18\x02 \x01(\tR\x05appId\x12\x19\n" +
+	"\bapp_name\x18\x03 \x01(\tR\aappName\x12\x17\n" +
+	"\apage_id\x18\x04 \x01(\tR\x06pageId\x12\x17\n" +
+	"\auser_id\x18\x05 \x01(\tR\x06userId\x12\x18\n" +
+	"\achannel\x18\x06 \x01(\tR\achannel\x12\x18\n" +
+	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x1a\n" +
+	"\battempts\x18\b \x01(\rR\battempts\x12\x16\n" +
+	"\x06answer\x18\t \x01(\tR\x06answer\x12\x18\n" +
+	"\afailure\x18\n" +
+	" \x01(\tR\afailure\x12\x16\n" +
+	"\x06status\x18\v \x01(\rR\x06status\x12\x14\n" +
+	"\x05error\x18\f \x01(\tR\x05error\x12\x1d\n" +
+	"\n" +
+	"decided_at\x18\r \x01(\tR\tdecidedAt\x12(\n" +
+	"\x10first_failure_at\x18\x0e \x01(\tR\x0efirstFailureAt\x12\x1b\n" +
+	"\tburied_at\x18\x0f \x01(\tR\bburiedAt\"\x93\x05\n" +
+	"\x0fDeliveryAttempt\x12\x1d\n" +
+	"\n" +
+	"started_at\x18\x01 \x01(\tR\tstartedAt\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\tR\x03ids\x12\x15\n" +
+	"\x06app_id\x18\x03 \x01(\tR\x05appId\x12\x19\n" +
+	"\bapp_name\x18\x04 \x01(\tR\aappName\x12\x18\n" +
+	"\athreads\x18\x05 \x03(\tR\athreads\x12!\n" +
+	"\fcallback_url\x18\x06 \x01(\tR\vcallbackUrl\x12\x18\n" +
+	"\achannel\x18\a \x01(\tR\achannel\x12\x18\n" +
+	"\aattempt\x18\b \x01(\rR\aattempt\x12\x16\n" +
+	"\x06answer\x18\t \x01(\tR\x06answer\x12\x18\n" +
+	"\afailure\x18\n" +
+	" \x01(\tR\afailure\x12\x16\n" +
+	"\x06status\x18\v \x01(\rR\x06status\x12\x14\n" +
+	"\x05error\x18\f \x01(\tR\x05error\x12\x1d\n" +
+	"\n" +
+	"connect_us\x18\r \x01(\x03R\tconnectUs\x12\"\n" +
+	"\rfirst_byte_us\x18\x0e \x01(\x03R\vfirstByteUs\x12\x17\n" +
+	"\atook_us\x18\x0f \x01(\x03R\x06tookUs\x12\x16\n" +
+	"\x06reused\x18\x10 \x01(\bR\x06reused\x12\x17\n" +
+	"\anext_at\x18\x11 \x01(\tR\x06nextAt\x12'\n" +
+	"\x0frequest_headers\x18\x12 \x03(\tR\x0erequestHeaders\x12!\n" +
+	"\frequest_body\x18\x13 \x01(\tR\vrequestBody\x12#\n" +
+	"\rrequest_bytes\x18\x14 \x01(\x04R\frequestBytes\x12)\n" +
+	"\x10response_headers\x18\x15 \x03(\tR\x0fresponseHeaders\x12#\n" +
+	"\rresponse_body\x18\x16 \x01(\tR\fresponseBody\"7\n" +
+	"\x13ShowDeliveryRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03app\x18\x02 \x01(\tR\x03app\"\x85\x01\n" +
+	"\x14ShowDeliveryResponse\x120\n" +
+	"\x04dead\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\x04dead\x12;\n" +
+	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\"\xa6\x01\n" +
+	"\x17ResendDeliveriesRequest\x126\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1e.baton.admin.v1.DeliveryFilterR\x06filter\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x12\n" +
+	"\x04drop\x18\x03 \x01(\bR\x04drop\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\"\x84\x01\n" +
+	"\x18ResendDeliveriesResponse\x12<\n" +
+	"\n" +
+	"deliveries\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\n" +
+	"deliveries\x12\x16\n" +
+	"\x06faults\x18\x02 \x03(\tR\x06faults\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"C\n" +
 	"\fApplyRequest\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"]\n" +
@@ -2333,7 +3335,8 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x0eroster_version\x18\x06 \x01(\x04R\rrosterVersion\x12\x18\n" +
 	"\athreads\x18\a \x01(\x04R\athreads\x12\x1d\n" +
 	"\n" +
-	"public_url\x18\b \x01(\tR\tpublicUrl2\x94\b\n" +
+	"public_url\x18\b \x01(\tR\tpublicUrl2\xb7\n" +
+	"\n" +
 	"\fAdminService\x12V\n" +
 	"\vListThreads\x12\".baton.admin.v1.ListThreadsRequest\x1a#.baton.admin.v1.ListThreadsResponse\x12S\n" +
 	"\n" +
@@ -2342,7 +3345,10 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\aOperate\x12\x1e.baton.admin.v1.OperateRequest\x1a\x1f.baton.admin.v1.OperateResponse\x12D\n" +
 	"\x05Inbox\x12\x1c.baton.admin.v1.InboxRequest\x1a\x1d.baton.admin.v1.InboxResponse\x12M\n" +
 	"\bListApps\x12\x1f.baton.admin.v1.ListAppsRequest\x1a .baton.admin.v1.ListAppsResponse\x12M\n" +
-	"\bSteerApp\x12\x1f.baton.admin.v1.SteerAppRequest\x1a .baton.admin.v1.SteerAppResponse\x12D\n" +
+	"\bSteerApp\x12\x1f.baton.admin.v1.SteerAppRequest\x1a .baton.admin.v1.SteerAppResponse\x12_\n" +
+	"\x0eListDeliveries\x12%.baton.admin.v1.ListDeliveriesRequest\x1a&.baton.admin.v1.ListDeliveriesResponse\x12Y\n" +
+	"\fShowDelivery\x12#.baton.admin.v1.ShowDeliveryRequest\x1a$.baton.admin.v1.ShowDeliveryResponse\x12e\n" +
+	"\x10ResendDeliveries\x12'.baton.admin.v1.ResendDeliveriesRequest\x1a(.baton.admin.v1.ResendDeliveriesResponse\x12D\n" +
 	"\x05Apply\x12\x1c.baton.admin.v1.ApplyRequest\x1a\x1d.baton.admin.v1.ApplyResponse\x12L\n" +
 	"\aTailLog\x12\x1e.baton.admin.v1.TailLogRequest\x1a\x1f.baton.admin.v1.TailLogResponse0\x01\x12R\n" +
 	"\tExportLog\x12 .baton.admin.v1.ExportLogRequest\x1a!.baton.admin.v1.ExportLogResponse0\x01\x12P\n" +
@@ -2363,39 +3369,48 @@ func file_baton_admin_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_baton_admin_v1_admin_service_proto_rawDescData
 }
 
-var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_baton_admin_v1_admin_service_proto_goTypes = []any{
-	(*ListThreadsRequest)(nil),   // 0: baton.admin.v1.ListThreadsRequest
-	(*ListThreadsResponse)(nil),  // 1: baton.admin.v1.ListThreadsResponse
-	(*Thread)(nil),               // 2: baton.admin.v1.Thread
-	(*PendingRequest)(nil),       // 3: baton.admin.v1.PendingRequest
-	(*ShowThreadRequest)(nil),    // 4: baton.admin.v1.ShowThreadRequest
-	(*ShowThreadResponse)(nil),   // 5: baton.admin.v1.ShowThreadResponse
-	(*LogEntry)(nil),             // 6: baton.admin.v1.LogEntry
-	(*WatchThreadsRequest)(nil),  // 7: baton.admin.v1.WatchThreadsRequest
-	(*WatchThreadsResponse)(nil), // 8: baton.admin.v1.WatchThreadsResponse
-	(*OperateRequest)(nil),       // 9: baton.admin.v1.OperateRequest
-	(*OperateResponse)(nil),      // 10: baton.admin.v1.OperateResponse
-	(*Refusal)(nil),              // 11: baton.admin.v1.Refusal
-	(*InboxRequest)(nil),         // 12: baton.admin.v1.InboxRequest
-	(*InboxResponse)(nil),        // 13: baton.admin.v1.InboxResponse
-	(*ListAppsRequest)(nil),      // 14: baton.admin.v1.ListAppsRequest
-	(*ListAppsResponse)(nil),     // 15: baton.admin.v1.ListAppsResponse
-	(*App)(nil),                  // 16: baton.admin.v1.App
-	(*SteerAppRequest)(nil),      // 17: baton.admin.v1.SteerAppRequest
-	(*SteerAppResponse)(nil),     // 18: baton.admin.v1.SteerAppResponse
-	(*ApplyRequest)(nil),         // 19: baton.admin.v1.ApplyRequest
-	(*ApplyResponse)(nil),        // 20: baton.admin.v1.ApplyResponse
-	(*TailLogRequest)(nil),       // 21: baton.admin.v1.TailLogRequest
-	(*TailLogResponse)(nil),      // 22: baton.admin.v1.TailLogResponse
-	(*ExportLogRequest)(nil),     // 23: baton.admin.v1.ExportLogRequest
-	(*ExportLogResponse)(nil),    // 24: baton.admin.v1.ExportLogResponse
-	(*VerifyLogRequest)(nil),     // 25: baton.admin.v1.VerifyLogRequest
-	(*VerifyLogResponse)(nil),    // 26: baton.admin.v1.VerifyLogResponse
-	(*ReplayRequest)(nil),        // 27: baton.admin.v1.ReplayRequest
-	(*ReplayResponse)(nil),       // 28: baton.admin.v1.ReplayResponse
-	(*StatusRequest)(nil),        // 29: baton.admin.v1.StatusRequest
-	(*StatusResponse)(nil),       // 30: baton.admin.v1.StatusResponse
+	(*ListThreadsRequest)(nil),       // 0: baton.admin.v1.ListThreadsRequest
+	(*ListThreadsResponse)(nil),      // 1: baton.admin.v1.ListThreadsResponse
+	(*Thread)(nil),                   // 2: baton.admin.v1.Thread
+	(*PendingRequest)(nil),           // 3: baton.admin.v1.PendingRequest
+	(*ShowThreadRequest)(nil),        // 4: baton.admin.v1.ShowThreadRequest
+	(*ShowThreadResponse)(nil),       // 5: baton.admin.v1.ShowThreadResponse
+	(*LogEntry)(nil),                 // 6: baton.admin.v1.LogEntry
+	(*WatchThreadsRequest)(nil),      // 7: baton.admin.v1.WatchThreadsRequest
+	(*WatchThreadsResponse)(nil),     // 8: baton.admin.v1.WatchThreadsResponse
+	(*OperateRequest)(nil),           // 9: baton.admin.v1.OperateRequest
+	(*OperateResponse)(nil),          // 10: baton.admin.v1.OperateResponse
+	(*Refusal)(nil),                  // 11: baton.admin.v1.Refusal
+	(*InboxRequest)(nil),             // 12: baton.admin.v1.InboxRequest
+	(*InboxResponse)(nil),            // 13: baton.admin.v1.InboxResponse
+	(*ListAppsRequest)(nil),          // 14: baton.admin.v1.ListAppsRequest
+	(*ListAppsResponse)(nil),         // 15: baton.admin.v1.ListAppsResponse
+	(*App)(nil),                      // 16: baton.admin.v1.App
+	(*SteerAppRequest)(nil),          // 17: baton.admin.v1.SteerAppRequest
+	(*SteerAppResponse)(nil),         // 18: baton.admin.v1.SteerAppResponse
+	(*DeliveryFilter)(nil),           // 19: baton.admin.v1.DeliveryFilter
+	(*ListDeliveriesRequest)(nil),    // 20: baton.admin.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 21: baton.admin.v1.ListDeliveriesResponse
+	(*DeadDelivery)(nil),             // 22: baton.admin.v1.DeadDelivery
+	(*DeliveryAttempt)(nil),          // 23: baton.admin.v1.DeliveryAttempt
+	(*ShowDeliveryRequest)(nil),      // 24: baton.admin.v1.ShowDeliveryRequest
+	(*ShowDeliveryResponse)(nil),     // 25: baton.admin.v1.ShowDeliveryResponse
+	(*ResendDeliveriesRequest)(nil),  // 26: baton.admin.v1.ResendDeliveriesRequest
+	(*ResendDeliveriesResponse)(nil), // 27: baton.admin.v1.ResendDeliveriesResponse
+	(*ApplyRequest)(nil),             // 28: baton.admin.v1.ApplyRequest
+	(*ApplyResponse)(nil),            // 29: baton.admin.v1.ApplyResponse
+	(*TailLogRequest)(nil),           // 30: baton.admin.v1.TailLogRequest
+	(*TailLogResponse)(nil),          // 31: baton.admin.v1.TailLogResponse
+	(*ExportLogRequest)(nil),         // 32: baton.admin.v1.ExportLogRequest
+	(*ExportLogResponse)(nil),        // 33: baton.admin.v1.ExportLogResponse
+	(*VerifyLogRequest)(nil),         // 34: baton.admin.v1.VerifyLogRequest
+	(*VerifyLogResponse)(nil),        // 35: baton.admin.v1.VerifyLogResponse
+	(*ReplayRequest)(nil),            // 36: baton.admin.v1.ReplayRequest
+	(*ReplayResponse)(nil),           // 37: baton.admin.v1.ReplayResponse
+	(*StatusRequest)(nil),            // 38: baton.admin.v1.StatusRequest
+	(*StatusResponse)(nil),           // 39: baton.admin.v1.StatusResponse
 }
 var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 0: baton.admin.v1.ListThreadsResponse.threads:type_name -> baton.admin.v1.Thread
@@ -2408,38 +3423,51 @@ var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	11, // 7: baton.admin.v1.InboxResponse.refusal:type_name -> baton.admin.v1.Refusal
 	16, // 8: baton.admin.v1.ListAppsResponse.apps:type_name -> baton.admin.v1.App
 	16, // 9: baton.admin.v1.SteerAppResponse.app:type_name -> baton.admin.v1.App
-	6,  // 10: baton.admin.v1.TailLogResponse.entry:type_name -> baton.admin.v1.LogEntry
-	0,  // 11: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
-	4,  // 12: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
-	7,  // 13: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
-	9,  // 14: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
-	12, // 15: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
-	14, // 16: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
-	17, // 17: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
-	19, // 18: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
-	21, // 19: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
-	23, // 20: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
-	25, // 21: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
-	27, // 22: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
-	29, // 23: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
-	1,  // 24: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
-	5,  // 25: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
-	8,  // 26: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
-	10, // 27: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
-	13, // 28: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
-	15, // 29: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
-	18, // 30: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
-	20, // 31: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
-	22, // 32: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
-	24, // 33: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
-	26, // 34: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
-	28, // 35: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
-	30, // 36: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
-	24, // [24:37] is the sub-list for method output_type
-	11, // [11:24] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	19, // 10: baton.admin.v1.ListDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
+	22, // 11: baton.admin.v1.ListDeliveriesResponse.dead:type_name -> baton.admin.v1.DeadDelivery
+	23, // 12: baton.admin.v1.ListDeliveriesResponse.attempts:type_name -> baton.admin.v1.DeliveryAttempt
+	22, // 13: baton.admin.v1.ShowDeliveryResponse.dead:type_name -> baton.admin.v1.DeadDelivery
+	23, // 14: baton.admin.v1.ShowDeliveryResponse.attempts:type_name -> baton.admin.v1.DeliveryAttempt
+	19, // 15: baton.admin.v1.ResendDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
+	22, // 16: baton.admin.v1.ResendDeliveriesResponse.deliveries:type_name -> baton.admin.v1.DeadDelivery
+	6,  // 17: baton.admin.v1.TailLogResponse.entry:type_name -> baton.admin.v1.LogEntry
+	0,  // 18: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
+	4,  // 19: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
+	7,  // 20: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
+	9,  // 21: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
+	12, // 22: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
+	14, // 23: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
+	17, // 24: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
+	20, // 25: baton.admin.v1.AdminService.ListDeliveries:input_type -> baton.admin.v1.ListDeliveriesRequest
+	24, // 26: baton.admin.v1.AdminService.ShowDelivery:input_type -> baton.admin.v1.ShowDeliveryRequest
+	26, // 27: baton.admin.v1.AdminService.ResendDeliveries:input_type -> baton.admin.v1.ResendDeliveriesRequest
+	28, // 28: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
+	30, // 29: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
+	32, // 30: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
+	34, // 31: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
+	36, // 32: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
+	38, // 33: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
+	1,  // 34: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
+	5,  // 35: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
+	8,  // 36: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
+	10, // 37: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
+	13, // 38: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
+	15, // 39: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
+	18, // 40: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
+	21, // 41: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
+	25, // 42: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
+	27, // 43: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
+	29, // 44: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
+	31, // 45: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
+	33, // 46: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
+	35, // 47: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
+	37, // 48: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
+	39, // 49: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
+	34, // [34:50] is the sub-list for method output_type
+	18, // [18:34] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_baton_admin_v1_admin_service_proto_init() }
@@ -2453,7 +3481,7 @@ func file_baton_admin_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_baton_admin_v1_admin_service_proto_rawDesc), len(file_baton_admin_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
