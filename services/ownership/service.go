@@ -22,6 +22,7 @@ type Log interface {
 	Barrier(ctx context.Context, p int, expected uint64) error
 	LastLog(ctx context.Context, p int) (bus.Message, error)
 	NextLog(ctx context.Context, p int, after uint64) (bus.Message, error)
+	ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
 }
 
 // Input is where inbound events come from. Implemented by *bus.Conn.
@@ -153,6 +154,7 @@ func (*Service) Name() string { return "ownership" }
 // way and returns when everything it started has ended. It returns early only
 // on an error that concerns the whole node.
 func (s *Service) Run(ctx context.Context) error {
+	s.replayTail(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	for _, h := range s.holders {
 		g.Go(func() error { return h.run(ctx) })
