@@ -68,6 +68,9 @@ func (h *holder) checkPositions(ctx context.Context) error {
 		}
 		return nil
 	}
+	if errors.Is(err, bus.ErrDamaged) {
+		return halt("last record: %v", err)
+	}
 	if err != nil {
 		return fmt.Errorf("ownership: last record of partition %d: %w", h.partition, err)
 	}
@@ -105,6 +108,9 @@ func (h *holder) catchUp(ctx context.Context) error {
 		if errors.Is(err, bus.ErrNoMessage) {
 			h.sequence = h.applied.Sequence
 			return nil
+		}
+		if errors.Is(err, bus.ErrDamaged) {
+			return halt("log after sequence %d: %v", h.applied.Sequence, err)
 		}
 		if err != nil {
 			return fmt.Errorf("ownership: log after %d: %w", h.applied.Sequence, err)

@@ -35,6 +35,7 @@ type holder struct {
 	intake   intake
 	inputs   chan bus.Message // of the present tenure
 	asides   chan aside       // outcomes of effects, from this node
+	faults   chan error       // the input cannot be read on
 
 	epoch    uint64
 	sequence uint64 // of the last record of this partition on BATON_LOG
@@ -84,6 +85,7 @@ func newHolder(s *Service, p int) (*holder, error) {
 		wish:     newWish(),
 		commands: make(chan call, s.cfg.QueueCommands),
 		asides:   make(chan aside, 256),
+		faults:   make(chan error, 1),
 		waiting:  map[control.ThreadKey][]call{},
 		busy:     map[busyKey]busyState{},
 		refusals: newRefusalLog(),
@@ -206,6 +208,11 @@ func (h *holder) loop(ctx context.Context) error {
 
 // gather waits for work and takes all that waits, within a record's bounds.
 func (h *holder) gather(ctx context.Context, s *step) error {
+	select {
+	case err := <-h.faults:
+		return halt("%v", err)
+	default:
+	}
 	w := h.wakes() // before anything is looked at: what comes later wakes
 	h.refreshRoster(s)
 	h.expireWaiting()
@@ -273,6 +280,8 @@ func (h *holder) await(ctx context.Context, s *step, w wakes) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case err := <-h.faults:
+		return halt("%v", err)
 	case a := <-h.asides:
 		s.now = h.time.now()
 		h.decideAside(s, a)

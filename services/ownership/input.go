@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -23,8 +24,29 @@ type inboundRest struct {
 
 func (r *inboundRest) left() bool { return r.batch != nil }
 
-// readInput feeds the holders from one reader for all partitions.
+// readInput feeds the holders from one reader for all partitions. Damage on the
+// input halts them all: whose events the damaged message holds is not known.
 func (s *Service) readInput(ctx context.Context) error {
+	err := s.feedHolders(ctx)
+	if !errors.Is(err, bus.ErrDamaged) {
+		return err
+	}
+	for _, h := range s.holders {
+		h.fault(err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// fault halts the holder as soon as it looks. It does not block.
+func (h *holder) fault(err error) {
+	select {
+	case h.faults <- err:
+	default: // one is enough
+	}
+}
+
+func (s *Service) feedHolders(ctx context.Context) error {
 	start := s.inputStart()
 	for s.cfg.Standby {
 		var err error

@@ -126,6 +126,9 @@ func (h *holder) feed(ctx context.Context, t *tenure, after uint64) {
 		if !h.intake.join(t, after) {
 			if err := h.readAlone(ctx, t, &after); ctx.Err() != nil {
 				return
+			} else if errors.Is(err, bus.ErrDamaged) {
+				h.fault(err)
+				return
 			} else if !errors.Is(err, errJoined) {
 				h.log.Warn("catching up with the input", "err", err)
 				if pause(ctx, repeatDelay) != nil {

@@ -28,7 +28,7 @@ type Log interface {
 // Input is where inbound events come from. Implemented by *bus.Conn.
 type Input interface {
 	ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
-	Inbound(ctx context.Context, sequence uint64) (bus.Message, error)
+	InboundTime(ctx context.Context, sequence uint64) (time.Time, error)
 	LastInbound(ctx context.Context, p int) (uint64, error)
 	InboundRange(ctx context.Context) (first, last, bytes uint64, err error)
 	TrimInbound(ctx context.Context, upTo uint64) error
@@ -156,6 +156,7 @@ func (*Service) Name() string { return "ownership" }
 // the records under way and returns when everything it started has ended. It
 // returns early only on an error that concerns the whole node.
 func (s *Service) Run(ctx context.Context) error {
+	s.replayTail(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	for _, h := range s.holders {
 		g.Go(func() error { return h.run(ctx) })

@@ -83,14 +83,14 @@ func (s *Service) olderThan(ctx context.Context, first, upTo uint64, t time.Time
 	}
 	var failed error
 	n := sort.Search(int(upTo-first+1), func(i int) bool {
-		m, err := s.deps.Input.Inbound(ctx, first+uint64(i))
+		at, err := s.deps.Input.InboundTime(ctx, first+uint64(i))
 		if err != nil {
 			if !errors.Is(err, bus.ErrNoMessage) {
 				failed = err
 			}
 			return !errors.Is(err, bus.ErrNoMessage)
 		}
-		return !m.At.Before(t)
+		return !at.Before(t)
 	})
 	return first + uint64(n) - 1, failed
 }
