@@ -72,6 +72,9 @@ func (k *checker) app(path, batonApp string, a *App) {
 	for i, t := range a.Testers {
 		k.id(fmt.Sprintf("%s.testers[%d]", path, i), t)
 	}
+	if a.Compat.Signatures != "" {
+		k.oneOf(path+".compat.signatures", a.Compat.Signatures, SignaturesBoth, SignaturesSHA256, SignaturesSHA1)
+	}
 	k.delivery(path+".delivery", a.Delivery)
 	if a.RateLimit.PerSecond < 0 || a.RateLimit.Burst < 0 {
 		k.report(path+".rate_limit", "is negative")

@@ -120,20 +120,26 @@ func (b *batch) render(agent string) {
 	clear(p.entries)
 	p.load()
 	b.attempt = head.attempts + 1
-	p.sign(b.app.Secret)
+	p.sign(&b.app)
 	p.set("Content-Type", "application/json")
 	p.set("User-Agent", agent)
 	p.set(headerDeliveryID, string(p.ids))
 	p.set(headerAttempt, strconv.Itoa(b.attempt))
 }
 
-func (p *parcel) sign(secret []byte) {
-	if p.signer == nil || p.secret != string(secret) {
-		p.secret, p.signer = string(secret), webhook.NewSigner(secret)
+func (p *parcel) sign(a *App) {
+	if p.signer == nil || p.secret != string(a.Secret) {
+		p.secret, p.signer = string(a.Secret), webhook.NewSigner(a.Secret)
 	}
 	sha1, sha256 := p.signer.Sign(p.body)
 	p.set(headerSHA1, sha1)
 	p.set(headerSHA256, sha256)
+	if a.WithoutSHA1 { // the parcel may have served the app before it changed
+		delete(p.header, headerSHA1)
+	}
+	if a.WithoutSHA256 {
+		delete(p.header, headerSHA256)
+	}
 }
 
 // set sets a header whose name is canonical.
