@@ -212,22 +212,7 @@ func (c *chat) post(app, path, body string) (status int, answer string) {
 	if body == "" {
 		method = http.MethodGet
 	}
-	r, err := http.NewRequestWithContext(c.t.Context(), method, c.node.publicURL()+path, strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+siteToken(app, c.page))
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return resp.StatusCode, string(raw)
+	return request(c.t, method, c.node.publicURL()+path, siteToken(app, c.page), body)
 }
 
 // ok makes a call that must succeed.
@@ -338,13 +323,20 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // heardElement is what the tests read of a webhook event.
 type heardElement struct {
 	Sender, Recipient struct{ ID string }
-	Message           *struct{ Text string }
-	Postback          *struct{ Payload, Title string }
-	Reaction          *struct{ Reaction string }
-	Referral          *struct{ Ref string }
-	Pass              *handoverEvent `json:"pass_thread_control"`
-	Take              *handoverEvent `json:"take_thread_control"`
-	Request           *handoverEvent `json:"request_thread_control"`
+	Message           *struct {
+		Text    string
+		Echo    bool `json:"is_echo"`
+		Deleted bool `json:"is_deleted"`
+		App     any  `json:"app_id"`
+	}
+	Postback *struct{ Payload, Title string }
+	Reaction *struct{ Reaction string }
+	Read     *struct{ Mid string }
+	Feedback *struct{} `json:"messaging_feedback"`
+	Referral *struct{ Ref string }
+	Pass     *handoverEvent `json:"pass_thread_control"`
+	Take     *handoverEvent `json:"take_thread_control"`
+	Request  *handoverEvent `json:"request_thread_control"`
 }
 
 // handoverEvent is a handover event.
@@ -368,8 +360,11 @@ func receivedEntry(header http.Header, raw json.RawMessage) received {
 	}
 	for i := range list {
 		r.text, r.person = "", cmp.Or(list[i].Sender.ID, list[i].Recipient.ID)
-		if list[i].Message != nil {
-			r.text = list[i].Message.Text
+		if m := list[i].Message; m != nil {
+			r.text = m.Text
+			if m.Echo {
+				r.person = list[i].Recipient.ID
+			}
 		}
 		r.summary = channel + " " + list[i].summary()
 	}
@@ -383,19 +378,31 @@ func nameOf(id any) string {
 			return a.name
 		}
 	}
-	switch fmt.Sprint(id) {
+	text := fmt.Sprint(id)
+	if number, ok := id.(float64); ok {
+		text = fmt.Sprintf("%.0f", number)
+	}
+	switch text {
 	case "263902037430900", "1217981644879628":
 		return "inbox"
 	case "<nil>":
 		return "null"
 	}
-	return fmt.Sprint(id)
+	return text
 }
 
 func (e *heardElement) summary() string {
 	switch {
+	case e.Message != nil && e.Message.Deleted:
+		return "unsend"
+	case e.Message != nil && e.Message.Echo:
+		return "echo " + nameOf(e.Message.App) + " " + e.Message.Text
 	case e.Message != nil:
 		return "message " + e.Message.Text
+	case e.Read != nil && e.Read.Mid != "":
+		return "read by mid"
+	case e.Feedback != nil:
+		return "feedback"
 	case e.Postback != nil:
 		return strings.TrimSpace("postback " + e.Postback.Payload)
 	case e.Reaction != nil:
@@ -460,4 +467,35 @@ func (l *listener) entries(c *chat) []received {
 		}
 	}
 	return list
+}
+
+// awaitsSummary waits until the app has heard one of these of the chat.
+func (l *listener) awaitsSummary(t *testing.T, c *chat, any ...string) {
+	t.Helper()
+	await(t, func() bool {
+		return slices.ContainsFunc(l.of(c), func(s string) bool { return slices.Contains(any, s) })
+	}, func() string { return fmt.Sprintf("%s: want one of %q in %q", l.name, any, l.of(c)) })
+}
+
+// request makes a call with a token, of which there may be none.
+func request(t *testing.T, method, address, token, body string) (status int, answer string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(raw)
 }
