@@ -115,6 +115,7 @@ func (h *holder) restore(c *cursorv1.Cursor) error {
 		}
 		app := control.AppID(a.GetApp())
 		places[app] = &place{app: app, holder: h, track: t, paused: a.GetPaused(), pauseReason: a.GetPauseReason()}
+		places[app].restoreResent(a.GetResent())
 		h.mu.open += len(t.owed)
 		if at := t.at; at.position < h.mu.read.position && at.position+nearPositions >= h.mu.settled {
 			h.mu.read = at

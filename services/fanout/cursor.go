@@ -100,7 +100,7 @@ func encodeCursor(c *cursorv1.Cursor, places map[control.AppID]*place) []byte {
 	clocks := maxFailures
 	for app, pl := range places {
 		a := encodeTracker(app, &pl.track, clocks)
-		a.Paused, a.PauseReason = pl.paused, pl.pauseReason
+		a.Paused, a.PauseReason, a.Resent = pl.paused, pl.pauseReason, pl.resent()
 		clocks -= len(a.GetFailing())
 		c.Apps = append(c.Apps, a)
 	}

@@ -108,6 +108,7 @@ func (s *Service) RewindTime(ctx context.Context, app control.AppID, partition i
 // is decided from now on. Durable on return; errors as for Rewind.
 func (s *Service) Skip(ctx context.Context, app control.AppID, partition int) error {
 	return s.steer(app, partition, func(h *holder, e *engine) error {
+		h.forgetResent(app)
 		at := h.readerAt()
 		return h.move(ctx, app, e, at, at.position)
 	})

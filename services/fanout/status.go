@@ -110,7 +110,7 @@ func (h *holder) describe(st *AppStatus) {
 	st.Partitions = append(st.Partitions, PlaceStatus{
 		Partition: h.partition, Watermark: t.watermark(), Read: t.read, Head: head, Undelivered: t.unfinished(),
 	})
-	st.Undelivered += t.unfinished()
+	st.Undelivered += t.unfinished() + len(pl.again)
 	if pl.paused {
 		st.Paused, st.PauseReason = true, pl.pauseReason
 	}
