@@ -31,7 +31,7 @@ func (s *Service) Resend(ctx context.Context, app control.AppID, partition int, 
 	if h == nil {
 		return fmt.Errorf("%w: %d", ErrNotHeld, partition)
 	}
-	if err := h.resend(app, e, positions); err != nil {
+	if err := h.resend(app, positions); err != nil {
 		return err
 	}
 	e.look()
@@ -40,7 +40,7 @@ func (s *Service) Resend(ctx context.Context, app control.AppID, partition int, 
 }
 
 // resend notes positions to be delivered again.
-func (h *holder) resend(app control.AppID, e *engine, positions []control.Position) error {
+func (h *holder) resend(app control.AppID, positions []control.Position) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	pl := h.mu.places[app]
