@@ -19,10 +19,13 @@ import (
 // the configuration, ErrPartitionCount, ErrNewerFormat and ErrForeignStream for
 // streams of another installation, ErrStreamMissing when a stream is gone while
 // the others hold messages, ErrStreamDiffers (all differences at once),
-// ErrUnavailable when the server does not answer a question within
+// ErrServer for a server that cannot carry the streams, ErrUnavailable when the server does not answer a question within
 // Options.Timeout: ask again.
 func (c *Conn) EnsureStreams(ctx context.Context, cfg Config) (Identity, error) {
 	if err := cfg.Validate(); err != nil {
+		return Identity{}, err
+	}
+	if err := c.checkServer(); err != nil {
 		return Identity{}, err
 	}
 	found, err := c.findStreams(ctx)
@@ -178,7 +181,7 @@ func (c *Conn) create(ctx context.Context, want jetstream.StreamConfig) (*jetstr
 		stream, err = c.lookup(ctx, want.Name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create stream %s: %w", want.Name, adminError(err))
+		return nil, fmt.Errorf("create stream %s: %w", want.Name, Config{Replicas: want.Replicas}.explain(adminError(err)))
 	}
 	return stream.CachedInfo(), nil
 }

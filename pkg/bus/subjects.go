@@ -33,6 +33,7 @@ const (
 	subjectRoster        = "baton.roster"
 	subjectLetters       = "baton.letters"
 	subjectCommand       = "baton.cmd."
+	subjectSteering      = "baton.fanout."
 	subjectNote          = "baton.note."
 )
 

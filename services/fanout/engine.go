@@ -86,8 +86,9 @@ type engine struct {
 		blocked   int
 		tickets   uint64
 		batches   map[*batch]struct{}
-		flying    int // POSTs under way
-		retrying  int // those of them that retry a parked head
+		landed    chan struct{} // closed at the end of the next POST, when somebody waits
+		flying    int           // POSTs under way
+		retrying  int           // those of them that retry a parked head
 		lastRetry bool
 		letters   int
 		bytes     int

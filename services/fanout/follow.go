@@ -20,7 +20,7 @@ var ErrLogGap = errors.New("fanout: the log is not continuous")
 // later. It returns an error only when ctx ended.
 func (h *holder) follow(ctx context.Context, m bus.Message) error {
 	h.mu.Lock()
-	before, skip := h.mu.read, h.mu.halted != nil || h.stopped.Load()
+	before, skip := h.mu.read, h.mu.halted != nil || h.gone()
 	h.mu.Unlock()
 	if skip || m.Sequence <= before.sequence {
 		return nil
@@ -87,7 +87,7 @@ func (h *holder) behind(at *mark) appSet {
 	defer h.mu.Unlock()
 	set := appSet{}
 	for app, pl := range h.mu.places {
-		if pl.engine == nil || pl.track.read < at.position {
+		if pl.engine == nil || pl.track.read < at.position || pl.replays(at) {
 			set[app] = struct{}{}
 		}
 	}
@@ -125,7 +125,7 @@ func (h *holder) plan(ctx context.Context, p *plan, r *eventlog.Record, before *
 func (h *holder) commit(p *plan, behind appSet, before, after *mark) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.stopped.Load() || h.mu.read != before {
+	if h.gone() || h.mu.read != before {
 		return
 	}
 	h.welcome(maps.Keys(p.letters), before)

@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,27 +10,12 @@ import (
 	"github.com/baton-router/baton/pkg/eventlog"
 )
 
-// ErrTooManyResent is returned by Resend when too many dead letters of the app
-// wait to be delivered again.
-var ErrTooManyResent = errors.New("fanout: too many dead letters wait to be delivered again")
-
-// Resend delivers dead letters of an app again, with the ids they had: each is
-// planned from the log by the roster of then, and goes through the app's engine
-// behind what its thread has waiting. Positions that are still undelivered are
-// left as they are. Durable on return: the cursor names them until each is
-// delivered or given up once more. Errors: ErrNotHeld, ErrUnknownApp,
-// ErrBeyondLog, ErrTooManyResent, with nothing changed; or that of a save, after
+// resend has dead letters of an app delivered again; see Order.Positions. Durable
+// on return: the cursor names them until each is delivered or given up once more.
+// Errors: ErrBeyondLog, ErrOrder, with nothing changed; or that of the save, after
 // which they are delivered again, but may not be after a restart.
-func (s *Service) Resend(ctx context.Context, app control.AppID, partition int, positions []control.Position) error {
-	e, _ := s.receiver(app, 0)
-	if e == nil {
-		return fmt.Errorf("%w: %s", ErrUnknownApp, app)
-	}
-	h := s.holder(partition)
-	if h == nil {
-		return fmt.Errorf("%w: %d", ErrNotHeld, partition)
-	}
-	if err := h.resend(app, positions); err != nil {
+func (h *holder) resend(ctx context.Context, app control.AppID, e *engine, positions []uint64) error {
+	if err := h.addResent(app, positions); err != nil {
 		return err
 	}
 	e.look()
@@ -39,8 +23,8 @@ func (s *Service) Resend(ctx context.Context, app control.AppID, partition int, 
 	return h.saveNow(ctx)
 }
 
-// resend notes positions to be delivered again.
-func (h *holder) resend(app control.AppID, positions []control.Position) error {
+// addResent notes positions to be delivered again.
+func (h *holder) addResent(app control.AppID, positions []uint64) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	pl := h.mu.places[app]
@@ -49,15 +33,17 @@ func (h *holder) resend(app control.AppID, positions []control.Position) error {
 	}
 	last := slices.Max(positions)
 	switch {
-	case last > h.mu.read.position || slices.Min(positions) < 1:
+	case last > uint64(h.mu.read.position) || slices.Min(positions) < 1:
 		return fmt.Errorf("%w: %d of partition %d, which was read to %d", ErrBeyondLog, last, h.partition, h.mu.read.position)
 	case len(pl.again)+len(positions) > maxOpenPerApp:
-		return fmt.Errorf("%w: %d of partition %d, at most %d", ErrTooManyResent, len(pl.again)+len(positions), h.partition, maxOpenPerApp)
+		return fmt.Errorf("%w: %d dead letters of partition %d to be delivered again, at most %d at a time",
+			ErrOrder, len(pl.again)+len(positions), h.partition, maxOpenPerApp)
 	}
 	if pl.again == nil {
 		pl.again = map[control.Position]uint64{}
 	}
-	for _, p := range positions {
+	for _, at := range positions {
+		p := control.Position(at)
 		if _, waits := pl.again[p]; !waits && p <= pl.track.read && !pl.track.isOpen(p) {
 			pl.again[p] = 0
 		}

@@ -23,6 +23,12 @@ func position(t *testing.T, id string) control.Position {
 	return control.Position(p)
 }
 
+// resend asks the holder as an operator's node does.
+func (w *world) resend(app uint64, partition int, positions ...control.Position) error {
+	r := Remote{Bus: w.conn, Partitions: testPartitions}
+	return r.Steer(w.t.Context(), Order{Verb: "resend", App: control.AppID(app), Partition: partition, Positions: positions})
+}
+
 // graveyard is a world with an app that has refused five messages of a person.
 func graveyard(t *testing.T) (w *world, bot *hook, d *diary, ids []string) {
 	t.Helper()
@@ -49,7 +55,7 @@ func TestDeadLettersAreDeliveredAgainInOrderWithTheirIDs(t *testing.T) {
 	n := w.start(func(_ *Config, deps *Deps) { deps.Journal = d })
 	w.until("claimed", func() bool { return len(n.Partitions()) == testPartitions })
 	want := []control.Position{position(t, ids[3]), position(t, ids[0]), position(t, ids[1])}
-	if err := n.Resend(t.Context(), control.AppID(faq), 1, want); err != nil {
+	if err := w.resend(faq, 1, want...); err != nil {
 		t.Fatal(err)
 	}
 	w.got(bot, ids[0], ids[1], ids[3])
@@ -66,7 +72,7 @@ func TestResentLettersSurviveARestart(t *testing.T) {
 	bot.respond(func(posted) int { return http.StatusServiceUnavailable })
 	n := w.start(func(_ *Config, deps *Deps) { deps.Journal = d })
 	w.until("claimed", func() bool { return len(n.Partitions()) == testPartitions })
-	if err := n.Resend(t.Context(), control.AppID(faq), 1, []control.Position{position(t, ids[2]), position(t, ids[4])}); err != nil {
+	if err := w.resend(faq, 1, position(t, ids[2]), position(t, ids[4])); err != nil {
 		t.Fatal(err)
 	}
 	w.until("one was tried", func() bool { return len(bot.all()) > 0 })
@@ -100,7 +106,7 @@ func TestResendOfATrimmedPayloadIsADeadLetterAgain(t *testing.T) {
 	}
 	n := w.start(func(_ *Config, deps *Deps) { deps.Journal = d })
 	w.until("claimed", func() bool { return len(n.Partitions()) == testPartitions })
-	if err := n.Resend(t.Context(), control.AppID(faq), 1, []control.Position{position(t, ids[0])}); err != nil {
+	if err := w.resend(faq, 1, position(t, ids[0])); err != nil {
 		t.Fatal(err)
 	}
 	w.until("given up again", func() bool { return len(d.buried()) == len(ids)+1 })
@@ -116,19 +122,19 @@ func TestWrongResendsChangeNothing(t *testing.T) {
 	w.until("claimed", func() bool { return len(n.Partitions()) == 2 })
 	at := position(t, ids[0])
 	for name, c := range map[string]struct {
-		app       control.AppID
+		app       uint64
 		partition int
 		positions []control.Position
 		want      error
 	}{
 		"no such app":      {99, 1, []control.Position{at}, ErrUnknownApp},
-		"not held":         {control.AppID(faq), 3, []control.Position{at}, ErrNotHeld},
-		"beyond the log":   {control.AppID(faq), 1, []control.Position{at, 1 << 40}, ErrBeyondLog},
-		"position 0":       {control.AppID(faq), 1, []control.Position{0}, ErrBeyondLog},
-		"nothing at all":   {control.AppID(faq), 1, nil, ErrBeyondLog},
-		"too many at once": {control.AppID(faq), 1, slices.Repeat([]control.Position{at}, maxOpenPerApp+1), ErrTooManyResent},
+		"not held":         {faq, 3, []control.Position{at}, ErrNotHeld},
+		"beyond the log":   {faq, 1, []control.Position{at, 1 << 40}, ErrBeyondLog},
+		"position 0":       {faq, 1, []control.Position{0}, ErrBeyondLog},
+		"nothing at all":   {faq, 1, nil, ErrOrder},
+		"too many at once": {faq, 1, slices.Repeat([]control.Position{at}, maxOpenPerApp+1), ErrOrder},
 	} {
-		if err := n.Resend(t.Context(), c.app, c.partition, c.positions); !errors.Is(err, c.want) {
+		if err := w.resend(c.app, c.partition, c.positions...); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}

@@ -42,12 +42,11 @@ func (e *engine) settle(b *batch, r result) *batch {
 	b.cancel()
 	now := time.Now()
 	e.mu.Lock()
-	delete(e.mu.batches, b)
+	was := e.mu.breaker.state
 	e.mu.flying--
 	if b.retry {
 		e.mu.retrying--
 	}
-	was := e.mu.breaker.state
 	verdicts := e.judge(b, r, now)
 	state := e.mu.breaker.state
 	e.mu.Unlock()
@@ -61,6 +60,11 @@ func (e *engine) settle(b *batch, r result) *batch {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delete(e.mu.batches, b)
+	if e.mu.landed != nil {
+		close(e.mu.landed)
+		e.mu.landed = nil
+	}
 	e.makeRoom()
 	next := e.gather(now)
 	e.pump()

@@ -165,9 +165,10 @@ func (c *call) route(path string) error {
 }
 
 func (s *Service) pageByToken(token string) *Page {
-	for i := range s.config.Pages {
-		if token != "" && s.config.Pages[i].AccessToken == token {
-			return &s.config.Pages[i]
+	pages := s.pages()
+	for i := range pages {
+		if token != "" && pages[i].AccessToken == token {
+			return &pages[i]
 		}
 	}
 	return nil

@@ -30,6 +30,7 @@ type Service struct {
 	logger   *slog.Logger
 	client   *http.Client
 	clock    func() time.Time
+	pages    func() []Page
 	listener net.Listener // nil without Config.Listen
 	file     *stateFile
 	offset   atomic.Int64 // nanoseconds; changed under mu
@@ -72,6 +73,9 @@ func New(config Config, deps Deps) (*Service, error) {
 		threads: map[control.ThreadKey]*thread{}, faults: map[uint64]Switches{}, transcript: newTranscript(), jumped: make(chan struct{}),
 	}
 	s.inFlight = make(chan struct{}, s.config.MaxInFlight)
+	if s.pages = deps.Pages; s.pages == nil {
+		s.pages = func() []Page { return s.config.Pages }
+	}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -178,9 +182,10 @@ func signal(c chan struct{}) {
 }
 
 func (s *Service) pageByID(id uint64) *Page {
-	for i := range s.config.Pages {
-		if s.config.Pages[i].ID == id {
-			return &s.config.Pages[i]
+	pages := s.pages()
+	for i := range pages {
+		if pages[i].ID == id {
+			return &pages[i]
 		}
 	}
 	return nil
