@@ -35,8 +35,10 @@ func (h *holder) claim(ctx context.Context) error {
 	}
 }
 
+// claimOnce is not cut off: a claim that landed unknown to us would make the
+// successor wait for our lease.
 func (h *holder) claimOnce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, h.service.config.SaveTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.service.config.SaveTimeout)
 	defer cancel()
 	data, sequence, err := h.service.deps.Cursors.LoadCursor(ctx, h.partition)
 	if err != nil {

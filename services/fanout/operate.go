@@ -148,12 +148,12 @@ func (h *holder) move(ctx context.Context, app control.AppID, e *engine, t targe
 // saveNow saves without waiting for the next turn.
 func (h *holder) saveNow(ctx context.Context) error { return h.saveAgain(ctx, false) }
 
-// saveAgain saves, and again when a save that was cut off turns out to have
-// landed; the last one says that a successor need not wait.
+// saveAgain saves, and again when that was cut off, or an earlier one that was
+// turns out to have landed; the last one says that a successor need not wait.
 func (h *holder) saveAgain(ctx context.Context, last bool) error {
 	var err error
 	for range 3 {
-		if err = h.save(ctx, last); !errors.Is(err, errLanded) {
+		if err = h.save(ctx, last); err == nil || errors.Is(err, errDeposed) || ctx.Err() != nil {
 			break
 		}
 	}
