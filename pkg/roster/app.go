@@ -89,6 +89,11 @@ type Delivery struct {
 	Timeout Duration `yaml:"timeout" json:"timeout"`
 	// RetryFor is how long an event is tried.
 	RetryFor Duration `yaml:"retry_for" json:"retry_for"`
+	// MaxPerSecond requests a second, 1 to 100,000; 0 for no bound.
+	MaxPerSecond int `yaml:"max_per_second" json:"max_per_second,omitempty"`
+	// DropStandbyOlderThan drops events on the standby channel that could not
+	// be delivered in that time, 1 s to 720 h; 0 delivers all of them.
+	DropStandbyOlderThan Duration `yaml:"drop_standby_older_than" json:"drop_standby_older_than,omitempty"`
 	// OnExhausted is skip, block_thread or pause_app.
 	OnExhausted string `yaml:"on_exhausted" json:"on_exhausted"`
 }
