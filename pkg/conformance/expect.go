@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -178,8 +179,8 @@ func (c *run) compareOwner(ctx context.Context, s *Step, lasts lifetime) (string
 		if err != nil {
 			return "", err
 		}
-		body, err := decode(got.body)
-		if err != nil || got.status != 200 {
+		body, bad := decode(got.body)
+		if bad != nil || got.status != http.StatusOK {
 			return fmt.Sprintf("thread_owner by %s: %s", reader, got), nil
 		}
 		want := s.Owner
@@ -193,7 +194,7 @@ func (c *run) compareOwner(ctx context.Context, s *Step, lasts lifetime) (string
 			lines = append(lines, fmt.Sprintf("thread_owner by %s: want %s, got %s", reader, want, got))
 			continue
 		}
-		owner := field(first(body), "thread_owner")
+		owner := first(body)["thread_owner"]
 		if d := lasts.compare(field(owner, "expiration")); d != "" {
 			lines = append(lines, fmt.Sprintf("thread_owner by %s: %s", reader, d))
 		}
@@ -253,6 +254,6 @@ func (c *run) expiration(ctx context.Context, wanted bool) (json.Number, error) 
 	if err != nil {
 		return "", err
 	}
-	n, _ := field(field(first(body), "thread_owner"), "expiration").(json.Number)
+	n, _ := field(first(body)["thread_owner"], "expiration").(json.Number)
 	return n, nil
 }
