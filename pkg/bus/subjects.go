@@ -33,6 +33,7 @@ const (
 	subjectRoster        = "baton.roster"
 	subjectLetters       = "baton.letters"
 	subjectCommand       = "baton.cmd."
+	subjectSteering      = "baton.fanout."
 	subjectNote          = "baton.note."
 )
 
@@ -41,6 +42,10 @@ const (
 func ControlSubject(object string, page uint64, kind string) string {
 	return subjectControl + object + "." + strconv.FormatUint(page, 10) + "." + kind
 }
+
+// bundled stands in a subject where a partition's number would: the message is
+// a bundle.
+const bundled = "all"
 
 func at(prefix string, partition int) string {
 	return prefix + strconv.Itoa(partition)

@@ -85,7 +85,7 @@ func (n *node) busOptions() (bus.Options, error) {
 	}
 	n.server = server
 	n.onClose(func() error { server.Stop(); return nil })
-	return bus.Options{InProcess: server, User: server.User(), Password: server.Password(), Logger: n.log}, nil
+	return bus.Options{InProcess: server, User: server.User(), Password: server.Password(), Sole: true, Logger: n.log}, nil
 }
 
 func (n *node) startServer() (*embedded.Server, error) {

@@ -17,6 +17,8 @@ type Config struct {
 	BatonID [16]byte
 	// Partitions are those to hold from the start; see Service.Hold.
 	Partitions []int
+	// All is how many partitions the installation has.
+	All int
 	// Sole says that no other process can hold these cursors, as the lock of
 	// the data directory proves when the server is embedded: no waiting for a
 	// predecessor, no renewals.
@@ -54,6 +56,7 @@ const minShelf = 256 << 10
 // partitions alone.
 func Default(partitions int) Config {
 	c := Config{
+		All:       partitions,
 		UserAgent: "Baton/1", SaveEvery: time.Second, SaveTimeout: 2 * time.Second, LeaseFor: 3 * time.Second,
 		ReclaimAfter: 10 * time.Second, DrainFor: 6 * time.Second, AppLetters: 8192, AppBytes: 8 << 20, TotalBytes: 128 << 20, CacheBytes: 64 << 20,
 	}
@@ -71,6 +74,7 @@ func (c *Config) Validate() error {
 			faults = append(faults, fmt.Errorf("fanout: "+format, args...))
 		}
 	}
+	check(c.All > 0, "all %d: there is at least one partition", c.All)
 	check(c.UserAgent != "", "no user agent")
 	check(c.SaveEvery > 0 && c.SaveEvery < c.LeaseFor, "save_every %v must be above 0 and below lease_for %v", c.SaveEvery, c.LeaseFor)
 	check(c.SaveTimeout > 0 && c.SaveTimeout < c.LeaseFor, "save_timeout %v must be above 0 and below lease_for %v", c.SaveTimeout, c.LeaseFor)

@@ -87,8 +87,8 @@ type engine struct {
 		tickets   uint64
 		batches   map[*batch]struct{}
 		landed    chan struct{} // closed at the end of the next POST, when somebody waits
-		flying    int // POSTs under way
-		retrying  int // those of them that retry a parked head
+		flying    int           // POSTs under way
+		retrying  int           // those of them that retry a parked head
 		lastRetry bool
 		letters   int
 		bytes     int

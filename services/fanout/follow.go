@@ -87,7 +87,7 @@ func (h *holder) behind(at *mark) appSet {
 	defer h.mu.Unlock()
 	set := appSet{}
 	for app, pl := range h.mu.places {
-		if pl.engine == nil || pl.track.read < at.position {
+		if pl.engine == nil || pl.track.read < at.position || pl.replays(at) {
 			set[app] = struct{}{}
 		}
 	}

@@ -70,7 +70,7 @@ func (s *Service) hold(ctx context.Context, p int) {
 			return
 		}
 		s.join(h)
-		h.keep(ctx)
+		s.run(ctx, h)
 		if !h.stopped.Load() {
 			break
 		}
@@ -79,6 +79,17 @@ func (s *Service) hold(ctx context.Context, p int) {
 	if h := s.holder(p); h != nil && s.work.Err() == nil { // else drain does it for all
 		s.handOver(h)
 	}
+}
+
+// run keeps a claimed partition and carries out the orders for it, until ctx ends
+// or another node has taken it over.
+func (s *Service) run(ctx context.Context, h *holder) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { h.obey(ctx) })
+	h.keep(ctx)
+	cancel()
+	wg.Wait()
 }
 
 // join makes a claimed partition one of those that are read and delivered.
@@ -174,4 +185,3 @@ func (s *Service) leave(h *holder) {
 }
 
 func (s *Service) changed() { signal(s.joined) }
-

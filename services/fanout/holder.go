@@ -30,7 +30,7 @@ type holder struct {
 	base    time.Time
 	lease   atomic.Int64
 	opens   time.Time
-	awaits  bool // a predecessor that did not release the cursor
+	awaits  bool        // a predecessor that did not release the cursor
 	stopped atomic.Bool // deposed
 	ending  atomic.Bool // being given back
 	// poke wakes keep: something changed, or a renewal is wanted.

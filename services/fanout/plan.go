@@ -17,6 +17,8 @@ type plan struct {
 	holder *holder
 	// wanted says which apps the record is planned for.
 	wanted func(app control.AppID) bool
+	// as is the roster to plan by instead of those in force; nil for none.
+	as *roster.Snapshot
 	// apps are today's: who gets what is decided by the roster of then, how
 	// it looks by that of today.
 	apps    map[control.AppID]App
@@ -32,16 +34,16 @@ func (pl *plan) record(ctx context.Context, r *eventlog.Record, before uint64) e
 	if !changesRoster(r) {
 		version = r.RosterVersion
 	}
-	var snapshot *roster.Snapshot
+	snapshot := pl.as
 	for i, entry := range r.Entries {
 		if applied, ok := entry.Event.(control.RosterApplied); ok {
 			version = applied.Version
 			continue
 		}
-		if version == 0 {
+		if version == 0 && pl.as == nil {
 			continue
 		}
-		if snapshot == nil || snapshot.Version() != version {
+		if pl.as == nil && (snapshot == nil || snapshot.Version() != version) {
 			var err error
 			if snapshot, err = pl.holder.service.deps.Rosters.At(ctx, version); err != nil {
 				return err

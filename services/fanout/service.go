@@ -21,7 +21,7 @@ type Log interface {
 // Inbound is what fan-out reads of BATON_IN; *bus.Conn is one.
 type Inbound interface {
 	ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
-	Inbound(ctx context.Context, sequence uint64) (bus.Message, error)
+	Inbound(ctx context.Context, partition int, sequence uint64) (bus.Message, error)
 	InboundRange(ctx context.Context) (first, last, bytes uint64, err error)
 }
 
@@ -50,6 +50,8 @@ type Deps struct {
 	Inbound Inbound
 	Cursors Cursors
 	Rosters Rosters
+	// Steering carries operators' orders to the holders.
+	Steering Steering
 	// Transport makes the transport of one app; its connections are shared
 	// with no other. maxConns is what the app may use at once.
 	Transport func(app control.AppID, maxConns int) Transport
@@ -63,8 +65,8 @@ type Deps struct {
 }
 
 func (d *Deps) validate() error {
-	if d.Log == nil || d.Inbound == nil || d.Cursors == nil || d.Rosters == nil || d.Transport == nil || d.Logger == nil {
-		return errors.New("fanout: Log, Inbound, Cursors, Rosters, Transport and Logger are required")
+	if d.Log == nil || d.Inbound == nil || d.Cursors == nil || d.Rosters == nil || d.Steering == nil || d.Transport == nil || d.Logger == nil {
+		return errors.New("fanout: Log, Inbound, Cursors, Rosters, Steering, Transport and Logger are required")
 	}
 	return nil
 }

@@ -1174,7 +1174,15 @@ type App struct {
 	// Requests under way.
 	InFlight uint32 `protobuf:"varint,11,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// Threads it controls.
-	Owned         uint64 `protobuf:"varint,12,opt,name=owned,proto3" json:"owned,omitempty"`
+	Owned uint64 `protobuf:"varint,12,opt,name=owned,proto3" json:"owned,omitempty"`
+	// closed, open or half_open: whether its deliveries flow.
+	Breaker string `protobuf:"bytes,13,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	// Requests that may be under way at once now, all nodes together.
+	Slots uint32 `protobuf:"varint,14,opt,name=slots,proto3" json:"slots,omitempty"`
+	// Threads that wait for an operator: resume or skip.
+	Blocked uint32 `protobuf:"varint,15,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	// Events that wait in memory, all nodes together.
+	Queued        uint32 `protobuf:"varint,16,opt,name=queued,proto3" json:"queued,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1293,24 +1301,273 @@ func (x *App) GetOwned() uint64 {
 	return 0
 }
 
+func (x *App) GetBreaker() string {
+	if x != nil {
+		return x.Breaker
+	}
+	return ""
+}
+
+func (x *App) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *App) GetBlocked() uint32 {
+	if x != nil {
+		return x.Blocked
+	}
+	return 0
+}
+
+func (x *App) GetQueued() uint32 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+// ShowAppRequest names an app.
+type ShowAppRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id or name.
+	App           string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowAppRequest) Reset() {
+	*x = ShowAppRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowAppRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowAppRequest) ProtoMessage() {}
+
+func (x *ShowAppRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowAppRequest.ProtoReflect.Descriptor instead.
+func (*ShowAppRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ShowAppRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+// ShowAppResponse is the app, and where it stands.
+type ShowAppResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app.
+	App *App `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// Its places, by partition.
+	Places []*AppPlace `protobuf:"bytes,2,rep,name=places,proto3" json:"places,omitempty"`
+	// Partitions whose deliveries no node answers for.
+	Missing       []uint32 `protobuf:"varint,3,rep,packed,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowAppResponse) Reset() {
+	*x = ShowAppResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowAppResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowAppResponse) ProtoMessage() {}
+
+func (x *ShowAppResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowAppResponse.ProtoReflect.Descriptor instead.
+func (*ShowAppResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ShowAppResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+func (x *ShowAppResponse) GetPlaces() []*AppPlace {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+func (x *ShowAppResponse) GetMissing() []uint32 {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+// AppPlace is an app's place in a partition.
+type AppPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Partition.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Node that delivers for it.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// Everything up to this position is delivered, given up, or was not for it.
+	Watermark uint64 `protobuf:"varint,3,opt,name=watermark,proto3" json:"watermark,omitempty"`
+	// The log was read for it up to here.
+	Read uint64 `protobuf:"varint,4,opt,name=read,proto3" json:"read,omitempty"`
+	// The log was read for those that keep up up to here.
+	Head uint64 `protobuf:"varint,5,opt,name=head,proto3" json:"head,omitempty"`
+	// Events known to be undelivered.
+	Undelivered uint32 `protobuf:"varint,6,opt,name=undelivered,proto3" json:"undelivered,omitempty"`
+	// Age of the oldest event that was not read for it, in milliseconds.
+	OldestMs int64 `protobuf:"varint,7,opt,name=oldest_ms,json=oldestMs,proto3" json:"oldest_ms,omitempty"`
+	// Up to this position it is replayed; 0 for not.
+	ReplayUntil   uint64 `protobuf:"varint,8,opt,name=replay_until,json=replayUntil,proto3" json:"replay_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppPlace) Reset() {
+	*x = AppPlace{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppPlace) ProtoMessage() {}
+
+func (x *AppPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppPlace.ProtoReflect.Descriptor instead.
+func (*AppPlace) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AppPlace) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *AppPlace) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *AppPlace) GetWatermark() uint64 {
+	if x != nil {
+		return x.Watermark
+	}
+	return 0
+}
+
+func (x *AppPlace) GetRead() uint64 {
+	if x != nil {
+		return x.Read
+	}
+	return 0
+}
+
+func (x *AppPlace) GetHead() uint64 {
+	if x != nil {
+		return x.Head
+	}
+	return 0
+}
+
+func (x *AppPlace) GetUndelivered() uint32 {
+	if x != nil {
+		return x.Undelivered
+	}
+	return 0
+}
+
+func (x *AppPlace) GetOldestMs() int64 {
+	if x != nil {
+		return x.OldestMs
+	}
+	return 0
+}
+
+func (x *AppPlace) GetReplayUntil() uint64 {
+	if x != nil {
+		return x.ReplayUntil
+	}
+	return 0
+}
+
 // SteerAppRequest changes an app's deliveries.
 type SteerAppRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id or name.
 	App string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
-	// pause, resume or rewind.
+	// pause, resume, rewind, skip or replay.
 	Verb string `protobuf:"bytes,2,opt,name=verb,proto3" json:"verb,omitempty"`
-	// Partition to rewind; -1 for all.
+	// Partition to rewind, skip or replay; -1 for all.
 	Partition int32 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
-	// Position to deliver again from (rewind).
-	Position      uint64 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	// Position to deliver again from (rewind, unless from is set).
+	Position uint64 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	// Point in time to deliver from (rewind, replay), RFC 3339.
+	From          string `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SteerAppRequest) Reset() {
 	*x = SteerAppRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[17]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1579,7 @@ func (x *SteerAppRequest) String() string {
 func (*SteerAppRequest) ProtoMessage() {}
 
 func (x *SteerAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[17]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1592,7 @@ func (x *SteerAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerAppRequest.ProtoReflect.Descriptor instead.
 func (*SteerAppRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{17}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SteerAppRequest) GetApp() string {
@@ -1366,6 +1623,13 @@ func (x *SteerAppRequest) GetPosition() uint64 {
 	return 0
 }
 
+func (x *SteerAppRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
 // SteerAppResponse is the app afterwards.
 type SteerAppResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1377,7 +1641,7 @@ type SteerAppResponse struct {
 
 func (x *SteerAppResponse) Reset() {
 	*x = SteerAppResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[18]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1653,7 @@ func (x *SteerAppResponse) String() string {
 func (*SteerAppResponse) ProtoMessage() {}
 
 func (x *SteerAppResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[18]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1666,7 @@ func (x *SteerAppResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerAppResponse.ProtoReflect.Descriptor instead.
 func (*SteerAppResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{18}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SteerAppResponse) GetApp() *App {
@@ -1439,7 +1703,7 @@ type DeliveryFilter struct {
 
 func (x *DeliveryFilter) Reset() {
 	*x = DeliveryFilter{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1715,7 @@ func (x *DeliveryFilter) String() string {
 func (*DeliveryFilter) ProtoMessage() {}
 
 func (x *DeliveryFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1728,7 @@ func (x *DeliveryFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryFilter.ProtoReflect.Descriptor instead.
 func (*DeliveryFilter) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{19}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeliveryFilter) GetApp() string {
@@ -1548,7 +1812,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1824,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1837,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{20}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListDeliveriesRequest) GetFilter() *DeliveryFilter {
@@ -1619,7 +1883,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1895,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1908,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{21}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListDeliveriesResponse) GetDead() []*DeadDelivery {
@@ -1707,7 +1971,7 @@ type DeadDelivery struct {
 
 func (x *DeadDelivery) Reset() {
 	*x = DeadDelivery{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +1983,7 @@ func (x *DeadDelivery) String() string {
 func (*DeadDelivery) ProtoMessage() {}
 
 func (x *DeadDelivery) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +1996,7 @@ func (x *DeadDelivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadDelivery.ProtoReflect.Descriptor instead.
 func (*DeadDelivery) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{22}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeadDelivery) GetId() string {
@@ -1894,7 +2158,7 @@ type DeliveryAttempt struct {
 
 func (x *DeliveryAttempt) Reset() {
 	*x = DeliveryAttempt{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +2170,7 @@ func (x *DeliveryAttempt) String() string {
 func (*DeliveryAttempt) ProtoMessage() {}
 
 func (x *DeliveryAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +2183,7 @@ func (x *DeliveryAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryAttempt.ProtoReflect.Descriptor instead.
 func (*DeliveryAttempt) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{23}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeliveryAttempt) GetStartedAt() string {
@@ -2089,7 +2353,7 @@ type ShowDeliveryRequest struct {
 
 func (x *ShowDeliveryRequest) Reset() {
 	*x = ShowDeliveryRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2365,7 @@ func (x *ShowDeliveryRequest) String() string {
 func (*ShowDeliveryRequest) ProtoMessage() {}
 
 func (x *ShowDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2378,7 @@ func (x *ShowDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*ShowDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{24}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ShowDeliveryRequest) GetId() string {
@@ -2144,7 +2408,7 @@ type ShowDeliveryResponse struct {
 
 func (x *ShowDeliveryResponse) Reset() {
 	*x = ShowDeliveryResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2420,7 @@ func (x *ShowDeliveryResponse) String() string {
 func (*ShowDeliveryResponse) ProtoMessage() {}
 
 func (x *ShowDeliveryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2433,7 @@ func (x *ShowDeliveryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowDeliveryResponse.ProtoReflect.Descriptor instead.
 func (*ShowDeliveryResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{25}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ShowDeliveryResponse) GetDead() []*DeadDelivery {
@@ -2205,7 +2469,7 @@ type ResendDeliveriesRequest struct {
 
 func (x *ResendDeliveriesRequest) Reset() {
 	*x = ResendDeliveriesRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2481,7 @@ func (x *ResendDeliveriesRequest) String() string {
 func (*ResendDeliveriesRequest) ProtoMessage() {}
 
 func (x *ResendDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2494,7 @@ func (x *ResendDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ResendDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{26}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ResendDeliveriesRequest) GetFilter() *DeliveryFilter {
@@ -2283,7 +2547,7 @@ type ResendDeliveriesResponse struct {
 
 func (x *ResendDeliveriesResponse) Reset() {
 	*x = ResendDeliveriesResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2559,7 @@ func (x *ResendDeliveriesResponse) String() string {
 func (*ResendDeliveriesResponse) ProtoMessage() {}
 
 func (x *ResendDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2572,7 @@ func (x *ResendDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ResendDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{27}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResendDeliveriesResponse) GetDeliveries() []*DeadDelivery {
@@ -2346,7 +2610,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2622,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2635,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{28}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ApplyRequest) GetDocument() []byte {
@@ -2403,7 +2667,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2679,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2692,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{29}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ApplyResponse) GetVersion() uint64 {
@@ -2473,7 +2737,7 @@ type TailLogRequest struct {
 
 func (x *TailLogRequest) Reset() {
 	*x = TailLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2749,7 @@ func (x *TailLogRequest) String() string {
 func (*TailLogRequest) ProtoMessage() {}
 
 func (x *TailLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2762,7 @@ func (x *TailLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogRequest.ProtoReflect.Descriptor instead.
 func (*TailLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{30}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TailLogRequest) GetPartition() int32 {
@@ -2554,7 +2818,7 @@ type TailLogResponse struct {
 
 func (x *TailLogResponse) Reset() {
 	*x = TailLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[31]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2830,7 @@ func (x *TailLogResponse) String() string {
 func (*TailLogResponse) ProtoMessage() {}
 
 func (x *TailLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[31]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2843,7 @@ func (x *TailLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogResponse.ProtoReflect.Descriptor instead.
 func (*TailLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{31}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TailLogResponse) GetEntry() *LogEntry {
@@ -2600,7 +2864,7 @@ type ExportLogRequest struct {
 
 func (x *ExportLogRequest) Reset() {
 	*x = ExportLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[32]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2612,7 +2876,7 @@ func (x *ExportLogRequest) String() string {
 func (*ExportLogRequest) ProtoMessage() {}
 
 func (x *ExportLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[32]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2625,7 +2889,7 @@ func (x *ExportLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLogRequest.ProtoReflect.Descriptor instead.
 func (*ExportLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{32}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExportLogRequest) GetPartition() int32 {
@@ -2648,7 +2912,7 @@ type ExportLogResponse struct {
 
 func (x *ExportLogResponse) Reset() {
 	*x = ExportLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[33]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2924,7 @@ func (x *ExportLogResponse) String() string {
 func (*ExportLogResponse) ProtoMessage() {}
 
 func (x *ExportLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[33]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2937,7 @@ func (x *ExportLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLogResponse.ProtoReflect.Descriptor instead.
 func (*ExportLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{33}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExportLogResponse) GetPartition() uint32 {
@@ -2699,7 +2963,7 @@ type VerifyLogRequest struct {
 
 func (x *VerifyLogRequest) Reset() {
 	*x = VerifyLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[34]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2975,7 @@ func (x *VerifyLogRequest) String() string {
 func (*VerifyLogRequest) ProtoMessage() {}
 
 func (x *VerifyLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[34]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2988,7 @@ func (x *VerifyLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLogRequest.ProtoReflect.Descriptor instead.
 func (*VerifyLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{34}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{37}
 }
 
 // VerifyLogResponse is the verdict.
@@ -2746,7 +3010,7 @@ type VerifyLogResponse struct {
 
 func (x *VerifyLogResponse) Reset() {
 	*x = VerifyLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[35]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +3022,7 @@ func (x *VerifyLogResponse) String() string {
 func (*VerifyLogResponse) ProtoMessage() {}
 
 func (x *VerifyLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[35]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +3035,7 @@ func (x *VerifyLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLogResponse.ProtoReflect.Descriptor instead.
 func (*VerifyLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{35}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *VerifyLogResponse) GetOk() bool {
@@ -2818,7 +3082,7 @@ type ReplayRequest struct {
 
 func (x *ReplayRequest) Reset() {
 	*x = ReplayRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[36]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +3094,7 @@ func (x *ReplayRequest) String() string {
 func (*ReplayRequest) ProtoMessage() {}
 
 func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[36]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +3107,7 @@ func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayRequest.ProtoReflect.Descriptor instead.
 func (*ReplayRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{36}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{39}
 }
 
 // ReplayResponse is its result.
@@ -2869,7 +3133,7 @@ type ReplayResponse struct {
 
 func (x *ReplayResponse) Reset() {
 	*x = ReplayResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2881,7 +3145,7 @@ func (x *ReplayResponse) String() string {
 func (*ReplayResponse) ProtoMessage() {}
 
 func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2894,7 +3158,7 @@ func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayResponse.ProtoReflect.Descriptor instead.
 func (*ReplayResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{37}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReplayResponse) GetReplayedDigest() string {
@@ -2955,7 +3219,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3231,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3244,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{38}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{41}
 }
 
 // StatusResponse describes the node.
@@ -3008,7 +3272,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3020,7 +3284,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3033,7 +3297,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{39}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StatusResponse) GetVersion() string {
@@ -3177,7 +3441,7 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\arefusal\x18\x02 \x01(\v2\x17.baton.admin.v1.RefusalR\arefusal\"\x11\n" +
 	"\x0fListAppsRequest\";\n" +
 	"\x10ListAppsResponse\x12'\n" +
-	"\x04apps\x18\x01 \x03(\v2\x13.baton.admin.v1.AppR\x04apps\"\xa9\x02\n" +
+	"\x04apps\x18\x01 \x03(\v2\x13.baton.admin.v1.AppR\x04apps\"\x8b\x03\n" +
 	"\x03App\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -3192,12 +3456,32 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x06parked\x18\n" +
 	" \x01(\rR\x06parked\x12\x1b\n" +
 	"\tin_flight\x18\v \x01(\rR\binFlight\x12\x14\n" +
-	"\x05owned\x18\f \x01(\x04R\x05owned\"q\n" +
+	"\x05owned\x18\f \x01(\x04R\x05owned\x12\x18\n" +
+	"\abreaker\x18\r \x01(\tR\abreaker\x12\x14\n" +
+	"\x05slots\x18\x0e \x01(\rR\x05slots\x12\x18\n" +
+	"\ablocked\x18\x0f \x01(\rR\ablocked\x12\x16\n" +
+	"\x06queued\x18\x10 \x01(\rR\x06queued\"\"\n" +
+	"\x0eShowAppRequest\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\"\x84\x01\n" +
+	"\x0fShowAppResponse\x12%\n" +
+	"\x03app\x18\x01 \x01(\v2\x13.baton.admin.v1.AppR\x03app\x120\n" +
+	"\x06places\x18\x02 \x03(\v2\x18.baton.admin.v1.AppPlaceR\x06places\x12\x18\n" +
+	"\amissing\x18\x03 \x03(\rR\amissing\"\xe4\x01\n" +
+	"\bAppPlace\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1c\n" +
+	"\twatermark\x18\x03 \x01(\x04R\twatermark\x12\x12\n" +
+	"\x04read\x18\x04 \x01(\x04R\x04read\x12\x12\n" +
+	"\x04head\x18\x05 \x01(\x04R\x04head\x12 \n" +
+	"\vundelivered\x18\x06 \x01(\rR\vundelivered\x12\x1b\n" +
+	"\toldest_ms\x18\a \x01(\x03R\boldestMs\x12!\n" +
+	"\freplay_until\x18\b \x01(\x04R\vreplayUntil\"\x85\x01\n" +
 	"\x0fSteerAppRequest\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x12\n" +
 	"\x04verb\x18\x02 \x01(\tR\x04verb\x12\x1c\n" +
 	"\tpartition\x18\x03 \x01(\x05R\tpartition\x12\x1a\n" +
-	"\bposition\x18\x04 \x01(\x04R\bposition\"9\n" +
+	"\bposition\x18\x04 \x01(\x04R\bposition\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\"9\n" +
 	"\x10SteerAppResponse\x12%\n" +
 	"\x03app\x18\x01 \x01(\v2\x13.baton.admin.v1.AppR\x03app\"\xfa\x01\n" +
 	"\x0eDeliveryFilter\x12\x10\n" +
@@ -3335,8 +3619,7 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x0eroster_version\x18\x06 \x01(\x04R\rrosterVersion\x12\x18\n" +
 	"\athreads\x18\a \x01(\x04R\athreads\x12\x1d\n" +
 	"\n" +
-	"public_url\x18\b \x01(\tR\tpublicUrl2\xb7\n" +
-	"\n" +
+	"public_url\x18\b \x01(\tR\tpublicUrl2\x83\v\n" +
 	"\fAdminService\x12V\n" +
 	"\vListThreads\x12\".baton.admin.v1.ListThreadsRequest\x1a#.baton.admin.v1.ListThreadsResponse\x12S\n" +
 	"\n" +
@@ -3344,7 +3627,8 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\fWatchThreads\x12#.baton.admin.v1.WatchThreadsRequest\x1a$.baton.admin.v1.WatchThreadsResponse0\x01\x12J\n" +
 	"\aOperate\x12\x1e.baton.admin.v1.OperateRequest\x1a\x1f.baton.admin.v1.OperateResponse\x12D\n" +
 	"\x05Inbox\x12\x1c.baton.admin.v1.InboxRequest\x1a\x1d.baton.admin.v1.InboxResponse\x12M\n" +
-	"\bListApps\x12\x1f.baton.admin.v1.ListAppsRequest\x1a .baton.admin.v1.ListAppsResponse\x12M\n" +
+	"\bListApps\x12\x1f.baton.admin.v1.ListAppsRequest\x1a .baton.admin.v1.ListAppsResponse\x12J\n" +
+	"\aShowApp\x12\x1e.baton.admin.v1.ShowAppRequest\x1a\x1f.baton.admin.v1.ShowAppResponse\x12M\n" +
 	"\bSteerApp\x12\x1f.baton.admin.v1.SteerAppRequest\x1a .baton.admin.v1.SteerAppResponse\x12_\n" +
 	"\x0eListDeliveries\x12%.baton.admin.v1.ListDeliveriesRequest\x1a&.baton.admin.v1.ListDeliveriesResponse\x12Y\n" +
 	"\fShowDelivery\x12#.baton.admin.v1.ShowDeliveryRequest\x1a$.baton.admin.v1.ShowDeliveryResponse\x12e\n" +
@@ -3369,7 +3653,7 @@ func file_baton_admin_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_baton_admin_v1_admin_service_proto_rawDescData
 }
 
-var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_baton_admin_v1_admin_service_proto_goTypes = []any{
 	(*ListThreadsRequest)(nil),       // 0: baton.admin.v1.ListThreadsRequest
 	(*ListThreadsResponse)(nil),      // 1: baton.admin.v1.ListThreadsResponse
@@ -3388,29 +3672,32 @@ var file_baton_admin_v1_admin_service_proto_goTypes = []any{
 	(*ListAppsRequest)(nil),          // 14: baton.admin.v1.ListAppsRequest
 	(*ListAppsResponse)(nil),         // 15: baton.admin.v1.ListAppsResponse
 	(*App)(nil),                      // 16: baton.admin.v1.App
-	(*SteerAppRequest)(nil),          // 17: baton.admin.v1.SteerAppRequest
-	(*SteerAppResponse)(nil),         // 18: baton.admin.v1.SteerAppResponse
-	(*DeliveryFilter)(nil),           // 19: baton.admin.v1.DeliveryFilter
-	(*ListDeliveriesRequest)(nil),    // 20: baton.admin.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 21: baton.admin.v1.ListDeliveriesResponse
-	(*DeadDelivery)(nil),             // 22: baton.admin.v1.DeadDelivery
-	(*DeliveryAttempt)(nil),          // 23: baton.admin.v1.DeliveryAttempt
-	(*ShowDeliveryRequest)(nil),      // 24: baton.admin.v1.ShowDeliveryRequest
-	(*ShowDeliveryResponse)(nil),     // 25: baton.admin.v1.ShowDeliveryResponse
-	(*ResendDeliveriesRequest)(nil),  // 26: baton.admin.v1.ResendDeliveriesRequest
-	(*ResendDeliveriesResponse)(nil), // 27: baton.admin.v1.ResendDeliveriesResponse
-	(*ApplyRequest)(nil),             // 28: baton.admin.v1.ApplyRequest
-	(*ApplyResponse)(nil),            // 29: baton.admin.v1.ApplyResponse
-	(*TailLogRequest)(nil),           // 30: baton.admin.v1.TailLogRequest
-	(*TailLogResponse)(nil),          // 31: baton.admin.v1.TailLogResponse
-	(*ExportLogRequest)(nil),         // 32: baton.admin.v1.ExportLogRequest
-	(*ExportLogResponse)(nil),        // 33: baton.admin.v1.ExportLogResponse
-	(*VerifyLogRequest)(nil),         // 34: baton.admin.v1.VerifyLogRequest
-	(*VerifyLogResponse)(nil),        // 35: baton.admin.v1.VerifyLogResponse
-	(*ReplayRequest)(nil),            // 36: baton.admin.v1.ReplayRequest
-	(*ReplayResponse)(nil),           // 37: baton.admin.v1.ReplayResponse
-	(*StatusRequest)(nil),            // 38: baton.admin.v1.StatusRequest
-	(*StatusResponse)(nil),           // 39: baton.admin.v1.StatusResponse
+	(*ShowAppRequest)(nil),           // 17: baton.admin.v1.ShowAppRequest
+	(*ShowAppResponse)(nil),          // 18: baton.admin.v1.ShowAppResponse
+	(*AppPlace)(nil),                 // 19: baton.admin.v1.AppPlace
+	(*SteerAppRequest)(nil),          // 20: baton.admin.v1.SteerAppRequest
+	(*SteerAppResponse)(nil),         // 21: baton.admin.v1.SteerAppResponse
+	(*DeliveryFilter)(nil),           // 22: baton.admin.v1.DeliveryFilter
+	(*ListDeliveriesRequest)(nil),    // 23: baton.admin.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 24: baton.admin.v1.ListDeliveriesResponse
+	(*DeadDelivery)(nil),             // 25: baton.admin.v1.DeadDelivery
+	(*DeliveryAttempt)(nil),          // 26: baton.admin.v1.DeliveryAttempt
+	(*ShowDeliveryRequest)(nil),      // 27: baton.admin.v1.ShowDeliveryRequest
+	(*ShowDeliveryResponse)(nil),     // 28: baton.admin.v1.ShowDeliveryResponse
+	(*ResendDeliveriesRequest)(nil),  // 29: baton.admin.v1.ResendDeliveriesRequest
+	(*ResendDeliveriesResponse)(nil), // 30: baton.admin.v1.ResendDeliveriesResponse
+	(*ApplyRequest)(nil),             // 31: baton.admin.v1.ApplyRequest
+	(*ApplyResponse)(nil),            // 32: baton.admin.v1.ApplyResponse
+	(*TailLogRequest)(nil),           // 33: baton.admin.v1.TailLogRequest
+	(*TailLogResponse)(nil),          // 34: baton.admin.v1.TailLogResponse
+	(*ExportLogRequest)(nil),         // 35: baton.admin.v1.ExportLogRequest
+	(*ExportLogResponse)(nil),        // 36: baton.admin.v1.ExportLogResponse
+	(*VerifyLogRequest)(nil),         // 37: baton.admin.v1.VerifyLogRequest
+	(*VerifyLogResponse)(nil),        // 38: baton.admin.v1.VerifyLogResponse
+	(*ReplayRequest)(nil),            // 39: baton.admin.v1.ReplayRequest
+	(*ReplayResponse)(nil),           // 40: baton.admin.v1.ReplayResponse
+	(*StatusRequest)(nil),            // 41: baton.admin.v1.StatusRequest
+	(*StatusResponse)(nil),           // 42: baton.admin.v1.StatusResponse
 }
 var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 0: baton.admin.v1.ListThreadsResponse.threads:type_name -> baton.admin.v1.Thread
@@ -3422,52 +3709,56 @@ var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 6: baton.admin.v1.InboxResponse.thread:type_name -> baton.admin.v1.Thread
 	11, // 7: baton.admin.v1.InboxResponse.refusal:type_name -> baton.admin.v1.Refusal
 	16, // 8: baton.admin.v1.ListAppsResponse.apps:type_name -> baton.admin.v1.App
-	16, // 9: baton.admin.v1.SteerAppResponse.app:type_name -> baton.admin.v1.App
-	19, // 10: baton.admin.v1.ListDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
-	22, // 11: baton.admin.v1.ListDeliveriesResponse.dead:type_name -> baton.admin.v1.DeadDelivery
-	23, // 12: baton.admin.v1.ListDeliveriesResponse.attempts:type_name -> baton.admin.v1.DeliveryAttempt
-	22, // 13: baton.admin.v1.ShowDeliveryResponse.dead:type_name -> baton.admin.v1.DeadDelivery
-	23, // 14: baton.admin.v1.ShowDeliveryResponse.attempts:type_name -> baton.admin.v1.DeliveryAttempt
-	19, // 15: baton.admin.v1.ResendDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
-	22, // 16: baton.admin.v1.ResendDeliveriesResponse.deliveries:type_name -> baton.admin.v1.DeadDelivery
-	6,  // 17: baton.admin.v1.TailLogResponse.entry:type_name -> baton.admin.v1.LogEntry
-	0,  // 18: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
-	4,  // 19: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
-	7,  // 20: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
-	9,  // 21: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
-	12, // 22: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
-	14, // 23: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
-	17, // 24: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
-	20, // 25: baton.admin.v1.AdminService.ListDeliveries:input_type -> baton.admin.v1.ListDeliveriesRequest
-	24, // 26: baton.admin.v1.AdminService.ShowDelivery:input_type -> baton.admin.v1.ShowDeliveryRequest
-	26, // 27: baton.admin.v1.AdminService.ResendDeliveries:input_type -> baton.admin.v1.ResendDeliveriesRequest
-	28, // 28: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
-	30, // 29: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
-	32, // 30: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
-	34, // 31: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
-	36, // 32: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
-	38, // 33: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
-	1,  // 34: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
-	5,  // 35: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
-	8,  // 36: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
-	10, // 37: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
-	13, // 38: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
-	15, // 39: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
-	18, // 40: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
-	21, // 41: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
-	25, // 42: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
-	27, // 43: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
-	29, // 44: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
-	31, // 45: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
-	33, // 46: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
-	35, // 47: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
-	37, // 48: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
-	39, // 49: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
-	34, // [34:50] is the sub-list for method output_type
-	18, // [18:34] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	16, // 9: baton.admin.v1.ShowAppResponse.app:type_name -> baton.admin.v1.App
+	19, // 10: baton.admin.v1.ShowAppResponse.places:type_name -> baton.admin.v1.AppPlace
+	16, // 11: baton.admin.v1.SteerAppResponse.app:type_name -> baton.admin.v1.App
+	22, // 12: baton.admin.v1.ListDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
+	25, // 13: baton.admin.v1.ListDeliveriesResponse.dead:type_name -> baton.admin.v1.DeadDelivery
+	26, // 14: baton.admin.v1.ListDeliveriesResponse.attempts:type_name -> baton.admin.v1.DeliveryAttempt
+	25, // 15: baton.admin.v1.ShowDeliveryResponse.dead:type_name -> baton.admin.v1.DeadDelivery
+	26, // 16: baton.admin.v1.ShowDeliveryResponse.attempts:type_name -> baton.admin.v1.DeliveryAttempt
+	22, // 17: baton.admin.v1.ResendDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
+	25, // 18: baton.admin.v1.ResendDeliveriesResponse.deliveries:type_name -> baton.admin.v1.DeadDelivery
+	6,  // 19: baton.admin.v1.TailLogResponse.entry:type_name -> baton.admin.v1.LogEntry
+	0,  // 20: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
+	4,  // 21: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
+	7,  // 22: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
+	9,  // 23: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
+	12, // 24: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
+	14, // 25: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
+	17, // 26: baton.admin.v1.AdminService.ShowApp:input_type -> baton.admin.v1.ShowAppRequest
+	20, // 27: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
+	23, // 28: baton.admin.v1.AdminService.ListDeliveries:input_type -> baton.admin.v1.ListDeliveriesRequest
+	27, // 29: baton.admin.v1.AdminService.ShowDelivery:input_type -> baton.admin.v1.ShowDeliveryRequest
+	29, // 30: baton.admin.v1.AdminService.ResendDeliveries:input_type -> baton.admin.v1.ResendDeliveriesRequest
+	31, // 31: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
+	33, // 32: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
+	35, // 33: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
+	37, // 34: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
+	39, // 35: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
+	41, // 36: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
+	1,  // 37: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
+	5,  // 38: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
+	8,  // 39: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
+	10, // 40: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
+	13, // 41: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
+	15, // 42: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
+	18, // 43: baton.admin.v1.AdminService.ShowApp:output_type -> baton.admin.v1.ShowAppResponse
+	21, // 44: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
+	24, // 45: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
+	28, // 46: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
+	30, // 47: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
+	32, // 48: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
+	34, // 49: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
+	36, // 50: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
+	38, // 51: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
+	40, // 52: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
+	42, // 53: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
+	37, // [37:54] is the sub-list for method output_type
+	20, // [20:37] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_baton_admin_v1_admin_service_proto_init() }
@@ -3481,7 +3772,7 @@ func file_baton_admin_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_baton_admin_v1_admin_service_proto_rawDesc), len(file_baton_admin_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -49,6 +49,8 @@ const (
 	AdminServiceInboxProcedure = "/baton.admin.v1.AdminService/Inbox"
 	// AdminServiceListAppsProcedure is the fully-qualified name of the AdminService's ListApps RPC.
 	AdminServiceListAppsProcedure = "/baton.admin.v1.AdminService/ListApps"
+	// AdminServiceShowAppProcedure is the fully-qualified name of the AdminService's ShowApp RPC.
+	AdminServiceShowAppProcedure = "/baton.admin.v1.AdminService/ShowApp"
 	// AdminServiceSteerAppProcedure is the fully-qualified name of the AdminService's SteerApp RPC.
 	AdminServiceSteerAppProcedure = "/baton.admin.v1.AdminService/SteerApp"
 	// AdminServiceListDeliveriesProcedure is the fully-qualified name of the AdminService's
@@ -88,7 +90,9 @@ type AdminServiceClient interface {
 	Inbox(context.Context, *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error)
 	// ListApps lists the apps with their delivery state.
 	ListApps(context.Context, *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error)
-	// SteerApp pauses, resumes or rewinds an app's deliveries.
+	// ShowApp shows one app with its place in every partition.
+	ShowApp(context.Context, *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error)
+	// SteerApp pauses, resumes, rewinds, skips or replays an app's deliveries.
 	SteerApp(context.Context, *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error)
 	// ListDeliveries lists dead letters, or what the node's delivery log has.
 	ListDeliveries(context.Context, *connect.Request[v1.ListDeliveriesRequest]) (*connect.Response[v1.ListDeliveriesResponse], error)
@@ -157,6 +161,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			httpClient,
 			baseURL+AdminServiceListAppsProcedure,
 			connect.WithSchema(adminServiceMethods.ByName("ListApps")),
+			connect.WithClientOptions(opts...),
+		),
+		showApp: connect.NewClient[v1.ShowAppRequest, v1.ShowAppResponse](
+			httpClient,
+			baseURL+AdminServiceShowAppProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ShowApp")),
 			connect.WithClientOptions(opts...),
 		),
 		steerApp: connect.NewClient[v1.SteerAppRequest, v1.SteerAppResponse](
@@ -230,6 +240,7 @@ type adminServiceClient struct {
 	operate          *connect.Client[v1.OperateRequest, v1.OperateResponse]
 	inbox            *connect.Client[v1.InboxRequest, v1.InboxResponse]
 	listApps         *connect.Client[v1.ListAppsRequest, v1.ListAppsResponse]
+	showApp          *connect.Client[v1.ShowAppRequest, v1.ShowAppResponse]
 	steerApp         *connect.Client[v1.SteerAppRequest, v1.SteerAppResponse]
 	listDeliveries   *connect.Client[v1.ListDeliveriesRequest, v1.ListDeliveriesResponse]
 	showDelivery     *connect.Client[v1.ShowDeliveryRequest, v1.ShowDeliveryResponse]
@@ -270,6 +281,11 @@ func (c *adminServiceClient) Inbox(ctx context.Context, req *connect.Request[v1.
 // ListApps calls baton.admin.v1.AdminService.ListApps.
 func (c *adminServiceClient) ListApps(ctx context.Context, req *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error) {
 	return c.listApps.CallUnary(ctx, req)
+}
+
+// ShowApp calls baton.admin.v1.AdminService.ShowApp.
+func (c *adminServiceClient) ShowApp(ctx context.Context, req *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error) {
+	return c.showApp.CallUnary(ctx, req)
 }
 
 // SteerApp calls baton.admin.v1.AdminService.SteerApp.
@@ -336,7 +352,9 @@ type AdminServiceHandler interface {
 	Inbox(context.Context, *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error)
 	// ListApps lists the apps with their delivery state.
 	ListApps(context.Context, *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error)
-	// SteerApp pauses, resumes or rewinds an app's deliveries.
+	// ShowApp shows one app with its place in every partition.
+	ShowApp(context.Context, *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error)
+	// SteerApp pauses, resumes, rewinds, skips or replays an app's deliveries.
 	SteerApp(context.Context, *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error)
 	// ListDeliveries lists dead letters, or what the node's delivery log has.
 	ListDeliveries(context.Context, *connect.Request[v1.ListDeliveriesRequest]) (*connect.Response[v1.ListDeliveriesResponse], error)
@@ -401,6 +419,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		AdminServiceListAppsProcedure,
 		svc.ListApps,
 		connect.WithSchema(adminServiceMethods.ByName("ListApps")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceShowAppHandler := connect.NewUnaryHandler(
+		AdminServiceShowAppProcedure,
+		svc.ShowApp,
+		connect.WithSchema(adminServiceMethods.ByName("ShowApp")),
 		connect.WithHandlerOptions(opts...),
 	)
 	adminServiceSteerAppHandler := connect.NewUnaryHandler(
@@ -477,6 +501,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceInboxHandler.ServeHTTP(w, r)
 		case AdminServiceListAppsProcedure:
 			adminServiceListAppsHandler.ServeHTTP(w, r)
+		case AdminServiceShowAppProcedure:
+			adminServiceShowAppHandler.ServeHTTP(w, r)
 		case AdminServiceSteerAppProcedure:
 			adminServiceSteerAppHandler.ServeHTTP(w, r)
 		case AdminServiceListDeliveriesProcedure:
@@ -528,6 +554,10 @@ func (UnimplementedAdminServiceHandler) Inbox(context.Context, *connect.Request[
 
 func (UnimplementedAdminServiceHandler) ListApps(context.Context, *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ListApps is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ShowApp(context.Context, *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ShowApp is not implemented"))
 }
 
 func (UnimplementedAdminServiceHandler) SteerApp(context.Context, *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error) {
