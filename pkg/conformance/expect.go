@@ -179,9 +179,12 @@ func (c *run) compareOwner(ctx context.Context, s *Step, lasts lifetime) (string
 		if err != nil {
 			return "", err
 		}
-		body, bad := decode(got.body)
-		if bad != nil || got.status != http.StatusOK {
+		if got.status != http.StatusOK {
 			return fmt.Sprintf("thread_owner by %s: %s", reader, got), nil
+		}
+		body, err := decode(got.body)
+		if err != nil {
+			return "", fmt.Errorf("thread_owner by %s: %w", reader, err)
 		}
 		want := s.Owner
 		switch {
