@@ -115,6 +115,8 @@ type Deps struct {
 	Rosters Rosters
 	Apps    Apps
 	Node    Node
+	// Doctor looks for what is missing, here and on the platform.
+	Doctor  func(ctx context.Context) *adminv1.DoctorResponse
 	Health  http.Handler // /healthz
 	Ready   http.Handler // /readyz
 	Metrics http.Handler
