@@ -112,6 +112,10 @@ crash: system ## Kill Baton, and the power of its disk, at every crash point
 simulate: ## Deterministic simulation over SEEDS seeds
 	$(if $(wildcard pkg/sim/*.go),SEEDS=$(SEEDS) go test -count=1 -timeout 0 -v ./pkg/sim/...,@echo "simulate: pkg/sim is not there yet")
 
+.PHONY: model
+model: system ## Check the model of the fence in all its states: minutes, 4 GB of memory
+	go test -count=1 -timeout 0 -v ./tools/model -full
+
 .PHONY: conformance
 conformance: ## Run the vectors on Baton itself, or on URL=http://...
 	$(if $(URL),go run ./services/baton conformance --url $(URL) $(ARGS),$(if $(wildcard pkg/conformance/*.go),$(GO_TEST) -count=1 ./pkg/conformance/...,@echo "conformance: no vectors yet"))
@@ -228,11 +232,12 @@ $(PROTOC_GEN_CONNECT_GO):
 	go build $(LEAN) -o $@ connectrpc.com/connect/cmd/protoc-gen-connect-go
 
 # What some tests need beyond Go: strace cuts a process off at a system call,
-# the race detector is linked by a C compiler.
+# spin checks models, and it and the race detector need a C compiler.
 .PHONY: system
 system:
 	@need=(); [ "$$(uname -s)" = Linux ] || exit 0; \
 	command -v strace >/dev/null || need+=(strace); \
+	command -v spin >/dev/null || need+=(spin); \
 	command -v "$$(go env CC)" >/dev/null || need+=(gcc libc6-dev); \
 	[ $${#need[@]} -gt 0 ] || exit 0; \
 	sudo=; [ "$$(id -u)" -eq 0 ] || sudo='sudo -n'; \

@@ -8,9 +8,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// AdjustStreams alters the streams to follow the configuration in the three
-// things that it may decide later: the limit of BATON_IN, the age of
-// BATON_CONTROL, the replicas of all. It is an operator's explicit wish and
+// AdjustStreams alters the streams to follow the configuration in what it may
+// decide later: the limits of BATON_IN and BATON_LETTERS, the age of BATON_CONTROL
+// and BATON_LETTERS, the replicas of all. It is an operator's explicit wish and
 // never part of a start. It returns what it changed; with any other difference
 // it changes nothing and returns that. Durable on return.
 func (c *Conn) AdjustStreams(ctx context.Context, cfg Config) ([]DifferenceError, error) {

@@ -82,7 +82,7 @@ func settings(c jetstream.StreamConfig) []setting {
 	}
 }
 
-// wayOut says what to do about a difference: three settings come from Baton's
+// wayOut says what to do about a difference: five settings come from Baton's
 // configuration, the others are Baton's own.
 func wayOut(stream, name, found string) string {
 	key := ""
@@ -91,6 +91,10 @@ func wayOut(stream, name, found string) string {
 		key = "retention.inbound_bytes"
 	case stream == StreamControl && name == "max_age":
 		key = "retention.control"
+	case stream == StreamLetters && name == "max_age":
+		key = "retention.dead_letters"
+	case stream == StreamLetters && name == "max_bytes":
+		key = "retention.dead_letters_bytes"
 	case name == "num_replicas":
 		key = "durability"
 	}
@@ -104,9 +108,9 @@ func wayOut(stream, name, found string) string {
 func adjustable(d *DifferenceError) bool {
 	switch d.Setting {
 	case "max_bytes":
-		return d.Stream == StreamInbound
+		return d.Stream == StreamInbound || d.Stream == StreamLetters
 	case "max_age":
-		return d.Stream == StreamControl
+		return d.Stream == StreamControl || d.Stream == StreamLetters
 	case "num_replicas":
 		return true
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	User, Password string
 	// CredentialsFile is a NATS .creds file; empty for none.
 	CredentialsFile string
+	// NKeyFile holds the seed of an nkey; empty for none.
+	NKeyFile string
 	// TLS is used for URLs; nil means the system's roots when the URL asks for
 	// TLS.
 	TLS *tls.Config
@@ -158,23 +160,6 @@ func (o Options) connect(ctx context.Context, part string) (*link, error) {
 	}
 	l.Conn = nc
 	return l, nil
-}
-
-func (o Options) identity() []nats.Option {
-	var opts []nats.Option
-	if o.InProcess != nil {
-		opts = append(opts, nats.InProcessServer(o.InProcess))
-	}
-	if o.User != "" {
-		opts = append(opts, nats.UserInfo(o.User, o.Password))
-	}
-	if o.CredentialsFile != "" {
-		opts = append(opts, nats.UserCredentials(o.CredentialsFile))
-	}
-	if o.TLS != nil {
-		opts = append(opts, nats.Secure(o.TLS))
-	}
-	return opts
 }
 
 func (o Options) observers(part string, l *link) []nats.Option {

@@ -19,11 +19,15 @@ import (
 // the configuration, ErrPartitionCount, ErrNewerFormat and ErrForeignStream for
 // streams of another installation, ErrStreamMissing when a stream is gone while
 // the others hold messages, ErrStreamDiffers (all differences at once),
-// ErrBundled, ErrDamaged when the newest message cannot be read,
-// ErrUnavailable when the server does not answer a question within
+// ErrServer for a server that cannot carry the streams, ErrBundled, ErrDamaged
+// when the newest message cannot be read, ErrUnavailable when the server does
+// not answer a question within
 // Options.Timeout: ask again.
 func (c *Conn) EnsureStreams(ctx context.Context, cfg Config) (Identity, error) {
 	if err := cfg.Validate(); err != nil {
+		return Identity{}, err
+	}
+	if err := c.checkServer(); err != nil {
 		return Identity{}, err
 	}
 	found, err := c.findStreams(ctx)
@@ -130,7 +134,8 @@ func checkComplete(found streamSet, cfg Config) error {
 		}
 	}
 	for _, want := range streamConfigs(cfg, Identity{}) {
-		if found[want.Name] == nil && used != "" {
+		// Installations made before there were dead letters get their stream now.
+		if found[want.Name] == nil && used != "" && want.Name != StreamLetters {
 			return fmt.Errorf("%w: %s is gone although %s has been written: restore it from a backup, "+
 				"or remove all BATON_ streams to begin a new installation", ErrStreamMissing, want.Name, used)
 		}
@@ -208,7 +213,7 @@ func (c *Conn) create(ctx context.Context, want jetstream.StreamConfig) (*jetstr
 		stream, err = c.lookup(ctx, want.Name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create stream %s: %w", want.Name, adminError(err))
+		return nil, fmt.Errorf("create stream %s: %w", want.Name, Config{Replicas: want.Replicas}.explain(adminError(err)))
 	}
 	return stream.CachedInfo(), nil
 }

@@ -38,6 +38,7 @@ const (
 const (
 	idWindow        = 2 * time.Minute
 	controlIDWindow = 100 * time.Millisecond
+	lettersIDWindow = 100 * time.Millisecond
 )
 
 // Keys of the metadata of every stream.
@@ -60,6 +61,10 @@ type Config struct {
 	// ControlAge is how long control changes are kept; 0 means for ever. Less
 	// than a second is refused.
 	ControlAge time.Duration
+	// LettersAge is how long dead letters are kept, LettersBytes bounds them:
+	// the oldest go first. 0 means no bound; less than a second is refused.
+	LettersAge   time.Duration
+	LettersBytes int64
 }
 
 // Validate returns an ErrInvalid that names the first bad field.
@@ -73,6 +78,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%w: inbound limit of %d bytes", ErrInvalid, c.InboundBytes)
 	case c.ControlAge < 0 || (c.ControlAge > 0 && c.ControlAge < time.Second):
 		return fmt.Errorf("%w: control changes kept for %s", ErrInvalid, c.ControlAge)
+	case c.LettersBytes < 0:
+		return fmt.Errorf("%w: limit of dead letters of %d bytes", ErrInvalid, c.LettersBytes)
+	case c.LettersAge < 0 || (c.LettersAge > 0 && c.LettersAge < time.Second):
+		return fmt.Errorf("%w: dead letters kept for %s", ErrInvalid, c.LettersAge)
 	}
 	return nil
 }
@@ -100,7 +109,7 @@ func (id Identity) metadata() map[string]string {
 // metadata the others must share.
 func streamConfigs(c Config, id Identity) []jetstream.StreamConfig {
 	configs := []jetstream.StreamConfig{
-		logConfig(), inboundConfig(c), controlConfig(c), cursorConfig(), rosterConfig(),
+		logConfig(), inboundConfig(c), controlConfig(c), cursorConfig(), rosterConfig(), lettersConfig(c),
 	}
 	for i := range configs {
 		s := &configs[i]
@@ -191,6 +200,24 @@ func rosterConfig() jetstream.StreamConfig {
 		MaxMsgsPerSubject: -1,
 		MaxMsgSize:        MaxRoster + headerRoom,
 		Duplicates:        idWindow,
+		DenyDelete:        true,
+		DenyPurge:         true,
+	}
+}
+
+// lettersConfig: groups of dead letters and of what became of them; readers fold
+// the whole of it.
+func lettersConfig(c Config) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              StreamLetters,
+		Description:       "Baton: deliveries given up, and what operators did about them",
+		Subjects:          []string{subjectLetters},
+		Discard:           jetstream.DiscardOld,
+		MaxAge:            c.LettersAge,
+		MaxBytes:          orUnbounded(c.LettersBytes),
+		MaxMsgsPerSubject: -1,
+		MaxMsgSize:        MaxRecord + headerRoom,
+		Duplicates:        lettersIDWindow,
 		DenyDelete:        true,
 		DenyPurge:         true,
 	}

@@ -13,11 +13,12 @@ const (
 	StreamControl = "BATON_CONTROL"
 	StreamCursor  = "BATON_CURSOR"
 	StreamRoster  = "BATON_ROSTER"
+	StreamLetters = "BATON_LETTERS"
 )
 
 // streamNames lists the streams, the log first: the others are compared with it.
 func streamNames() []string {
-	return []string{StreamLog, StreamInbound, StreamControl, StreamCursor, StreamRoster}
+	return []string{StreamLog, StreamInbound, StreamControl, StreamCursor, StreamRoster, StreamLetters}
 }
 
 // Subjects. Those that end in a dot are followed by a partition, a suffix or
@@ -30,7 +31,9 @@ const (
 	subjectControlCursor = "baton.control.cursor."
 	subjectCursor        = "baton.cursor."
 	subjectRoster        = "baton.roster"
+	subjectLetters       = "baton.letters"
 	subjectCommand       = "baton.cmd."
+	subjectSteering      = "baton.fanout."
 	subjectNote          = "baton.note."
 )
 

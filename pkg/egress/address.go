@@ -48,6 +48,7 @@ var deniedPrefixes = []struct {
 	{netip.MustParsePrefix("64:ff9b::/96"), "NAT64"},
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "NAT64"},
 	{netip.MustParsePrefix("100::/64"), "discard"},
+	{netip.MustParsePrefix("100:0:0:1::/64"), "dummy"},
 	{netip.MustParsePrefix("2001::/23"), "protocol assignments, Teredo"},
 	{netip.MustParsePrefix("2001:db8::/32"), "documentation"},
 	{netip.MustParsePrefix("2002::/16"), "6to4"},

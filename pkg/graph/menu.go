@@ -3,6 +3,7 @@ package graph
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // menu is a persistent menu for one locale as it is written.
@@ -142,7 +143,7 @@ func DecodeUserRemoval(p Params) (UserSettings, error) {
 		return UserSettings{}, MissingParameter("params")
 	}
 	for i, name := range params {
-		if name != "persistent_menu" {
+		if !strings.EqualFold(name, "persistent_menu") {
 			return UserSettings{}, NotOneOf(fmt.Sprintf("params[%d]", i), name, []string{"persistent_menu"})
 		}
 	}

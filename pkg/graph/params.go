@@ -2,10 +2,12 @@ package graph
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"mime"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -124,6 +126,7 @@ func bodyType(contentType string, body []byte) contentKind {
 }
 
 func (p *Params) addForm(form url.Values, limits Limits) error {
+	var elements []string // names of the form list[0]
 	for name, texts := range form {
 		if len(texts) == 0 {
 			continue
@@ -132,9 +135,48 @@ func (p *Params) addForm(form url.Values, limits Limits) error {
 		if !utf8.ValidString(name) || !utf8.ValidString(last) {
 			return InvalidParameter("The parameters are not UTF-8")
 		}
+		if _, _, ok := element(name); ok {
+			elements = append(elements, name)
+			continue
+		}
 		p.values[name] = value{text: last}
 	}
+	p.addElements(form, elements)
 	return p.count(limits)
+}
+
+// addElements puts lists together that stand element by element in a form:
+// fields[0]=a&fields[1]=b, or fields[]=a&fields[]=b, as some clients write them.
+func (p *Params) addElements(form url.Values, names []string) {
+	slices.SortFunc(names, func(a, b string) int {
+		_, i, _ := element(a)
+		_, j, _ := element(b)
+		return cmp.Compare(i, j)
+	})
+	lists := map[string][]string{}
+	for _, name := range names {
+		list, _, _ := element(name)
+		lists[list] = append(lists[list], form[name]...)
+	}
+	for name, list := range lists {
+		p.values[name] = value{json: marshal(list)}
+	}
+}
+
+// maxElements bounds the index of a list's element.
+const maxElements = 1000
+
+// element reads the name of a list's element: the list and its place there.
+func element(name string) (list string, place int, ok bool) {
+	list, index, ok := strings.Cut(strings.TrimSuffix(name, "]"), "[")
+	if !ok || list == "" || !strings.HasSuffix(name, "]") {
+		return "", 0, false
+	}
+	if index == "" {
+		return list, 0, true
+	}
+	place, err := strconv.Atoi(index)
+	return list, place, err == nil && place >= 0 && place < maxElements
 }
 
 func (p *Params) addJSON(body []byte, limits Limits) error {

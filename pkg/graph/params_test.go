@@ -317,3 +317,35 @@ func TestTokenPlacesAndProof(t *testing.T) {
 		}
 	}
 }
+
+// TestListsElementByElement: some clients write each element of a list as a
+// parameter of its own.
+func TestListsElementByElement(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string][]string{
+		"fields[0]=persistent_menu":                 {"persistent_menu"},
+		"fields[1]=b&fields[0]=a&fields[10]=c":      {"a", "b", "c"},
+		"fields[]=a&fields[]=b":                     {"a", "b"},
+		"fields=a, b":                               {"a", "b"},
+		"fields[x]=a":                               nil,
+		"fields[-1]=a&fields[9999999999999999]=a&[": nil,
+	} {
+		if got := decode(t, "DELETE", query, "", "").List("fields"); cmp.Diff(want, append([]string(nil), got...)) != "" {
+			t.Errorf("%s: %q", query, got)
+		}
+		if got := decode(t, "POST", "", formType, query).List("fields"); len(got) != len(want) {
+			t.Errorf("form %s: %q", query, got)
+		}
+	}
+}
+
+func TestNamesOfPropertiesInUpperCase(t *testing.T) {
+	t.Parallel()
+	fields, err := graph.DecodeProfileFields(decode(t, "DELETE", "fields=GET_STARTED,Greeting", "", ""))
+	if err != nil || cmp.Diff([]string{"get_started", "greeting"}, fields) != "" {
+		t.Error(fields, err)
+	}
+	if _, err := graph.DecodeUserRemoval(decode(t, "DELETE", `psid=1&params=["PERSISTENT_MENU"]`, "", "")); err != nil {
+		t.Error(err)
+	}
+}

@@ -93,8 +93,8 @@ func DecodeProfileFields(p Params) ([]string, error) {
 	if len(fields) == 0 {
 		return nil, MissingParameter("fields")
 	}
-	for i, name := range fields {
-		if !slices.Contains(ProfileProperties(), name) {
+	for i, name := range fields { // enums are written in either case
+		if fields[i] = strings.ToLower(name); !slices.Contains(ProfileProperties(), fields[i]) {
 			return nil, NotOneOf(fmt.Sprintf("fields[%d]", i), name, ProfileProperties())
 		}
 	}

@@ -90,13 +90,9 @@ func (k *checker) listen(c *Config) {
 
 func (k *checker) nats(n *NATS) {
 	if n.URL != "" {
-		u, err := url.Parse(n.URL)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			k.report("nats.url", "is not a nats:// or tls:// address")
-		}
-		if n.Creds != "" && n.User != "" {
-			k.report("nats.creds", "creds and user exclude each other")
-		}
+		k.natsClient(n)
+	} else {
+		k.natsEmbedded(n)
 	}
 	if (n.TLS.Cert == "") != (n.TLS.Key == "") {
 		k.report("nats.tls", "cert and key belong together")
@@ -117,6 +113,43 @@ func (k *checker) nats(n *NATS) {
 		k.required(path+".password", r.Password)
 		for j, id := range r.Pages {
 			k.id(fmt.Sprintf("%s.pages[%d]", path, j), id)
+		}
+	}
+}
+
+// natsClient checks what is said about an existing server.
+func (k *checker) natsClient(n *NATS) {
+	for address := range strings.SplitSeq(n.URL, ",") {
+		u, err := url.Parse(strings.TrimSpace(address))
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			k.report("nats.url", "is not a nats:// or tls:// address, or several separated by commas")
+			break
+		}
+	}
+	ways := 0
+	for _, given := range []bool{n.Creds != "", n.NKey != "", n.User != ""} {
+		if given {
+			ways++
+		}
+	}
+	if ways > 1 {
+		k.report("nats.creds", "creds, nkey and user exclude each other")
+	}
+	if n.User == "" && !n.Password.IsZero() {
+		k.report("nats.password", "needs nats.user")
+	}
+	if len(n.Readers) > 0 {
+		k.report("nats.readers", "are for the embedded server; with nats.url, readers are accounts of that server (deploy/nats)")
+	}
+}
+
+// natsEmbedded refuses what only an existing server could use.
+func (k *checker) natsEmbedded(n *NATS) {
+	for key, given := range map[string]bool{
+		"creds": n.Creds != "", "nkey": n.NKey != "", "user": n.User != "", "password": !n.Password.IsZero(),
+	} {
+		if given {
+			k.report("nats."+key, "needs nats.url: the embedded server has identities of its own")
 		}
 	}
 }

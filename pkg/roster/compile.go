@@ -76,7 +76,8 @@ func (c *compiler) app(a *App) {
 //
 //nolint:gochecknoglobals // a constant table
 var defaultPassThrough = []string{
-	"", "message_attachments", "personas", "custom_labels", "conversations", "moderate_conversations", "insights", "messages",
+	"", "message_attachments", "personas", "custom_labels", "label", "conversations", "moderate_conversations", "insights", "messages",
+	"messaging_feature_review",
 }
 
 func (c *compiler) page(p *Page) {

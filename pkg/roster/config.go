@@ -50,16 +50,20 @@ type ListenTLS struct {
 
 // NATS says which NATS server carries the streams.
 type NATS struct {
-	// URL of an existing server or cluster; empty starts the embedded server.
+	// URL of an existing server or cluster, several addresses separated by
+	// commas; empty starts the embedded server.
 	URL string `yaml:"url"`
 	// Listen is where the embedded server can be reached by consumers; empty
 	// keeps it in process.
 	Listen string `yaml:"listen"`
-	// Creds is a credentials file for URL; User and Password are the other way.
+	// Creds is a credentials file for URL, NKey a file with an nkey's seed; User
+	// and Password are the third way. One of them at most.
 	Creds    string `yaml:"creds"`
+	NKey     string `yaml:"nkey"`
 	User     string `yaml:"user"`
 	Password Secret `yaml:"password"`
-	// Readers may consume the control-change topic of the embedded server.
+	// Readers may consume the control-change topic of the embedded server. On an
+	// existing one they are accounts of that server.
 	Readers []Reader `yaml:"readers"`
 	// TLS is the embedded server's certificate, or with URL the CA and client
 	// certificate to use towards it.

@@ -22,7 +22,7 @@ func TestFaultsOfSettings(t *testing.T) {
 	page := base + "apps: [{id: \"7\", secret: s}, {id: \"8\", secret: t}]\npages:\n  - {id: \"1\", apps: [{app: \"7\", access_token: T}], "
 	for name, c := range map[string]struct{ yaml, want string }{
 		"nats address":        {base + "nats: {url: \"http://x\"}\n", "nats.url: is not a nats:// or tls:// address"},
-		"nats twice proven":   {base + "nats: {url: \"nats://x:4222\", creds: a, user: b}\n", "nats.creds: creds and user exclude each other"},
+		"nats twice proven":   {base + "nats: {url: \"nats://x:4222\", creds: a, user: b}\n", "nats.creds: creds, nkey and user exclude each other"},
 		"nats tls halves":     {base + "nats: {tls: {key: a}}\n", "nats.tls: cert and key belong together"},
 		"reader's name":       {base + "nats: {readers: [{name: baton, password: p}]}\n", `nats.readers[0].name: "baton" is empty, reserved or used twice`},
 		"reader's password":   {base + "nats: {readers: [{name: a}]}\n", "nats.readers[0].password: is missing"},

@@ -14,7 +14,6 @@ import (
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/bus/embedded"
-	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/pkg/platform"
 	"github.com/baton-router/baton/pkg/roster"
@@ -129,73 +128,6 @@ func (n *node) openDataDir(context.Context) error {
 	return nil
 }
 
-// openBus starts the embedded server, or connects to an existing one, and
-// creates or compares the streams.
-func (n *node) openBus(ctx context.Context) error {
-	options, err := n.busOptions()
-	if err != nil {
-		return err
-	}
-	if n.bus, err = bus.Dial(ctx, options); err != nil {
-		return err
-	}
-	n.onClose(func() error { n.bus.Close(); return nil })
-	replicas := 1
-	if n.cfg.Durability == roster.DurabilityCluster {
-		replicas = 3
-	}
-	n.identity, err = n.bus.EnsureStreams(ctx, bus.Config{
-		Partitions: n.cfg.Partitions, Replicas: replicas, InboundBytes: int64(n.cfg.Retention.InboundBytes),
-		ControlAge: time.Duration(n.cfg.Retention.Control),
-	})
-	if err != nil || n.server == nil {
-		return err
-	}
-	stop, err := n.bus.ServeReaders(n.server.Access())
-	if err != nil {
-		return err
-	}
-	n.onClose(func() error { stop(); return nil })
-	return nil
-}
-
-func (n *node) busOptions() (bus.Options, error) {
-	c := n.cfg.NATS
-	if c.URL != "" {
-		config, err := clientTLS(c.TLS)
-		return bus.Options{
-			URL: c.URL, User: c.User, Password: c.Password.Value(), CredentialsFile: c.Creds, TLS: config, Logger: n.log,
-		}, err
-	}
-	server, err := n.startServer()
-	if err != nil {
-		return bus.Options{}, err
-	}
-	n.server = server
-	n.onClose(func() error { server.Stop(); return nil })
-	return bus.Options{InProcess: server, User: server.User(), Password: server.Password(), Sole: true, Logger: n.log}, nil
-}
-
-func (n *node) startServer() (*embedded.Server, error) {
-	c := n.cfg.NATS
-	config, err := serverTLS(c.TLS.Cert, c.TLS.Key, c.TLS.CA)
-	if err != nil {
-		return nil, err
-	}
-	o := embedded.Options{
-		Dir: n.cfg.DataDir, Listen: c.Listen, Sync: n.cfg.Durability != roster.DurabilityDev, TLS: config, Logger: n.log,
-	}
-	for _, r := range c.Readers {
-		reader := embedded.Reader{Name: r.Name, Password: r.Password.Value()}
-		for _, page := range r.Pages {
-			id, _ := control.ParseID(page)
-			reader.Pages = append(reader.Pages, id)
-		}
-		o.Readers = append(o.Readers, reader)
-	}
-	return embedded.Start(o)
-}
-
 // openRoster reads the roster and applies the configuration file, if it is not
 // the one applied last.
 func (n *node) openRoster(ctx context.Context) (err error) {
@@ -272,13 +204,18 @@ func (n *node) openPlatform(context.Context) (err error) {
 		base = n.simulator.URL()
 	}
 	n.clock = newClock(n.simulator)
-	n.platform, err = platform.New(platform.Config{
-		BaseURL: base, Version: p.Version, AppSecret: p.AppSecret.Value(), Timeout: time.Duration(p.Timeout),
-	})
+	n.platform, err = newPlatform(p, base)
 	if err == nil {
 		n.onClose(func() error { n.platform.Close(); return nil })
 	}
 	return err
+}
+
+// newPlatform is the client of the platform at an address.
+func newPlatform(p roster.Platform, base string) (*platform.Client, error) {
+	return platform.New(platform.Config{
+		BaseURL: base, Version: p.Version, AppSecret: p.AppSecret.Value(), Timeout: time.Duration(p.Timeout),
+	})
 }
 
 // publicURL is where apps and the platform reach Baton on this machine.

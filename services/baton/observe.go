@@ -56,6 +56,7 @@ func (n *node) observeFanout() fanout.Observers {
 				n.onDelivery(f)
 			}
 		},
+		Claimed: func(p int) { n.health.Clear(fmt.Sprintf("fanout %d", p)) },
 		Deposed: func(p int) {
 			n.health.Set(fmt.Sprintf("fanout %d", p), lifecycle.NotReady, "another node has taken the partition's deliveries over")
 		},

@@ -144,7 +144,7 @@ func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 	c.DrainFor = 4 * time.Second // a stop of all roles takes at most 10 s
 	c.Node, c.BatonID, c.Sole = nodeName(), n.identity.BatonID, n.server != nil
 	n.fanout, err = fanout.New(c, fanout.Deps{
-		Log: n.bus, Inbound: n.bus, Cursors: cursors, Rosters: n.rosters,
+		Log: n.bus, Inbound: n.bus, Cursors: cursors, Rosters: n.rosters, Steering: n.bus,
 		Transport: func(_ control.AppID, maxConns int) fanout.Transport {
 			return egress.Transport(egress.Policy{Allow: allow, MaxConns: maxConns})
 		},
@@ -191,7 +191,7 @@ func buildConsole(n *node) error {
 		return err
 	}
 	deps := console.Deps{
-		Bus: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{n}, Node: n.describe(),
+		Bus: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(), Doctor: n.examine,
 		Health: n.health.Live(), Ready: n.health.Ready(), Metrics: n.metrics.Handler(),
 		Refused: n.metrics.UnauthenticatedCalls.With("admin").Inc, Logger: n.log.With("role", "console"),
 	}

@@ -69,7 +69,7 @@ func openFailure(err error) error {
 	}
 	for _, mine := range []error{
 		embedded.ErrInvalid, embedded.ErrLocked, bus.ErrPartitionCount, bus.ErrNewerFormat, bus.ErrForeignStream,
-		bus.ErrStreamDiffers, bus.ErrStreamMissing, store.ErrNewerFormat, store.ErrInUse, roster.ErrNewerFormat, roster.ErrDocument,
+		bus.ErrStreamDiffers, bus.ErrStreamMissing, bus.ErrServer, store.ErrNewerFormat, store.ErrInUse, roster.ErrNewerFormat, roster.ErrDocument,
 	} {
 		if errors.Is(err, mine) {
 			return codedError{exitUsage, err}

@@ -11,77 +11,46 @@ import (
 	"github.com/baton-router/baton/services/fanout"
 )
 
-// steering is fan-out as operators see it.
-type steering struct{ n *node }
+// steering is fan-out as operators see it: that of all nodes.
+type steering struct{ remote fanout.Remote }
 
-// Status is the state of an app's deliveries on this node.
-func (s steering) Status(app control.AppID) (console.AppStatus, bool) {
-	if s.n.fanout == nil {
-		return console.AppStatus{}, false
+// Show is where apps stand.
+func (s steering) Show(ctx context.Context, app control.AppID) (map[control.AppID]console.AppStatus, []int, error) {
+	o, err := s.remote.Show(ctx, app)
+	states := make(map[control.AppID]console.AppStatus, len(o.Apps))
+	for i := range o.Apps {
+		states[o.Apps[i].App] = appStatus(&o.Apps[i])
 	}
-	for _, a := range s.n.fanout.Apps() {
-		if a.App == app {
-			return console.AppStatus{
-				State: appState(a), Reason: a.PauseReason, Lag: uint64(a.Undelivered) + a.Unread, Age: a.Oldest,
-				Parked: a.Parked, InFlight: a.InFlight,
-			}, true
-		}
-	}
-	return console.AppStatus{}, false
+	return states, o.Missing, err
 }
 
-func appState(a fanout.AppStatus) string {
-	switch {
-	case a.Paused:
-		return "paused"
-	case !a.Verified:
-		return "waiting"
-	case a.Breaker != fanout.BreakerClosed || a.Parked > 0:
-		return "failing"
-	default:
-		return "active"
+func appStatus(a *fanout.AppStatus) console.AppStatus {
+	st := console.AppStatus{
+		Lag: uint64(a.Undelivered) + a.Unread, Age: a.Oldest, Parked: a.Parked, Blocked: a.Blocked, InFlight: a.InFlight,
+		Slots: a.Slots, Queued: a.Queued, Breaker: a.Breaker.String(),
 	}
+	st.State, st.Reason = a.State()
+	for _, p := range a.Partitions {
+		st.Places = append(st.Places, console.AppPlace{
+			Partition: p.Partition, Node: p.Node, Watermark: p.Watermark, Read: p.Read, Head: p.Head, ReplayUntil: p.ReplayUntil,
+			Undelivered: p.Undelivered, Age: p.Oldest,
+		})
+	}
+	return st
 }
 
-// steer calls fan-out, if it runs here, and tells wrong input from failure.
-func (s steering) steer(do func(*fanout.Service) error) error {
-	if s.n.fanout == nil {
-		return connect.NewError(connect.CodeFailedPrecondition, errors.New("this node does not run the role fanout"))
-	}
-	err := do(s.n.fanout)
-	for _, wrong := range []error{fanout.ErrUnknownApp, fanout.ErrNotHeld, fanout.ErrBeyondLog} {
+// Steer has an order carried out, and tells wrong input from failure.
+func (s steering) Steer(ctx context.Context, o console.Order) error {
+	err := s.remote.Steer(ctx, fanout.Order{
+		Verb: o.Verb, App: o.App, Partition: o.Partition, Position: o.Position, From: o.From, Reason: "by an operator",
+	})
+	for _, wrong := range []error{fanout.ErrUnknownApp, fanout.ErrBeyondLog, fanout.ErrOrder} {
 		if errors.Is(err, wrong) {
 			return connect.NewError(connect.CodeInvalidArgument, err)
 		}
 	}
+	if errors.Is(err, fanout.ErrNotHeld) {
+		return connect.NewError(connect.CodeUnavailable, err)
+	}
 	return err
-}
-
-// Pause stops deliveries to an app.
-func (s steering) Pause(ctx context.Context, app control.AppID) error {
-	return s.steer(func(f *fanout.Service) error { return f.Pause(ctx, app, "by an operator") })
-}
-
-// Resume continues them.
-func (s steering) Resume(ctx context.Context, app control.AppID) error {
-	return s.steer(func(f *fanout.Service) error { return f.Resume(ctx, app) })
-}
-
-// Rewind delivers again from a position of one partition. Of all partitions, a
-// shorter one is left where it ends.
-func (s steering) Rewind(ctx context.Context, app control.AppID, partition int, from control.Position) error {
-	return s.steer(func(f *fanout.Service) error {
-		if partition >= 0 {
-			return f.Rewind(ctx, app, partition, from)
-		}
-		for _, p := range f.Partitions() {
-			if from > p.Position {
-				continue // nothing to deliver again
-			}
-			if err := f.Rewind(ctx, app, p.Partition, from); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/platform"
@@ -70,25 +71,48 @@ func (u upstream) Mirror(ctx context.Context, thread control.ThreadKey, inbox bo
 }
 
 // newSimulator makes the simulator of a configuration: its pages are those of
-// the roster, its webhooks go to this node's public listener.
+// the roster in force, its webhooks go to this node's public listener.
 func newSimulator(n *node) (*simulator.Service, error) {
 	c := simulator.Config{
 		DataDir: n.cfg.DataDir, WebhookURL: n.publicURL() + "/webhook", Listen: "127.0.0.1:0",
 		AppSecret: n.cfg.Platform.AppSecret.Value(), VerifyToken: n.cfg.Platform.VerifyToken.Value(), DefaultPerson: defaultPerson,
 	}
 	c.AppID, _ = control.ParseID(n.cfg.Platform.AppID)
-	snap := n.rosters.Current()
-	for _, id := range snap.Assets() {
-		asset, _ := snap.Asset(id)
-		c.Pages = append(c.Pages, simulator.Page{
-			ID: id, Object: asset.Object, Name: asset.Name, AccessToken: asset.AccessToken.Value(), LinkedPage: asset.LinkedPage,
-		})
-	}
 	client, err := ownClient(n.cfg.Listen.TLS)
 	if err != nil {
 		return nil, err
 	}
-	return simulator.New(c, simulator.Deps{Client: client, Logger: n.log.With("role", "simulator")})
+	pages := &simulatedPages{rosters: n.rosters}
+	return simulator.New(c, simulator.Deps{Client: client, Pages: pages.current, Logger: n.log.With("role", "simulator")})
+}
+
+// simulatedPages are the roster's pages as the simulator knows pages: as soon as
+// a roster is in force here, the simulated platform has its pages.
+type simulatedPages struct {
+	rosters *rosterFeed
+	latest  atomic.Pointer[pagesOf]
+}
+
+// pagesOf are the pages of one version of the roster.
+type pagesOf struct {
+	snapshot *roster.Snapshot
+	pages    []simulator.Page
+}
+
+func (p *simulatedPages) current() []simulator.Page {
+	snap := p.rosters.Current()
+	if known := p.latest.Load(); known != nil && known.snapshot == snap {
+		return known.pages
+	}
+	next := &pagesOf{snapshot: snap}
+	for _, id := range snap.Assets() {
+		asset, _ := snap.Asset(id)
+		next.pages = append(next.pages, simulator.Page{
+			ID: id, Object: asset.Object, Name: asset.Name, AccessToken: asset.AccessToken.Value(), LinkedPage: asset.LinkedPage,
+		})
+	}
+	p.latest.Store(next)
+	return next.pages
 }
 
 // ownClient reaches this node's own listeners: it trusts their certificate, by

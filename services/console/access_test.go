@@ -156,6 +156,10 @@ func TestRolesMayDoWhatTheyMay(t *testing.T) {
 			_, err := w.client(k).ListApps(ctx, connect.NewRequest(&adminv1.ListAppsRequest{}))
 			return err
 		}},
+		{"ShowApp", RoleViewer, func(k string) error {
+			_, err := w.client(k).ShowApp(ctx, connect.NewRequest(&adminv1.ShowAppRequest{App: "bot"}))
+			return err
+		}},
 		{"Status", RoleViewer, func(k string) error {
 			_, err := w.client(k).Status(ctx, connect.NewRequest(&adminv1.StatusRequest{}))
 			return err

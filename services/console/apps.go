@@ -21,9 +21,13 @@ func (s *Service) ListApps(ctx context.Context, _ *connect.Request[adminv1.ListA
 	if err != nil {
 		return nil, err
 	}
+	states, _, err := s.deps.Apps.Show(ctx, 0)
+	if err != nil {
+		s.deps.Logger.Warn("the state of deliveries is not known", "err", err)
+	}
 	resp := &adminv1.ListAppsResponse{}
 	for _, id := range s.deps.Rosters.Current().Apps() {
-		a := s.app(id)
+		a := s.app(id, states)
 		a.Owned = owned[id]
 		resp.Apps = append(resp.Apps, a)
 	}
@@ -47,7 +51,7 @@ func (s *Service) owned() (map[control.AppID]uint64, error) {
 	return counts, nil
 }
 
-func (s *Service) app(id control.AppID) *adminv1.App {
+func (s *Service) app(id control.AppID, states map[control.AppID]AppStatus) *adminv1.App {
 	snap := s.deps.Rosters.Current()
 	a := &adminv1.App{Id: id.String(), State: "unknown"}
 	if app, ok := snap.App(id); ok {
@@ -58,50 +62,115 @@ func (s *Service) app(id control.AppID) *adminv1.App {
 			a.Pages = append(a.Pages, fmt.Sprint(asset))
 		}
 	}
-	if st, ok := s.deps.Apps.Status(id); ok {
-		a.State, a.Reason, a.LagEvents, a.LagMs = st.State, st.Reason, st.Lag, st.Age.Milliseconds()
-		a.Parked, a.InFlight = uint32(st.Parked), uint32(st.InFlight)
+	if st, ok := states[id]; ok {
+		a.State, a.Reason, a.LagEvents, a.LagMs, a.Breaker = st.State, st.Reason, st.Lag, st.Age.Milliseconds(), st.Breaker
+		a.Parked, a.Blocked, a.InFlight = uint32(st.Parked), uint32(st.Blocked), uint32(st.InFlight)
+		a.Slots, a.Queued = uint32(st.Slots), uint32(st.Queued)
 	}
 	return a
 }
 
-// SteerApp pauses, resumes or rewinds an app's deliveries.
+// ShowApp shows one app with its place in every partition.
+func (s *Service) ShowApp(ctx context.Context, req *connect.Request[adminv1.ShowAppRequest]) (*connect.Response[adminv1.ShowAppResponse], error) {
+	if _, err := need(ctx, RoleViewer); err != nil {
+		return nil, err
+	}
+	id, err := s.knownApp(req.Msg.GetApp())
+	if err != nil {
+		return nil, err
+	}
+	resp, err := s.showApp(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(resp), nil
+}
+
+func (s *Service) knownApp(name string) (control.AppID, error) {
+	id, ok := s.names().find(name)
+	if _, known := s.deps.Rosters.Current().App(id); !ok || !known {
+		return 0, invalid("unknown app %q", name)
+	}
+	return id, nil
+}
+
+func (s *Service) showApp(ctx context.Context, id control.AppID) (*adminv1.ShowAppResponse, error) {
+	states, missing, err := s.deps.Apps.Show(ctx, id)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("deliveries of %s: %w", id, err))
+	}
+	owned, err := s.owned()
+	if err != nil {
+		return nil, err
+	}
+	resp := &adminv1.ShowAppResponse{App: s.app(id, states)}
+	resp.App.Owned = owned[id]
+	for _, p := range missing {
+		resp.Missing = append(resp.Missing, uint32(p))
+	}
+	for _, pl := range states[id].Places {
+		resp.Places = append(resp.Places, &adminv1.AppPlace{
+			Partition: uint32(pl.Partition), Node: pl.Node, Watermark: uint64(pl.Watermark), Read: uint64(pl.Read),
+			Head: uint64(pl.Head), Undelivered: uint32(pl.Undelivered), OldestMs: pl.Age.Milliseconds(),
+			ReplayUntil: uint64(pl.ReplayUntil),
+		})
+	}
+	return resp, nil
+}
+
+// SteerApp pauses, resumes, rewinds, skips or replays an app's deliveries.
 func (s *Service) SteerApp(ctx context.Context, req *connect.Request[adminv1.SteerAppRequest]) (*connect.Response[adminv1.SteerAppResponse], error) {
 	operator, err := need(ctx, RoleOperator)
 	if err != nil {
 		return nil, err
 	}
-	id, ok := s.names().find(req.Msg.GetApp())
-	if _, known := s.deps.Rosters.Current().App(id); !ok || !known {
-		return nil, invalid("unknown app %q", req.Msg.GetApp())
-	}
-	if _, running := s.deps.Apps.Status(id); !running {
-		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("no deliveries of %s are made by this node", id))
-	}
-	if p := int(req.Msg.GetPartition()); p >= s.deps.Node.Partitions {
-		return nil, invalid("partition %d: there are %d, numbered from 0", p, s.deps.Node.Partitions)
-	}
-	switch req.Msg.GetVerb() {
-	case "pause":
-		err = s.deps.Apps.Pause(ctx, id)
-	case "resume":
-		err = s.deps.Apps.Resume(ctx, id)
-	case "rewind":
-		err = s.deps.Apps.Rewind(ctx, id, int(req.Msg.GetPartition()), control.Position(req.Msg.GetPosition()))
-	default:
-		return nil, invalid("unknown verb %q, want pause, resume or rewind", req.Msg.GetVerb())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", req.Msg.GetVerb(), id, err)
-	}
-	s.deps.Logger.Info("deliveries steered", "app_id", id.String(), "verb", req.Msg.GetVerb(), "operator", operator)
-	owned, err := s.owned()
+	o, err := s.order(req.Msg)
 	if err != nil {
 		return nil, err
 	}
-	a := s.app(id)
-	a.Owned = owned[id]
-	return connect.NewResponse(&adminv1.SteerAppResponse{App: a}), nil
+	if err := s.deps.Apps.Steer(ctx, o); err != nil {
+		return nil, fmt.Errorf("%s %s: %w", o.Verb, o.App, err)
+	}
+	s.deps.Logger.Info("deliveries steered", "app_id", o.App.String(), "verb", o.Verb, "operator", operator)
+	resp, err := s.showApp(ctx, o.App)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&adminv1.SteerAppResponse{App: resp.GetApp()}), nil
+}
+
+// order reads what is to be done; the error names what is wrong with it.
+func (s *Service) order(r *adminv1.SteerAppRequest) (Order, error) {
+	id, err := s.knownApp(r.GetApp())
+	if err != nil {
+		return Order{}, err
+	}
+	o := Order{Verb: r.GetVerb(), App: id, Partition: int(r.GetPartition()), Position: control.Position(r.GetPosition())}
+	if o.Partition >= s.deps.Node.Partitions {
+		return o, invalid("partition %d: there are %d, numbered from 0", o.Partition, s.deps.Node.Partitions)
+	}
+	if r.GetFrom() != "" {
+		if o.From, err = time.Parse(time.RFC3339Nano, r.GetFrom()); err != nil {
+			return o, invalid("from %q is not a time as in 2026-11-22T08:00:00Z", r.GetFrom())
+		}
+		if o.From.After(time.Now()) {
+			return o, invalid("from %q lies in the future", r.GetFrom())
+		}
+	}
+	switch o.Verb {
+	case "pause", "resume", "skip":
+	case "rewind":
+		if (o.Position == 0) == o.From.IsZero() {
+			return o, invalid("rewind needs a position (from 1) or a point in time")
+		}
+	case "replay":
+		if o.From.IsZero() {
+			return o, invalid("replay needs a point in time")
+		}
+	default:
+		return o, invalid("unknown verb %q, want pause, resume, rewind, skip or replay", o.Verb)
+	}
+	return o, nil
 }
 
 // Waits of Apply for the partitions.

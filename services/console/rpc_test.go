@@ -187,6 +187,10 @@ func TestBadInputIsInvalidAndChangesNothing(t *testing.T) {
 	operate := func(r *adminv1.OperateRequest) error { _, err := c.Operate(ctx, connect.NewRequest(r)); return err }
 	inbox := func(r *adminv1.InboxRequest) error { _, err := c.Inbox(ctx, connect.NewRequest(r)); return err }
 	steer := func(r *adminv1.SteerAppRequest) error { _, err := c.SteerApp(ctx, connect.NewRequest(r)); return err }
+	showApp := func(app string) error {
+		_, err := c.ShowApp(ctx, connect.NewRequest(&adminv1.ShowAppRequest{App: app}))
+		return err
+	}
 	apply := func(doc string) error {
 		_, err := c.Apply(ctx, connect.NewRequest(&adminv1.ApplyRequest{Document: []byte(doc)}))
 		return err
@@ -229,6 +233,12 @@ func TestBadInputIsInvalidAndChangesNothing(t *testing.T) {
 		"steer, unknown id":  steer(&adminv1.SteerAppRequest{App: "4711", Verb: "pause"}),
 		"steer, no app":      steer(&adminv1.SteerAppRequest{Verb: "pause"}),
 		"steer, verb":        steer(&adminv1.SteerAppRequest{App: "bot", Verb: "stop"}),
+		"steer, replay":      steer(&adminv1.SteerAppRequest{App: "bot", Verb: "replay", Partition: -1}),
+		"steer, no place":    steer(&adminv1.SteerAppRequest{App: "bot", Verb: "rewind", Partition: -1}),
+		"steer, two places":  steer(&adminv1.SteerAppRequest{App: "bot", Verb: "rewind", Position: 1, From: "2026-01-02T15:04:05Z"}),
+		"steer, time":        steer(&adminv1.SteerAppRequest{App: "bot", Verb: "replay", From: "yesterday"}),
+		"steer, to come":     steer(&adminv1.SteerAppRequest{App: "bot", Verb: "replay", From: "2999-01-02T15:04:05Z"}),
+		"show app":           showApp("nobody"),
 		"steer, partition":   steer(&adminv1.SteerAppRequest{App: "bot", Verb: "rewind", Partition: partitions}),
 		"apply, empty":       apply(""),
 		"apply, junk":        apply("junk"),
@@ -258,18 +268,32 @@ func TestBadInputIsInvalidAndChangesNothing(t *testing.T) {
 func TestSteerApp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, verb := range []string{"pause", "resume", "rewind"} {
-		resp, err := w.client("").SteerApp(brief(t), connect.NewRequest(&adminv1.SteerAppRequest{App: "bot", Verb: verb, Partition: -1, Position: 1}))
+	for _, verb := range []string{"pause", "resume", "skip", "rewind", "replay"} {
+		req := &adminv1.SteerAppRequest{App: "bot", Verb: verb, Partition: -1}
+		if verb == "rewind" {
+			req.Position = 1
+		}
+		if verb == "replay" {
+			req.From = "2026-01-02T15:04:05Z"
+		}
+		resp, err := w.client("").SteerApp(brief(t), connect.NewRequest(req))
 		if err != nil || resp.Msg.GetApp().GetLagEvents() != 7 {
 			t.Errorf("%s: %v, %v", verb, resp, err)
 		}
 	}
-	want := []string{"pause 700000000000001", "resume 700000000000001", "rewind 700000000000001"}
+	want := []string{
+		"pause 700000000000001", "resume 700000000000001", "skip 700000000000001", "rewind 700000000000001",
+		"replay 700000000000001",
+	}
 	if !slices.Equal(w.apps.calls, want) {
 		t.Errorf("calls %v", w.apps.calls)
 	}
+	shown, err := w.client("").ShowApp(brief(t), connect.NewRequest(&adminv1.ShowAppRequest{App: "bot"}))
+	if err != nil || shown.Msg.GetPlaces()[0].GetHead() != 9 || !slices.Equal(shown.Msg.GetMissing(), []uint32{3}) {
+		t.Errorf("%v, %v", shown, err)
+	}
 	w.apps.absent = true
-	_, err := w.client("").SteerApp(brief(t), connect.NewRequest(&adminv1.SteerAppRequest{App: "bot", Verb: "pause"}))
+	_, err = w.client("").SteerApp(brief(t), connect.NewRequest(&adminv1.SteerAppRequest{App: "bot", Verb: "pause"}))
 	code(t, err, connect.CodeUnavailable)
 	apps, err := w.client("").ListApps(brief(t), connect.NewRequest(&adminv1.ListAppsRequest{}))
 	if err != nil || len(apps.Msg.GetApps()) != 3 || apps.Msg.GetApps()[0].GetState() != "unknown" {

@@ -36,26 +36,43 @@ type Rosters interface {
 	Change(ctx context.Context, edit func(roster.Document) (next roster.Document, changed bool, err error)) (version uint64, err error)
 }
 
-// Apps steers deliveries. Implemented over the fan-out role.
+// Apps shows and steers deliveries, on whatever node they are made.
 type Apps interface {
-	// Status is the delivery state of an app; ok is false when no fan-out
-	// runs here.
-	Status(app control.AppID) (s AppStatus, ok bool)
-	Pause(ctx context.Context, app control.AppID) error
-	Resume(ctx context.Context, app control.AppID) error
-	// Rewind delivers again from a position of a partition, of all partitions
-	// when it is negative.
-	Rewind(ctx context.Context, app control.AppID, partition int, from control.Position) error
+	// Show is the delivery state of an app, or of all with 0, and the
+	// partitions that no node answered for. The error says that none did.
+	Show(ctx context.Context, app control.AppID) (states map[control.AppID]AppStatus, missing []int, err error)
+	// Steer has an order carried out; durable on return. Its errors carry
+	// Connect codes.
+	Steer(ctx context.Context, o Order) error
+}
+
+// Order is what an operator wants done with an app's deliveries.
+type Order struct {
+	Verb      string // pause, resume, rewind, skip, replay
+	App       control.AppID
+	Partition int // negative for all
+	Position  control.Position
+	From      time.Time // zero for none
 }
 
 // AppStatus is the state of an app's deliveries.
 type AppStatus struct {
-	State    string // waiting, active, paused, failing
-	Reason   string
-	Lag      uint64        // undelivered positions
-	Age      time.Duration // of the oldest undelivered one
-	Parked   int
-	InFlight int
+	State                                    string // waiting, active, paused, failing
+	Reason                                   string
+	Lag                                      uint64        // undelivered positions
+	Age                                      time.Duration // of the oldest undelivered one
+	Parked, Blocked, InFlight, Slots, Queued int
+	Breaker                                  string
+	Places                                   []AppPlace
+}
+
+// AppPlace is where an app stands in a partition.
+type AppPlace struct {
+	Partition                          int
+	Node                               string
+	Watermark, Read, Head, ReplayUntil control.Position
+	Undelivered                        int
+	Age                                time.Duration
 }
 
 // Node describes the node to operators.
@@ -98,6 +115,8 @@ type Deps struct {
 	Rosters Rosters
 	Apps    Apps
 	Node    Node
+	// Doctor looks for what is missing, here and on the platform.
+	Doctor  func(ctx context.Context) *adminv1.DoctorResponse
 	Health  http.Handler // /healthz
 	Ready   http.Handler // /readyz
 	Metrics http.Handler

@@ -102,20 +102,22 @@ func (s *steered) note(call string) error {
 	return nil
 }
 
-func (s *steered) Status(control.AppID) (AppStatus, bool) {
-	return AppStatus{State: "active", Lag: 7}, !s.absent
+func (s *steered) Show(_ context.Context, a control.AppID) (map[control.AppID]AppStatus, []int, error) {
+	if s.absent {
+		return nil, nil, errors.New("nobody delivers")
+	}
+	st := AppStatus{State: "active", Lag: 7, Places: []AppPlace{{Partition: 1, Node: "n", Head: 9}}}
+	if a == 0 {
+		a = 1
+	}
+	return map[control.AppID]AppStatus{a: st, bot: st, agent: st}, []int{3}, nil
 }
 
-func (s *steered) Pause(_ context.Context, a control.AppID) error {
-	return s.note("pause " + a.String())
-}
-
-func (s *steered) Resume(_ context.Context, a control.AppID) error {
-	return s.note("resume " + a.String())
-}
-
-func (s *steered) Rewind(_ context.Context, a control.AppID, _ int, _ control.Position) error {
-	return s.note("rewind " + a.String())
+func (s *steered) Steer(_ context.Context, o Order) error {
+	if s.absent {
+		return connect.NewError(connect.CodeUnavailable, errors.New("nobody delivers"))
+	}
+	return s.note(o.Verb + " " + o.App.String())
 }
 
 // world is a console over a real server and store. The holder behind it decides

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"container/list"
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,10 +18,19 @@ type batch struct {
 	app     App
 	via     Transport
 	ctx     context.Context //nolint:containedctx // of the POST, ended when it is settled
-	cancel  context.CancelCauseFunc
-	probe   bool // the breaker's
-	retry   bool // of a parked head
+	cancel  context.CancelFunc
+	stopped atomic.Bool // cancelled by us, not by its time-out
+	probe   bool        // the breaker's
+	retry   bool        // of a parked head
+	parcel  *parcel
+	attempt int // of the head
 	started time.Time
+}
+
+// stop cancels the POST.
+func (b *batch) stop() {
+	b.stopped.Store(true)
+	b.cancel()
 }
 
 func (b *batch) carries(from origin) bool {
@@ -70,9 +80,9 @@ func (e *engine) gather(now time.Time) *batch {
 			return nil
 		}
 	}
-	b := &batch{app: e.mu.app, via: e.mu.transport, probe: probe, retry: retry, started: now}
+	b := &batch{app: e.mu.app, via: e.mu.transport, probe: probe, retry: retry}
 	e.load(b, ln)
-	b.ctx, b.cancel = context.WithCancelCause(e.ctx)
+	b.ctx, b.cancel = context.WithTimeout(e.ctx, b.app.Timeout)
 	e.mu.batches[b] = struct{}{}
 	e.mu.flying++
 	e.mu.lastRetry = retry

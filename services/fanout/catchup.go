@@ -140,8 +140,8 @@ func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bool, err error) {
 	h := pl.holder
 	h.mu.Lock()
-	before := pl.track.at
-	current := pl.round == round && pl.behind() && h.mu.places[pl.app] == pl && !h.stopped.Load() && h.mu.halted == nil
+	before, replays := pl.track.at, pl.replays(pl.track.at)
+	current := pl.round == round && pl.behind() && h.mu.places[pl.app] == pl && !h.gone() && h.mu.halted == nil
 	h.mu.Unlock()
 	if !current {
 		return false, nil
@@ -158,10 +158,12 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bo
 		return true, nil
 	}
 	p := h.planFor(func(app control.AppID) bool { return app == pl.app })
+	if replays {
+		p.as = h.service.deps.Rosters.Current()
+	}
 	if err := h.plan(ctx, p, r, before); err != nil {
 		return false, err
 	}
-	p.report()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if pl.round != round {

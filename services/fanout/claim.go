@@ -35,8 +35,10 @@ func (h *holder) claim(ctx context.Context) error {
 	}
 }
 
+// claimOnce is not cut off: a claim that landed unknown to us would make the
+// successor wait for our lease.
 func (h *holder) claimOnce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, h.service.config.SaveTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.service.config.SaveTimeout)
 	defer cancel()
 	data, sequence, err := h.service.deps.Cursors.LoadCursor(ctx, h.partition)
 	if err != nil {
@@ -115,8 +117,9 @@ func (h *holder) restore(c *cursorv1.Cursor) error {
 		}
 		app := control.AppID(a.GetApp())
 		places[app] = &place{app: app, holder: h, track: t, paused: a.GetPaused(), pauseReason: a.GetPauseReason()}
+		places[app].replayUntil = control.Position(a.GetReplayUntil())
 		h.mu.open += len(t.owed)
-		if at := t.at; at.position < h.mu.read.position && at.position+nearPositions >= h.mu.settled {
+		if at := t.at; !places[app].replays(at) && at.position < h.mu.read.position && at.position+nearPositions >= h.mu.settled {
 			h.mu.read = at
 		}
 	}

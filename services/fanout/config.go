@@ -15,8 +15,10 @@ type Config struct {
 	// BatonID is the identity of the streams; cursors and records of another
 	// one are refused.
 	BatonID [16]byte
-	// Partitions are those to deliver for.
+	// Partitions are those to hold from the start; see Service.Hold.
 	Partitions []int
+	// All is how many partitions the installation has.
+	All int
 	// Sole says that no other process can hold these cursors, as the lock of
 	// the data directory proves when the server is embedded: no waiting for a
 	// predecessor, no renewals.
@@ -30,6 +32,10 @@ type Config struct {
 	// LeaseFor is how long after the last accepted save a POST may still
 	// start, and how long a successor waits; 3 s.
 	LeaseFor time.Duration
+	// ReclaimAfter is how long after another node has taken a partition over
+	// it is claimed again, if it is still to be held: 10 s. A node that was
+	// paused learns before that the partition is no longer its own.
+	ReclaimAfter time.Duration
 	// DrainFor is how long POSTs under way may take when the role stops; 6 s.
 	DrainFor time.Duration
 	// AppLetters and AppBytes bound what waits in memory for one app; 8,192
@@ -50,8 +56,9 @@ const minShelf = 256 << 10
 // partitions alone.
 func Default(partitions int) Config {
 	c := Config{
+		All:       partitions,
 		UserAgent: "Baton/1", SaveEvery: time.Second, SaveTimeout: 2 * time.Second, LeaseFor: 3 * time.Second,
-		DrainFor: 6 * time.Second, AppLetters: 8192, AppBytes: 8 << 20, TotalBytes: 128 << 20, CacheBytes: 64 << 20,
+		ReclaimAfter: 10 * time.Second, DrainFor: 6 * time.Second, AppLetters: 8192, AppBytes: 8 << 20, TotalBytes: 128 << 20, CacheBytes: 64 << 20,
 	}
 	for p := range partitions {
 		c.Partitions = append(c.Partitions, p)
@@ -67,10 +74,11 @@ func (c *Config) Validate() error {
 			faults = append(faults, fmt.Errorf("fanout: "+format, args...))
 		}
 	}
-	check(len(c.Partitions) > 0, "no partitions")
+	check(c.All > 0, "all %d: there is at least one partition", c.All)
 	check(c.UserAgent != "", "no user agent")
 	check(c.SaveEvery > 0 && c.SaveEvery < c.LeaseFor, "save_every %v must be above 0 and below lease_for %v", c.SaveEvery, c.LeaseFor)
 	check(c.SaveTimeout > 0 && c.SaveTimeout < c.LeaseFor, "save_timeout %v must be above 0 and below lease_for %v", c.SaveTimeout, c.LeaseFor)
+	check(c.ReclaimAfter > 0, "reclaim_after %v must be above 0", c.ReclaimAfter)
 	check(c.DrainFor > 0, "drain_for %v must be above 0", c.DrainFor)
 	check(c.AppLetters > 0 && c.AppLetters <= maxOpenPerApp, "app_letters %d must be 1 to %d", c.AppLetters, maxOpenPerApp)
 	check(c.AppBytes > 0, "app_bytes %d must be above 0", c.AppBytes)

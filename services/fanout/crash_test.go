@@ -126,6 +126,7 @@ func TestRetryClocksSurviveARestart(t *testing.T) {
 
 func twoNodes(c *Config, _ *Deps) {
 	c.Sole, c.LeaseFor, c.SaveEvery, c.SaveTimeout = false, 600*time.Millisecond, 50*time.Millisecond, 300*time.Millisecond
+	c.ReclaimAfter = time.Hour
 }
 
 func TestSuccessorDeposesAndWaitsForTheLease(t *testing.T) {

@@ -101,6 +101,9 @@ func encodeCursor(c *cursorv1.Cursor, places map[control.AppID]*place) []byte {
 	for app, pl := range places {
 		a := encodeTracker(app, &pl.track, clocks)
 		a.Paused, a.PauseReason = pl.paused, pl.pauseReason
+		if until := uint64(pl.replayUntil); a.GetWatermark() < until {
+			a.ReplayUntil = until
+		}
 		clocks -= len(a.GetFailing())
 		c.Apps = append(c.Apps, a)
 	}

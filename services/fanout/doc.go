@@ -11,8 +11,10 @@
 //	reader.go    the ordered reader of the log; catchup.go an app's own when it lags
 //	plan.go      record -> letters: who gets what, rendered once for all apps
 //	payload.go   the bounded cache of webhook payloads
+//	hold.go      which partitions are held, and how one is given back
 //	claim.go     a partition's cursor is taken over; holder.go saves it: lease, fence
 //	tracker.go   an app's place in a partition: watermark, what is undelivered
 //	engine.go    one app's queue; lane.go one thread's; batch.go what shares a POST
-//	post.go      the POST; retry.go its verdicts; breaker.go, handshake.go
+//	parcel.go    what is posted; post.go the POST; retry.go its verdicts
+//	journal.go   what operators see of it; bury.go the letters that are given up
 package fanout

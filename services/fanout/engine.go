@@ -61,6 +61,9 @@ type engine struct {
 	// its policy pauses it.
 	onPause func(app control.AppID, reason string)
 
+	journal Journal // nil for none
+	parcels sync.Pool
+
 	// ctx ends the POSTs; flights counts the goroutines of the engine.
 	ctx     context.Context //nolint:containedctx // the engine's own lifetime, ended by close
 	cancel  context.CancelCauseFunc
@@ -83,8 +86,9 @@ type engine struct {
 		blocked   int
 		tickets   uint64
 		batches   map[*batch]struct{}
-		flying    int // POSTs under way
-		retrying  int // those of them that retry a parked head
+		landed    chan struct{} // closed at the end of the next POST, when somebody waits
+		flying    int           // POSTs under way
+		retrying  int           // those of them that retry a parked head
 		lastRetry bool
 		letters   int
 		bytes     int
@@ -106,13 +110,14 @@ type engineParts struct {
 	agent     string
 	bounds    bounds
 	limit     RateLimit
+	journal   Journal
 	onPause   func(app control.AppID, reason string)
 }
 
 func newEngine(p engineParts) *engine {
 	e := &engine{
 		id: p.app.ID, log: p.log.With("app_id", p.app.ID.String()), observers: p.observers, agent: p.agent,
-		bounds: p.bounds, limit: p.limit, onPause: p.onPause, room: make(chan struct{}, 1),
+		bounds: p.bounds, limit: p.limit, journal: p.journal, onPause: p.onPause, room: make(chan struct{}, 1),
 		knock: make(chan struct{}, 1),
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
@@ -258,7 +263,7 @@ func (e *engine) drop(from origin, cancel bool) {
 	}
 	for b := range e.mu.batches {
 		if cancel && b.carries(from) {
-			b.cancel(errStopped)
+			b.stop()
 		}
 	}
 	e.makeRoom()

@@ -20,7 +20,7 @@ var ErrLogGap = errors.New("fanout: the log is not continuous")
 // later. It returns an error only when ctx ended.
 func (h *holder) follow(ctx context.Context, m bus.Message) error {
 	h.mu.Lock()
-	before, skip := h.mu.read, h.mu.halted != nil || h.stopped.Load()
+	before, skip := h.mu.read, h.mu.halted != nil || h.gone()
 	h.mu.Unlock()
 	if skip || m.Sequence <= before.sequence {
 		return nil
@@ -87,7 +87,7 @@ func (h *holder) behind(at *mark) appSet {
 	defer h.mu.Unlock()
 	set := appSet{}
 	for app, pl := range h.mu.places {
-		if pl.engine == nil || pl.track.read < at.position {
+		if pl.engine == nil || pl.track.read < at.position || pl.replays(at) {
 			set[app] = struct{}{}
 		}
 	}
@@ -105,6 +105,9 @@ func (h *holder) plan(ctx context.Context, p *plan, r *eventlog.Record, before *
 		p.letters, p.losses = map[control.AppID][]*letter{}, nil
 		err := p.record(ctx, r, before.roster)
 		if err == nil {
+			err = p.bury(ctx)
+		}
+		if err == nil {
 			return nil
 		}
 		if ctx.Err() == nil {
@@ -120,10 +123,9 @@ func (h *holder) plan(ctx context.Context, p *plan, r *eventlog.Record, before *
 // that stand there, and moves the partition's reader. Those that were behind
 // when it was planned stay behind, also when they have come up meanwhile.
 func (h *holder) commit(p *plan, behind appSet, before, after *mark) {
-	p.report()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.stopped.Load() || h.mu.read != before {
+	if h.gone() || h.mu.read != before {
 		return
 	}
 	h.welcome(maps.Keys(p.letters), before)

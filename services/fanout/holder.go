@@ -30,8 +30,9 @@ type holder struct {
 	base    time.Time
 	lease   atomic.Int64
 	opens   time.Time
-	awaits  bool // a predecessor that did not release the cursor
-	stopped atomic.Bool
+	awaits  bool        // a predecessor that did not release the cursor
+	stopped atomic.Bool // deposed
+	ending  atomic.Bool // being given back
 	// poke wakes keep: something changed, or a renewal is wanted.
 	poke    chan struct{}
 	renewal atomic.Bool
@@ -68,9 +69,12 @@ func (h *holder) mayStart() bool {
 	return time.Since(h.base) < time.Duration(h.lease.Load())
 }
 
+// gone reports whether the partition is no longer ours to read.
+func (h *holder) gone() bool { return h.stopped.Load() || h.ending.Load() }
+
 // wantRenewal asks for the right to start.
 func (h *holder) wantRenewal() {
-	if h.stopped.Load() {
+	if h.gone() {
 		return
 	}
 	h.renewal.Store(true)
@@ -146,7 +150,7 @@ func (h *holder) grant(started time.Time) {
 	if h.service.config.Sole {
 		until = h.base.Add(1 << 62)
 	}
-	if h.stopped.Load() || time.Now().Before(h.opens) {
+	if h.gone() || time.Now().Before(h.opens) {
 		return
 	}
 	h.lease.Store(int64(until.Sub(h.base)))

@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -127,9 +126,7 @@ func TestPauseSurvivesARestartAndResumeDelivers(t *testing.T) {
 	n := w.start()
 	ids := w.say(9001, "a")
 	w.got(bot, ids...)
-	if err := n.Pause(t.Context(), control.AppID(faq), "maintenance"); err != nil {
-		t.Fatal(err)
-	}
+	w.steer(Order{Verb: "pause", Partition: -1, Reason: "maintenance"})
 	ids = append(ids, w.say(9001, "b")...)
 	w.until("read", func() bool { st, _ := n.Status(control.AppID(faq)); return st.Undelivered == 1 })
 	n.stop(t)
@@ -142,9 +139,7 @@ func TestPauseSurvivesARestartAndResumeDelivers(t *testing.T) {
 	if len(bot.ids()) != 1 {
 		t.Fatal("delivered while paused")
 	}
-	if err := n.Resume(t.Context(), control.AppID(faq)); err != nil {
-		t.Fatal(err)
-	}
+	w.steer(Order{Verb: "resume", Partition: -1})
 	w.got(bot, ids...)
 }
 
@@ -172,7 +167,7 @@ func TestRewindDeliversAgainWithTheSameIDs(t *testing.T) {
 	w := newWorld(t)
 	bot, desk := w.hook("s1"), w.hook("s2")
 	w.adopt(document(appEntry(faq, bot), appEntry(agent, desk)))
-	n := w.start()
+	w.start()
 	var ids []string
 	p := partitionOf(9001)
 	for i := range 12 {
@@ -184,9 +179,7 @@ func TestRewindDeliversAgainWithTheSameIDs(t *testing.T) {
 	}
 	w.until("all came", func() bool { return len(mine()) == 24 })
 	// Position 1 is the roster; 14 is the second event of a record.
-	if err := n.Rewind(t.Context(), control.AppID(faq), p, 14); err != nil {
-		t.Fatal(err)
-	}
+	w.steer(Order{Verb: "rewind", Partition: p, Position: 14})
 	w.until("again", func() bool { return len(mine()) >= 36 })
 	if got, want := mine()[24:], ids[12:]; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -204,20 +197,16 @@ func TestRewindOfAllPartitionsToTheBeginning(t *testing.T) {
 	w := newWorld(t)
 	bot := w.hook("s1")
 	w.adopt(document(appEntry(faq, bot)))
-	n := w.start()
+	w.start()
 	var ids []string
 	for p := range testPartitions {
 		ids = append(ids, w.say(personIn(p, 0), "a")...)
 	}
 	w.until("all came", func() bool { return len(bot.ids()) == testPartitions })
-	if err := n.Rewind(t.Context(), control.AppID(faq), -1, 0); err != nil {
-		t.Fatal(err)
-	}
+	w.steer(Order{Verb: "rewind", Partition: -1, Position: 1})
 	w.until("all came again", func() bool { return len(bot.ids()) == 2*testPartitions })
 	wantOrder(t, bot, append(ids, ids...))
-	if err := n.Rewind(t.Context(), control.AppID(faq), -1, 1000); err != nil {
-		t.Errorf("beyond the end of each: %v", err)
-	}
+	w.steer(Order{Verb: "rewind", Partition: -1, Position: 1000}) // beyond the end of each
 }
 
 func TestRewindToATime(t *testing.T) {
@@ -225,16 +214,14 @@ func TestRewindToATime(t *testing.T) {
 	w := newWorld(t)
 	bot := w.hook("s1")
 	w.adopt(document(appEntry(faq, bot)))
-	n := w.start()
+	w.start()
 	a := w.say(9001, "a")
 	w.got(bot, a...)
 	at := time.Now().Add(2 * time.Millisecond)
 	w.until("later", func() bool { return time.Now().After(at.Add(2 * time.Millisecond)) })
 	b := w.say(9001, "b")
 	w.got(bot, append(a, b...)...)
-	if err := n.RewindTime(t.Context(), control.AppID(faq), -1, at); err != nil {
-		t.Fatal(err)
-	}
+	w.steer(Order{Verb: "rewind", Partition: -1, From: at})
 	w.got(bot, slices.Concat(a, b, b)...)
 }
 
@@ -247,9 +234,7 @@ func TestSkipForgetsWhatWaits(t *testing.T) {
 	n := w.start(func(c *Config, _ *Deps) { c.AppLetters = 2 })
 	w.got(desk, w.say(9001, "a", "b", "c", "d", "e")...)
 	w.until("read", func() bool { st, _ := n.Status(control.AppID(faq)); return st.Queued == 2 && st.Unread == 3 })
-	if err := n.Skip(t.Context(), control.AppID(faq), -1); err != nil {
-		t.Fatal(err)
-	}
+	w.steer(Order{Verb: "skip", Partition: -1})
 	st, _ := n.Status(control.AppID(faq))
 	if st.Queued != 0 || st.Unread != 0 || st.Undelivered != 0 {
 		t.Errorf("status %+v", st)
@@ -264,16 +249,128 @@ func TestSteeringRefusesWhatIsNotThere(t *testing.T) {
 	w.adopt(document(appEntry(faq, w.hook("s1"))))
 	n := w.start()
 	w.until("held", func() bool { return len(n.Partitions()) == testPartitions })
-	ctx, app := context.Background(), control.AppID(faq)
-	for name, err := range map[string]error{
-		"no app":       n.Rewind(ctx, 42, 0, 1),
-		"no partition": n.Rewind(ctx, app, 99, 1),
-		"beyond":       n.Rewind(ctx, app, 0, 1000),
-		"pause no app": n.Pause(ctx, 42, ""),
+	past := time.Now().Add(-time.Hour)
+	for name, c := range map[string]struct {
+		order Order
+		want  error
+	}{
+		"no app":        {Order{Verb: "rewind", App: 42, Position: 1}, ErrUnknownApp},
+		"no partition":  {Order{Verb: "rewind", Partition: 99, Position: 1}, ErrOrder},
+		"beyond":        {Order{Verb: "rewind", Position: 1000}, ErrBeyondLog},
+		"rewind where":  {Order{Verb: "rewind", Partition: -1}, ErrOrder},
+		"rewind both":   {Order{Verb: "rewind", Position: 1, From: past}, ErrOrder},
+		"replay when":   {Order{Verb: "replay", Partition: -1}, ErrOrder},
+		"replay no app": {Order{Verb: "replay", App: 42, From: past}, ErrUnknownApp},
+		"pause no app":  {Order{Verb: "pause", App: 42, Partition: -1}, ErrUnknownApp},
+		"what":          {Order{Verb: "stop", Partition: -1}, ErrOrder},
 	} {
-		want := map[string]error{"no app": ErrUnknownApp, "no partition": ErrNotHeld, "beyond": ErrBeyondLog, "pause no app": ErrUnknownApp}[name]
-		if !errors.Is(err, want) {
-			t.Errorf("%s: %v, want %v", name, err, want)
+		if err := w.order(c.order); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+	n.stop(t)
+	if err := w.order(Order{Verb: "pause"}); !errors.Is(err, ErrNotHeld) {
+		t.Errorf("without a holder: %v", err)
+	}
+}
+
+// TestReplayGivesANewAppWhatItWouldHaveGot: an app that connects today gets what
+// was decided since a point in time, in order and once, also over a restart.
+func TestReplayGivesANewAppWhatItWouldHaveGot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot, desk := w.hook("s1"), w.hook("s2")
+	w.adopt(document(appEntry(faq, bot)))
+	n := w.start()
+	early := w.say(9001, "early")
+	w.got(bot, early...)
+	from := time.Now()
+	w.until("later", func() bool { return time.Now().After(from.Add(2 * time.Millisecond)) })
+	var ids []string
+	for i := range 6 {
+		ids = append(ids, w.say(9001, fmt.Sprint("a", i), fmt.Sprint("b", i))...)
+	}
+	w.until("all came", func() bool { return len(bot.ids()) == 13 })
+	w.adopt(document(appEntry(faq, bot), appEntry(agent, desk)))
+	w.got(desk, w.say(9001, "new")...)
+	seen := len(desk.ids())
+	desk.respond(func(p posted) int { // refuses the third event until the restart
+		if slices.Contains(p.ids, ids[2]) {
+			return 503
+		}
+		return 200
+	})
+	w.steer(Order{Verb: "replay", App: control.AppID(agent), Partition: -1, From: from})
+	p := partitionOf(9001)
+	w.until("stuck and saved", func() bool {
+		for _, a := range w.stored(p).GetApps() {
+			if a.GetApp() == agent && len(a.GetFailing()) == 1 {
+				return a.GetReplayUntil() > 0
+			}
+		}
+		return false
+	})
+	n.stop(t)
+	desk.respond(nil)
+	w.start()
+	want := append(slices.Clone(ids), desk.ids()[0]) // and what it had got already
+	w.until("all replayed", func() bool { return len(desk.ids()) >= seen+len(want) })
+	var got []string
+	for _, id := range desk.ids()[seen:] {
+		if !slices.Contains(got, id) {
+			got = append(got, id)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if slices.Contains(desk.ids(), early[0]) {
+		t.Error("an event from before the point in time came")
+	}
+	w.until("done and saved", func() bool {
+		for _, a := range w.stored(p).GetApps() {
+			if a.GetApp() == agent {
+				return a.GetReplayUntil() == 0
+			}
+		}
+		return false
+	})
+	if n := len(bot.ids()); n != 14 {
+		t.Errorf("the other app got %d", n)
+	}
+}
+
+// TestOrdersReachTheHolderOnAnotherNode: two nodes hold two partitions each; one
+// order moves all, and one overview shows both.
+func TestOrdersReachTheHolderOnAnotherNode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot := w.hook("s1")
+	w.adopt(document(appEntry(faq, bot)))
+	w.start(twoNodes, func(c *Config, _ *Deps) { c.Partitions, c.Node = []int{0, 1}, "a" })
+	w.start(twoNodes, func(c *Config, _ *Deps) { c.Partitions, c.Node = []int{2, 3}, "b" })
+	w.steer(Order{Verb: "pause", Partition: -1, Reason: "drill"})
+	var ids []string
+	for p := range testPartitions {
+		ids = append(ids, w.say(personIn(p, 0), "x")...)
+	}
+	show := func() (o Overview) {
+		o, err := Remote{Bus: w.conn, Partitions: testPartitions}.Show(t.Context(), control.AppID(faq))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	w.until("all wait", func() bool { o := show(); return len(o.Apps) == 1 && o.Apps[0].Undelivered == testPartitions })
+	st := show().Apps[0]
+	if !st.Paused || st.PauseReason != "drill" || st.Queued != testPartitions || st.Partitions[1].Node != "a" || st.Partitions[2].Node != "b" {
+		t.Errorf("%+v", st)
+	}
+	w.steer(Order{Verb: "resume", Partition: -1})
+	w.until("all came", func() bool { return len(bot.ids()) == testPartitions })
+	w.steer(Order{Verb: "rewind", Partition: 2, Position: 1})
+	w.until("one came again", func() bool { return len(bot.ids()) == testPartitions+1 })
+	if again := bot.ids()[testPartitions]; again != ids[2] {
+		t.Errorf("%s came again, want %s", again, ids[2])
 	}
 }

@@ -22,6 +22,8 @@ type Observers struct {
 	Fetched func(partition int)
 	// Saved is called after each save of a cursor.
 	Saved func(partition int, took time.Duration, err error)
+	// Claimed is called when this node took a partition's cursor over.
+	Claimed func(partition int)
 	// Deposed is called when another node took a partition over.
 	Deposed func(partition int)
 	// Halted is called when a partition's log cannot be followed any further.
@@ -88,6 +90,12 @@ func (o *Observers) fetched(partition int) {
 func (o *Observers) saved(partition int, took time.Duration, err error) {
 	if o.Saved != nil {
 		o.Saved(partition, took, err)
+	}
+}
+
+func (o *Observers) claimed(partition int) {
+	if o.Claimed != nil {
+		o.Claimed(partition)
 	}
 }
 

@@ -4,134 +4,99 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
+	fanoutv1 "github.com/baton-router/baton/pkg/gen/baton/fanout/v1"
 )
 
-// Errors of what operators ask for. Nothing was changed.
-var (
-	// ErrNotHeld: this node does not hold the partition's cursor; ask the node
-	// that does.
-	ErrNotHeld = errors.New("fanout: the partition is not held by this node")
-	// ErrUnknownApp: no such app, or it has no callback.
-	ErrUnknownApp = errors.New("fanout: no such receiving app")
-	// ErrBeyondLog: the position has not been read yet.
-	ErrBeyondLog = errors.New("fanout: position is beyond what was read of the log")
-)
-
-// Pause stops deliveries to an app on the partitions that this node holds; what
-// is decided meanwhile waits in the log. Durable on return. Errors:
-// ErrUnknownApp, or that of a save, after which the app is paused but may not be
-// so after a restart.
-func (s *Service) Pause(ctx context.Context, app control.AppID, reason string) error {
-	return s.setPaused(ctx, app, true, reason)
+// pause stops deliveries to an app; what is decided meanwhile waits in the log.
+// Durable on return.
+func (h *holder) pause(ctx context.Context, app control.AppID, e *engine, reason string) error {
+	e.setPaused(true)
+	if !h.note(app, e, true, reason) {
+		return nil
+	}
+	h.log.Info("deliveries paused", "app_id", app.String(), "reason", reason)
+	return h.saveNow(ctx)
 }
 
-// Resume lets deliveries to an app go on: failing events get their full time
-// again, blocked threads are opened. Durable on return; errors as for Pause.
-func (s *Service) Resume(ctx context.Context, app control.AppID) error {
-	return s.setPaused(ctx, app, false, "")
-}
-
-func (s *Service) setPaused(ctx context.Context, app control.AppID, paused bool, reason string) error {
-	e, _ := s.receiver(app, 0)
-	if e == nil {
-		return fmt.Errorf("%w: %s", ErrUnknownApp, app)
-	}
-	if paused {
-		e.setPaused(true)
-	}
-	var faults []error
-	for _, h := range s.allHolders() {
-		h.mu.Lock()
-		pl := h.ensure(app, e)
-		changed := pl.paused != paused || pl.pauseReason != reason
-		pl.paused, pl.pauseReason = paused, reason
-		h.mu.Unlock()
-		if changed {
-			faults = append(faults, h.saveNow(ctx))
+// resume lets deliveries to an app go on, once none of its places here is
+// paused: failing events get their full time again, blocked threads are opened.
+// Durable on return.
+func (h *holder) resume(ctx context.Context, app control.AppID, e *engine) error {
+	if h.note(app, e, false, "") {
+		h.log.Info("deliveries resumed", "app_id", app.String())
+		if err := h.saveNow(ctx); err != nil {
+			return err
 		}
 	}
-	if !paused {
-		e.setPaused(false)
+	for _, other := range h.service.allHolders() {
+		other.mu.Lock()
+		pl := other.mu.places[app]
+		paused := pl != nil && pl.paused
+		other.mu.Unlock()
+		if paused {
+			return nil
+		}
 	}
-	e.log.Info("app paused or resumed", "paused", paused, "reason", reason)
-	return errors.Join(faults...)
+	e.setPaused(false)
+	return nil
 }
 
-// pauseByApp makes a pause durable that an engine has begun: the app answered
-// 410, or its policy says so.
+// note makes a place paused or not; false when it was so already.
+func (h *holder) note(app control.AppID, e *engine, paused bool, reason string) (changed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	pl := h.ensure(app, e)
+	changed = pl.paused != paused || pl.pauseReason != reason
+	pl.paused, pl.pauseReason = paused, reason
+	return changed
+}
+
+// pauseByApp makes a pause durable that an engine has begun, on all nodes: the
+// app answered 410, or its policy says so.
 func (s *Service) pauseByApp(app control.AppID, reason string) {
+	if e, _ := s.receiver(app, 0); e != nil {
+		for _, h := range s.allHolders() {
+			h.note(app, e, true, reason) // whatever comes of the rest, the next saves say so
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.SaveTimeout)
 	defer cancel()
-	if err := s.Pause(ctx, app, reason); err != nil && !errors.Is(err, ErrUnknownApp) {
-		s.log.Warn("pause not saved", "app_id", app.String(), "err", err)
+	o := Order{Verb: "pause", App: app, Partition: -1, Reason: reason}
+	if err := (Remote{Bus: s.deps.Steering, Partitions: s.config.All}).Steer(ctx, o); err != nil {
+		s.log.Warn("not paused everywhere", "app_id", app.String(), "err", err)
 	}
 }
 
-// Rewind makes an app's next delivery in a partition the first one at or above
-// the position from, in all partitions held when partition is negative: it is
-// planned again, by the rosters of then, and delivered again with the same ids.
-// What waits is forgotten; it comes again. Durable on return. Errors:
-// ErrNotHeld, ErrUnknownApp, ErrBeyondLog, or that of the bus.
-func (s *Service) Rewind(ctx context.Context, app control.AppID, partition int, from control.Position) error {
-	return s.steer(app, partition, func(h *holder, e *engine) error {
-		to := max(from, 1) - 1
-		if partition < 0 { // partitions differ in length
-			to = min(to, h.readerAt().position)
-		}
-		at, err := h.find(ctx, func(r *eventlog.Record) bool { return r.Last() <= to })
+// rewind makes the app's next delivery the first one at or above a position, or
+// the first one decided at or after a point in time: it is planned again, by the
+// rosters of then, and delivered again with the same ids. What waits is
+// forgotten; it comes again. Durable on return.
+func (h *holder) rewind(ctx context.Context, app control.AppID, e *engine, req *fanoutv1.SteerRequest) error {
+	if from := req.GetFromMs(); from != 0 {
+		at, err := h.findTime(ctx, from)
 		if err != nil {
 			return err
 		}
-		return h.move(ctx, app, e, at, to)
-	})
+		return h.move(ctx, app, e, target{mark: at, position: at.position})
+	}
+	to := control.Position(max(req.GetPosition(), 1) - 1)
+	if head := h.readerAt().position; to >= head && req.GetClamp() {
+		return nil // there is nothing to deliver again
+	}
+	at, err := h.find(ctx, func(r *eventlog.Record) bool { return r.Last() <= to })
+	if err != nil {
+		return err
+	}
+	return h.move(ctx, app, e, target{mark: at, position: to})
 }
 
-// RewindTime is Rewind to the first position decided at or after a point in
-// time.
-func (s *Service) RewindTime(ctx context.Context, app control.AppID, partition int, from time.Time) error {
-	return s.steer(app, partition, func(h *holder, e *engine) error {
-		at, err := h.find(ctx, func(r *eventlog.Record) bool { return int64(r.DecidedAt) < from.UnixMilli() })
-		if err != nil {
-			return err
-		}
-		return h.move(ctx, app, e, at, at.position)
-	})
-}
-
-// Skip gives up everything that waits for an app in a partition, read or not, in
-// all partitions held when it is negative: its next delivery is of an event that
-// is decided from now on. Durable on return; errors as for Rewind.
-func (s *Service) Skip(ctx context.Context, app control.AppID, partition int) error {
-	return s.steer(app, partition, func(h *holder, e *engine) error {
-		at := h.readerAt()
-		return h.move(ctx, app, e, at, at.position)
-	})
-}
-
-// steer does something with an app's place in one partition, or in all held.
-func (s *Service) steer(app control.AppID, partition int, do func(*holder, *engine) error) error {
-	e, _ := s.receiver(app, 0)
-	if e == nil {
-		return fmt.Errorf("%w: %s", ErrUnknownApp, app)
-	}
-	holders := s.allHolders()
-	if partition >= 0 {
-		h := s.holder(partition)
-		if h == nil {
-			return fmt.Errorf("%w: %d", ErrNotHeld, partition)
-		}
-		holders = []*holder{h}
-	}
-	var faults []error
-	for _, h := range holders {
-		faults = append(faults, do(h, e))
-	}
-	return errors.Join(faults...)
+// findTime finds the mark before the first record decided at or after a time.
+func (h *holder) findTime(ctx context.Context, fromMs int64) (*mark, error) {
+	return h.find(ctx, func(r *eventlog.Record) bool { return int64(r.DecidedAt) < fromMs })
 }
 
 // ensure is the app's place, made where the partition's reader stands when there
@@ -146,38 +111,49 @@ func (h *holder) ensure(app control.AppID, e *engine) *place {
 	return pl
 }
 
-// move puts an app's place to a position, which lies behind the mark, and saves
-// that.
-func (h *holder) move(ctx context.Context, app control.AppID, e *engine, at *mark, to control.Position) error {
+// target is where a place is moved to: a position that lies behind a mark. With
+// replay, what follows up to the reader is planned as if the app had been
+// connected as it is today.
+type target struct {
+	mark     *mark
+	position control.Position
+	replay   bool
+}
+
+// move puts an app's place somewhere else, and saves that.
+func (h *holder) move(ctx context.Context, app control.AppID, e *engine, t target) error {
 	h.mu.Lock()
-	if to > h.mu.read.position {
+	if t.position > h.mu.read.position {
 		h.mu.Unlock()
-		return fmt.Errorf("%w: %d of partition %d, which was read to %d", ErrBeyondLog, to, h.partition, h.mu.read.position)
+		return fmt.Errorf("%w: %d of partition %d, which was read to %d", ErrBeyondLog, t.position+1, h.partition, h.mu.read.position)
 	}
 	pl := h.ensure(app, e)
 	h.mu.open -= pl.track.unfinished()
 	pl.round++
-	pl.limited = false
-	pl.track = newTracker(at)
-	pl.track.read = max(at.position, to)
+	pl.limited, pl.replayUntil, pl.unread = false, 0, 0
+	if t.replay {
+		pl.replayUntil = h.mu.read.position
+	}
+	pl.track = newTracker(t.mark)
+	pl.track.read = max(t.mark.position, t.position)
 	pl.track.upTo = pl.track.read
 	// Under the lock, so that nothing that is offered anew is dropped.
 	e.drop(pl, false)
 	h.mu.Unlock()
 	e.look()
-	h.log.Info("cursor moved", "app_id", app.String(), "position", uint64(to))
+	h.log.Info("cursor moved", "app_id", app.String(), "position", uint64(t.position), "replay", t.replay)
 	return h.saveNow(ctx)
 }
 
 // saveNow saves without waiting for the next turn.
 func (h *holder) saveNow(ctx context.Context) error { return h.saveAgain(ctx, false) }
 
-// saveAgain saves, and again when a save that was cut off turns out to have
-// landed; the last one says that a successor need not wait.
+// saveAgain saves, and again when that was cut off, or an earlier one that was
+// turns out to have landed; the last one says that a successor need not wait.
 func (h *holder) saveAgain(ctx context.Context, last bool) error {
 	var err error
 	for range 3 {
-		if err = h.save(ctx, last); !errors.Is(err, errLanded) {
+		if err = h.save(ctx, last); err == nil || errors.Is(err, errDeposed) || ctx.Err() != nil {
 			break
 		}
 	}

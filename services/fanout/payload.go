@@ -32,7 +32,7 @@ type payload struct {
 // and never takes the place of another. Safe for concurrent use.
 type payloads struct {
 	inbound   Inbound
-	share     int // bytes per partition
+	limit     int // bytes, shared evenly by the partitions
 	observers *Observers
 
 	mu sync.Mutex
@@ -48,8 +48,8 @@ type shelf struct {
 	passed  uint64 // the log has decided everything up to here
 }
 
-func newPayloads(inbound Inbound, share int, observers *Observers) *payloads {
-	return &payloads{inbound: inbound, share: share, observers: observers, by: map[int]*shelf{}}
+func newPayloads(inbound Inbound, limit int, observers *Observers) *payloads {
+	return &payloads{inbound: inbound, limit: limit, observers: observers, by: map[int]*shelf{}}
 }
 
 // fill puts a message of the ordered reader on its partition's shelf, unless the
@@ -61,7 +61,7 @@ func (c *payloads) fill(m bus.Message) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shelf(m.Partition).put(m.Sequence, batch, len(m.Data), c.share)
+	c.shelf(m.Partition).put(m.Sequence, batch, len(m.Data), c.share())
 	return nil
 }
 
@@ -86,6 +86,9 @@ func (s *shelf) put(sequence uint64, batch []payload, size, share int) {
 	}
 	s.order, s.sizes = append(s.order, sequence), append(s.sizes, size)
 }
+
+// share is what one partition may have. Called with the lock held.
+func (c *payloads) share() int { return max(c.limit/max(len(c.by), 1), minShelf) }
 
 func (c *payloads) shelf(p int) *shelf {
 	s := c.by[p]
@@ -145,7 +148,7 @@ func (c *payloads) fetch(ctx context.Context, p int, sequence uint64) ([]payload
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shelf(p).put(sequence, batch, len(m.Data), c.share)
+	c.shelf(p).put(sequence, batch, len(m.Data), c.share())
 	return batch, nil
 }
 

@@ -21,7 +21,16 @@ type place struct {
 	// limited says that the place stopped reading because of maxOpenPerApp or
 	// maxOpenPerPartition.
 	limited bool
+	// unread is when the oldest event that it could not take was decided; 0
+	// when that is not known.
+	unread control.Millis
+	// replayUntil: up to this position the app is planned as it is today; 0
+	// for not.
+	replayUntil control.Position
 }
+
+// replays reports whether what follows a mark is planned as the app is today.
+func (pl *place) replays(at *mark) bool { return at.position < pl.replayUntil }
 
 var _ origin = (*place)(nil)
 
@@ -82,6 +91,7 @@ func (pl *place) accept(letters []*letter, before, after *mark) bool {
 		return true
 	}
 	pl.track.advance(wanted[n].position-1, before)
+	pl.unread = after.decided
 	return false
 }
 

@@ -17,11 +17,13 @@ type plan struct {
 	holder *holder
 	// wanted says which apps the record is planned for.
 	wanted func(app control.AppID) bool
+	// as is the roster to plan by instead of those in force; nil for none.
+	as *roster.Snapshot
 	// apps are today's: who gets what is decided by the roster of then, how
 	// it looks by that of today.
 	apps    map[control.AppID]App
 	letters map[control.AppID][]*letter
-	losses  []Finished
+	losses  []DeadLetter
 }
 
 // record plans the entries of a record, each by the roster version in force at
@@ -32,16 +34,16 @@ func (pl *plan) record(ctx context.Context, r *eventlog.Record, before uint64) e
 	if !changesRoster(r) {
 		version = r.RosterVersion
 	}
-	var snapshot *roster.Snapshot
+	snapshot := pl.as
 	for i, entry := range r.Entries {
 		if applied, ok := entry.Event.(control.RosterApplied); ok {
 			version = applied.Version
 			continue
 		}
-		if version == 0 {
+		if version == 0 && pl.as == nil {
 			continue
 		}
-		if snapshot == nil || snapshot.Version() != version {
+		if pl.as == nil && (snapshot == nil || snapshot.Version() != version) {
 			var err error
 			if snapshot, err = pl.holder.service.deps.Rosters.At(ctx, version); err != nil {
 				return err
@@ -98,9 +100,9 @@ func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entr
 		var unreadable *webhook.ParseError
 		switch {
 		case errors.Is(err, errNoPayload):
-			pl.lost(&d, e, OutcomeRetention, err)
+			pl.lost(&d, e, c.object, OutcomeRetention, err)
 		case errors.As(err, &unreadable):
-			pl.lost(&d, e, OutcomeUnreadable, err)
+			pl.lost(&d, e, c.object, OutcomeUnreadable, err)
 		case err != nil:
 			return err
 		default:
@@ -114,19 +116,11 @@ func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entr
 }
 
 // lost notes a delivery that cannot be made.
-func (pl *plan) lost(d *delivery.Delivery, e *delivery.Entry, o Outcome, err error) {
-	pl.holder.log.Warn("delivery lost", "app_id", d.App.String(), "position", uint64(e.Position), "outcome", string(o), "err", err)
-	pl.losses = append(pl.losses, Finished{
-		App: d.App, Partition: e.Partition, Position: e.Position, Thread: e.Thread, Channel: d.Channel, Outcome: o,
-		Since: since(e.Time),
+func (pl *plan) lost(d *delivery.Delivery, e *delivery.Entry, object control.Object, o Outcome, err error) {
+	pl.losses = append(pl.losses, DeadLetter{
+		App: d.App, Partition: e.Partition, Position: e.Position, Thread: e.Thread, Object: object, Channel: d.Channel,
+		DecidedAt: e.Time, Outcome: o, Err: err,
 	})
-}
-
-// report tells the observers what was lost.
-func (pl *plan) report() {
-	for _, l := range pl.losses {
-		pl.holder.service.observers.finished(l)
-	}
 }
 
 // element returns the app's copy, rendered now or for another app before.

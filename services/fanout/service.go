@@ -3,7 +3,6 @@ package fanout
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -44,13 +43,15 @@ type Rosters interface {
 	Changed() <-chan struct{}
 }
 
-// Deps is what the role needs from outside. All are required but Observers and
-// RateLimit.
+// Deps is what the role needs from outside. All are required but Observers,
+// Journal and RateLimit.
 type Deps struct {
 	Log     Log
 	Inbound Inbound
 	Cursors Cursors
 	Rosters Rosters
+	// Steering carries operators' orders to the holders.
+	Steering Steering
 	// Transport makes the transport of one app; its connections are shared
 	// with no other. maxConns is what the app may use at once.
 	Transport func(app control.AppID, maxConns int) Transport
@@ -58,12 +59,14 @@ type Deps struct {
 	// none.
 	RateLimit func(app control.AppID) RateLimit
 	Observers Observers
-	Logger    *slog.Logger
+	// Journal keeps exchanges and dead letters; nil for nobody.
+	Journal Journal
+	Logger  *slog.Logger
 }
 
 func (d *Deps) validate() error {
-	if d.Log == nil || d.Inbound == nil || d.Cursors == nil || d.Rosters == nil || d.Transport == nil || d.Logger == nil {
-		return errors.New("fanout: Log, Inbound, Cursors, Rosters, Transport and Logger are required")
+	if d.Log == nil || d.Inbound == nil || d.Cursors == nil || d.Rosters == nil || d.Steering == nil || d.Transport == nil || d.Logger == nil {
+		return errors.New("fanout: Log, Inbound, Cursors, Rosters, Steering, Transport and Logger are required")
 	}
 	return nil
 }
@@ -80,7 +83,8 @@ type Service struct {
 	// joined is signalled when the set of held partitions changes.
 	joined chan struct{}
 
-	// work ends when the service stops; crew are the goroutines of it.
+	// work ends when the service stops, nil before Run; crew are the
+	// goroutines of it.
 	work context.Context //nolint:containedctx // lifetime of Run, for goroutines begun later
 	crew sync.WaitGroup
 
@@ -91,8 +95,8 @@ type Service struct {
 		known   map[control.AppID]App                // today's apps
 		version uint64
 		holders map[int]*holder
+		tenures map[int]*tenure
 		refused map[int]error // partitions whose cursor cannot be used
-		running bool
 	}
 }
 
@@ -105,34 +109,41 @@ func New(c Config, d Deps) (*Service, error) {
 		config: c, deps: d, log: d.Logger, observers: &d.Observers, id: newIdentity(), joined: make(chan struct{}, 1),
 		memory: &budget{limit: int64(c.TotalBytes)},
 	}
-	s.payloads = newPayloads(d.Inbound, max(c.CacheBytes/len(c.Partitions), minShelf), s.observers)
+	s.payloads = newPayloads(d.Inbound, c.CacheBytes, s.observers)
 	s.mu.engines = map[control.AppID]*engine{}
 	s.mu.closers = map[control.AppID]context.CancelFunc{}
 	s.mu.known = map[control.AppID]App{}
 	s.mu.holders = map[int]*holder{}
 	s.mu.refused = map[int]error{}
+	s.mu.tenures = map[int]*tenure{}
+	for _, p := range c.Partitions {
+		s.Hold(p)
+	}
 	return s, nil
 }
 
-// Run claims the partitions and delivers until ctx ends; then it lets the POSTs
+// Run claims the partitions to hold and delivers until ctx ends; then it lets the POSTs
 // under way end (Config.DrainFor), saves the cursors, and returns nil. It
 // returns when all of its goroutines have ended.
 func (s *Service) Run(ctx context.Context) error {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
 	s.mu.Lock()
-	again := s.mu.running
-	s.mu.running = true
+	again := s.work != nil
+	if !again {
+		s.work = work
+	}
 	s.mu.Unlock()
 	if again {
 		return errors.New("fanout: Run was called twice")
 	}
-	work, stop := context.WithCancel(ctx)
-	defer stop()
-	s.work = work
 	s.applyRoster(s.deps.Rosters.Current())
 	s.crew.Go(func() { s.watchRoster(work) })
-	for _, p := range s.config.Partitions {
-		s.crew.Go(func() { s.hold(work, p) })
+	s.mu.Lock()
+	for p, t := range s.mu.tenures {
+		s.begin(p, t)
 	}
+	s.mu.Unlock()
 	s.crew.Go(func() { s.read(work) })
 	<-ctx.Done()
 	s.crew.Wait()
@@ -201,46 +212,6 @@ func (s *Service) today() map[control.AppID]App {
 	defer s.mu.Unlock()
 	return s.mu.known
 }
-
-// hold claims a partition, joins it to the readers, and keeps its cursor until
-// ctx ends or another node takes it over.
-func (s *Service) hold(ctx context.Context, p int) {
-	h := newHolder(s, p)
-	if err := h.claim(ctx); err != nil {
-		if ctx.Err() == nil {
-			s.refuse(h, fmt.Errorf("fanout: claim: %w", err))
-		}
-		return
-	}
-	h.attach()
-	s.mu.Lock()
-	s.mu.holders[p] = h
-	s.mu.Unlock()
-	h.attach() // again: the roster may have changed in between
-	s.changed()
-	h.keep(ctx)
-}
-
-// refuse notes a partition whose cursor cannot be used.
-func (s *Service) refuse(h *holder, err error) {
-	s.mu.Lock()
-	s.mu.refused[h.partition] = err
-	s.mu.Unlock()
-	h.halt(err)
-}
-
-// leave takes a partition out of the readers: it was taken over.
-func (s *Service) leave(h *holder) {
-	s.mu.Lock()
-	if s.mu.holders[h.partition] == h {
-		delete(s.mu.holders, h.partition)
-	}
-	s.mu.Unlock()
-	s.payloads.drop(h.partition)
-	s.changed()
-}
-
-func (s *Service) changed() { signal(s.joined) }
 
 // since is how long ago a time of the log was; zero for one to come, which the
 // simulator's clock makes.

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
@@ -13,14 +14,21 @@ type result struct {
 	retryAfter time.Duration
 	took       time.Duration
 	err        error
+	// Of the exchange, for the journal.
+	reused    bool
+	firstByte time.Duration
+	header    http.Header
+	kept      []byte
 }
 
 // verdict is what a letter's origin is told after a POST, outside of the lock:
-// finished with an outcome, or, without one, failed with its retry clock.
+// finished with an outcome, or, without one, failed with its retry clock. With a
+// lane it is given up, and first to be buried.
 type verdict struct {
 	letter  *letter
 	outcome Outcome
 	clock   failure
+	lane    *lane
 }
 
 // again is the verdict for a letter that stays.
@@ -31,25 +39,32 @@ func again(l *letter, next time.Time) verdict {
 // settle takes a POST's result in, tells the origins, and returns the batch that
 // the calling goroutine posts next; nil for none.
 func (e *engine) settle(b *batch, r result) *batch {
-	b.cancel(nil)
+	b.cancel()
 	now := time.Now()
 	e.mu.Lock()
-	delete(e.mu.batches, b)
+	was := e.mu.breaker.state
 	e.mu.flying--
 	if b.retry {
 		e.mu.retrying--
 	}
-	was := e.mu.breaker.state
 	verdicts := e.judge(b, r, now)
 	state := e.mu.breaker.state
 	e.mu.Unlock()
 
-	e.announce(b, r, verdicts)
+	e.announce(b, &r, verdicts)
 	if state != was {
 		e.observers.breaker(e.id, state)
 	}
+	if b.parcel != nil && r.answer == answerTaken && b.parcel.reusable() {
+		e.parcels.Put(b.parcel)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delete(e.mu.batches, b)
+	if e.mu.landed != nil {
+		close(e.mu.landed)
+		e.mu.landed = nil
+	}
 	e.makeRoom()
 	next := e.gather(now)
 	e.pump()
@@ -58,18 +73,22 @@ func (e *engine) settle(b *batch, r result) *batch {
 
 // announce tells the observers and the origins. It comes before the next POST,
 // so that what a cursor says is never far behind what was posted.
-func (e *engine) announce(b *batch, r result, verdicts []verdict) {
+func (e *engine) announce(b *batch, r *result, verdicts []verdict) {
+	e.tell(b, r, verdicts)
 	e.observers.attempt(Attempt{
 		App: e.id, Channel: b.letters[0].channel, Events: len(b.letters), Answer: r.answer.String(), Status: r.status,
 		Took: r.took,
 	})
 	for _, v := range verdicts {
-		if v.outcome == "" {
+		switch {
+		case v.outcome == "":
 			v.letter.from.failed(v.letter, v.clock)
-			continue
+		case v.lane != nil:
+			e.bury(v, r)
+		default:
+			v.letter.from.finished(v.letter)
+			e.observers.finished(v.letter.ended(e.id, v.outcome))
 		}
-		v.letter.from.finished(v.letter)
-		e.observers.finished(v.letter.ended(e.id, v.outcome))
 	}
 	if r.answer != answerTaken && r.answer != answerCancelled {
 		e.log.Warn("delivery failed", "answer", r.answer.String(), "status", r.status, "events", len(b.letters),
@@ -231,17 +250,15 @@ func (e *engine) giveUp(verdicts []verdict, ln *lane, o Outcome) []verdict {
 		return append(verdicts, again(head, time.Now()))
 	case SkipEvent:
 	}
-	e.forget(head)
-	ln.pop(1)
-	e.list(ln)
-	return append(verdicts, verdict{letter: head, outcome: o})
+	ln.state, ln.flying = laneFlying, 1 // until it is buried
+	return append(verdicts, verdict{letter: head, outcome: o, lane: ln})
 }
 
 // sweep gives up what has waited behind an open breaker for too long: heads that
 // were never posted would otherwise wait for ever.
 func (e *engine) sweep(verdicts []verdict, now time.Time) []verdict {
 	for _, ln := range e.mu.lanes {
-		for len(ln.queue) > 0 && !e.mu.paused && ln.sweepable() && e.exhausted(ln, now) {
+		if len(ln.queue) > 0 && !e.mu.paused && ln.sweepable() && e.exhausted(ln, now) {
 			e.unlist(ln)
 			verdicts = e.giveUp(verdicts, ln, OutcomeExhausted)
 		}

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -22,6 +23,8 @@ type AppStatus struct {
 	// way; Parked threads wait for a retry, Blocked ones for an operator.
 	Queued, QueuedBytes       int
 	InFlight, Parked, Blocked int
+	// Slots is how many POSTs may be under way now.
+	Slots int
 	// Undelivered events are known to be for the app; Unread positions of the
 	// log were not read for it yet.
 	Undelivered int
@@ -33,7 +36,8 @@ type AppStatus struct {
 }
 
 // State is the state in one word, with a reason where there is one: waiting (for
-// the handshake), paused, failing (the breaker is not closed), active.
+// the handshake), paused, failing (the breaker is not closed, or threads wait),
+// active.
 func (s *AppStatus) State() (state, reason string) {
 	switch {
 	case s.Paused:
@@ -42,6 +46,10 @@ func (s *AppStatus) State() (state, reason string) {
 		return "waiting", "the callback has not answered the challenge"
 	case s.Breaker != BreakerClosed:
 		return "failing", "the endpoint fails; breaker " + s.Breaker.String()
+	case s.Blocked > 0:
+		return "failing", fmt.Sprintf("%d threads wait for an operator: resume or skip", s.Blocked)
+	case s.Parked > 0:
+		return "failing", fmt.Sprintf("%d threads wait for a retry", s.Parked)
 	}
 	return "active", ""
 }
@@ -49,10 +57,16 @@ func (s *AppStatus) State() (state, reason string) {
 // PlaceStatus is an app's place in a partition.
 type PlaceStatus struct {
 	Partition int
+	// Node delivers for the partition.
+	Node string
 	// Watermark is the position up to which all is finished; Read up to which
 	// the log was read for the app, Head for those that keep up.
 	Watermark, Read, Head control.Position
 	Undelivered           int
+	// Oldest is the age of the oldest event that was not read for the app.
+	Oldest time.Duration
+	// ReplayUntil is up to where the app is replayed; 0 for not.
+	ReplayUntil control.Position
 }
 
 // Status is where an app stands on this node; false for one that is not a
@@ -89,6 +103,7 @@ func (e *engine) status() AppStatus {
 		App: e.id, Name: e.mu.app.Name, Callback: e.mu.app.Callback, Verified: e.mu.verified, Paused: e.mu.paused,
 		Breaker: e.mu.breaker.state, Queued: e.mu.letters, QueuedBytes: e.mu.bytes, InFlight: e.mu.flying,
 		Parked: len(e.mu.parked) + e.mu.due.Len(), Blocked: e.mu.blocked,
+		Slots: e.concurrency(),
 	}
 	for _, ln := range e.mu.lanes {
 		if len(ln.queue) > 0 {
@@ -106,18 +121,38 @@ func (h *holder) describe(st *AppStatus) {
 	if pl == nil {
 		return
 	}
-	t, head := &pl.track, h.mu.read.position
-	st.Partitions = append(st.Partitions, PlaceStatus{
-		Partition: h.partition, Watermark: t.watermark(), Read: t.read, Head: head, Undelivered: t.unfinished(),
-	})
-	st.Undelivered += t.unfinished()
-	if pl.paused {
-		st.Paused, st.PauseReason = true, pl.pauseReason
+	st.add(h.where(pl), pl.paused, pl.pauseReason)
+}
+
+// add counts a place in.
+func (s *AppStatus) add(p PlaceStatus, paused bool, reason string) {
+	s.Partitions = append(s.Partitions, p)
+	s.Undelivered += p.Undelivered
+	s.Unread += uint64(p.Head - min(p.Read, p.Head))
+	s.Oldest = max(s.Oldest, p.Oldest)
+	if paused {
+		s.Paused, s.PauseReason = true, reason
 	}
-	if t.read < head {
-		st.Unread += uint64(head - t.read)
-		st.Oldest = max(st.Oldest, since(t.at.decided))
+}
+
+// where describes a place. Called with the lock held.
+func (h *holder) where(pl *place) PlaceStatus {
+	t := &pl.track
+	st := PlaceStatus{
+		Partition: h.partition, Node: h.service.config.Node, Watermark: t.watermark(), Read: t.read,
+		Head: h.mu.read.position, Undelivered: t.unfinished(),
 	}
+	switch {
+	case t.read >= st.Head:
+	case pl.unread > 0:
+		st.Oldest = since(pl.unread)
+	default: // of the record before, after a restart
+		st.Oldest = since(t.at.decided)
+	}
+	if st.Watermark < pl.replayUntil {
+		st.ReplayUntil = pl.replayUntil
+	}
+	return st
 }
 
 // PartitionStatus is the state of a partition that this node holds, or cannot

@@ -250,6 +250,22 @@ type node struct {
 	done   chan error
 }
 
+// order gives an order about the faq app, for all partitions.
+func (w *world) order(o Order) error {
+	if o.App == 0 {
+		o.App = control.AppID(faq)
+	}
+	return Remote{Bus: w.conn, Partitions: testPartitions}.Steer(w.t.Context(), o)
+}
+
+// steer gives one that must not fail.
+func (w *world) steer(o Order) {
+	w.t.Helper()
+	if err := w.order(o); err != nil {
+		w.t.Fatalf("%+v: %v", o, err)
+	}
+}
+
 func fastConfig(w *world) Config {
 	c := Default(testPartitions)
 	c.BatonID, c.Sole = w.id.BatonID, true
@@ -266,7 +282,7 @@ func (w *world) start(change ...func(*Config, *Deps)) *node {
 		w.t.Fatal(err)
 	}
 	d := Deps{
-		Log: w.conn, Inbound: w.conn, Cursors: w.conn, Rosters: w.rosters, Logger: quiet(), Observers: w.observers(),
+		Log: w.conn, Inbound: w.conn, Cursors: w.conn, Rosters: w.rosters, Steering: w.conn, Logger: quiet(), Observers: w.observers(),
 		Transport: func(_ control.AppID, conns int) Transport {
 			return egress.Transport(egress.Policy{Allow: allow, MaxConns: conns})
 		},

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/baton-router/baton/pkg/control"
-	"github.com/baton-router/baton/pkg/graph"
 )
 
 const featureStatus = "messaging_feature_status"
@@ -25,7 +24,7 @@ type features struct {
 // readNode is a read of the page itself: messaging_feature_status is Baton's to
 // answer, all else the platform's.
 func (s *Service) readNode(ctx context.Context, c *call) (reply, error) {
-	fields := c.params.List("fields")
+	fields := pieces(c.params.Text("fields"))
 	asked := slices.Contains(fields, featureStatus)
 	fields = slices.DeleteFunc(fields, func(name string) bool { return name == featureStatus || asked && name == "id" })
 	page := map[string]json.RawMessage{}
@@ -84,104 +83,4 @@ func featuresOf(c *call) features {
 		}
 	}
 	return f
-}
-
-// isField reports whether a piece of the parameter fields asks for the name,
-// with or without an expansion.
-func isField(piece, name string) bool {
-	rest, ok := strings.CutPrefix(piece, name)
-	return ok && (rest == "" || rest[0] == '{' || rest[0] == '.')
-}
-
-// conversations lists a page's conversations: is_owner is the holder's to
-// answer, all else the platform's. Source: protocol 2.4.
-func (s *Service) conversations(ctx context.Context, c *call) (reply, error) {
-	if !c.caller.App.PassThroughEdges[c.path.Edge] {
-		return reply{}, unsupported(c, "Baton does not offer "+what(c))
-	}
-	params, err := platformParam(c)
-	if err != nil {
-		return reply{}, err
-	}
-	form, fields := c.params.Form(), c.params.List("fields")
-	if _, ok := params["platform"]; ok {
-		form.Set("platform", "instagram")
-	}
-	if !slices.Contains(fields, "is_owner") {
-		return s.passForm(ctx, c, form)
-	}
-	fields = slices.DeleteFunc(fields, func(name string) bool { return name == "is_owner" })
-	added := !slices.ContainsFunc(fields, func(piece string) bool { return isField(piece, "participants") })
-	if added {
-		fields = append(fields, "participants")
-	}
-	form.Set("fields", strings.Join(fields, ","))
-	answer, err := s.passForm(ctx, c, form)
-	if err != nil || answer.status != http.StatusOK {
-		return answer, err
-	}
-	if answer = s.whole(c, answer); answer.status != http.StatusOK {
-		return answer, nil
-	}
-	list, err := s.owned(ctx, c, answer.body, added)
-	if err != nil {
-		return reply{}, err
-	}
-	answer.body = list
-	return answer, nil
-}
-
-// owned adds is_owner to the conversations in a list of the platform's, and
-// takes off the participants that only Baton had asked for.
-func (s *Service) owned(ctx context.Context, c *call, body []byte, added bool) ([]byte, error) {
-	var list map[string]json.RawMessage
-	var threads []map[string]json.RawMessage
-	if !object(body, &list) || json.Unmarshal(list["data"], &threads) != nil {
-		return nil, graph.Unavailable(1).With(graph.Detail{Reason: "PLATFORM", Explain: "the platform's answer is no list"})
-	}
-	asked, _ := control.ParseID(c.params.Text("user_id"))
-	for _, thread := range threads {
-		if thread == nil {
-			continue // null
-		}
-		person := asked
-		if person == 0 {
-			person = personOf(c, thread["participants"])
-		}
-		mine := false
-		if person != 0 {
-			state, err := s.readOwner(ctx, c, person)
-			if err != nil {
-				return nil, err
-			}
-			mine = control.AppID(state.GetOwner()) == c.caller.App.Number
-		}
-		thread["is_owner"] = strconv.AppendBool(nil, mine)
-		if added {
-			delete(thread, "participants")
-		}
-	}
-	var err error
-	if list["data"], err = json.Marshal(threads); err != nil {
-		return nil, fmt.Errorf("encode the conversations: %w", err)
-	}
-	return json.Marshal(list)
-}
-
-// personOf is the participant who is not the page; zero when none can be told.
-func personOf(c *call, raw json.RawMessage) uint64 {
-	var participants struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
-	}
-	if json.Unmarshal(raw, &participants) != nil {
-		return 0
-	}
-	for _, p := range participants.Data {
-		if id, ok := control.ParseID(p.ID); ok && !c.caller.Asset.Named(id) {
-			return id
-		}
-	}
-	return 0
 }

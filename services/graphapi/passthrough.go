@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/baton-router/baton/pkg/control"
-	"github.com/baton-router/baton/pkg/graph"
 	"github.com/baton-router/baton/pkg/platform"
 	"github.com/baton-router/baton/pkg/roster"
 )
@@ -70,16 +69,20 @@ func (s *Service) passThrough(ctx context.Context, c *call) (reply, error) {
 	if err := authorise(c, route{task: roster.TaskMessaging}); err != nil {
 		return reply{}, err
 	}
+	if c.method == http.MethodGet && c.path.Edge == "" {
+		return s.conversation(ctx, c)
+	}
 	return s.passForm(ctx, c, c.params.Form())
 }
 
 // passForm passes the call on with these parameters.
 func (s *Service) passForm(ctx context.Context, c *call, form url.Values) (reply, error) {
-	if strings.Contains(form.Get("fields"), "access_token") {
-		return reply{}, graph.InvalidParameter("Param fields must not ask for access_token")
+	own := named(c, c.caller)
+	if err := s.checkFields(c, own, form.Get("fields")); err != nil {
+		return reply{}, err
 	}
 	node := c.path.Node
-	if named(c, c.caller) {
+	if own {
 		node = strconv.FormatUint(c.caller.Asset.Node(), 10)
 	}
 	r := platform.Request{Method: c.method, Path: node}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -98,7 +99,9 @@ func TestNothingElseIsPassedThrough(t *testing.T) {
 		"an app":                 {"GET", "/" + appA + "?access_token=TA"},
 		"dots":                   {"GET", "/....................?access_token=TA"},
 		"a change of the page":   {"POST", "/me?about=x&access_token=TA"},
-		"a removal":              {"DELETE", "/" + person + "?access_token=TA"},
+		"a removal off the list": {"DELETE", "/" + person + "?access_token=TB"},
+		"a removal by a word":    {"DELETE", "/some_persona_of_mine?access_token=TA"},
+		"a page's removal":       {"DELETE", "/" + acme + "?access_token=TA"},
 		"a reply by the thread":  {"POST", "/t_123/messages?message=x&access_token=TA"},
 		"PUT":                    {"PUT", "/me/personas?access_token=TA"},
 		"control, though listed": {"POST", "/" + person + "/take_thread_control?access_token=TB"},
@@ -110,7 +113,11 @@ func TestNothingElseIsPassedThrough(t *testing.T) {
 			w.refused(w.call(c.method, c.path, "", ""), 100, 33)
 		})
 	}
-	w.refused(w.get("/me?fields=name,access_token&access_token=TA"), 100, 0)
+	for _, fields := range []string{
+		"name,access_token", "name,leadgen_forms{leads}", "feed.limit(1)", "conversations{is_owner}", "subscribed_apps", "name,messages{id}",
+	} {
+		w.refused(w.get("/me?fields="+url.QueryEscape(fields)+"&access_token=TA"), 100, 0)
+	}
 	w.refused(w.get("/me/personas?access_token=TD"), 200, 0)
 	w.refused(w.get("/me/insights?access_token=nope"), 190, 0)
 	if calls := w.platform.calls(); len(calls) != 0 {
@@ -245,6 +252,12 @@ func TestConversationsSayWhoOwnsThem(t *testing.T) {
 	}
 	w.refused(w.get("/me/conversations?platform=instagram&access_token=TA"), 100, 2534013)
 	w.refused(w.post("conversations", "TA", `{}`), 100, 33)
+	w.answersWith(`{"id":"t_1","is_owner":true,` + participants + `}`)
+	w.is(w.get("/t_1?fields=id,is_owner&access_token=TB"), `{"id":"t_1","is_owner":false}`)
+	w.is(w.get("/t_1?fields=is_owner,participants{id}&access_token=TA"), `{"id":"t_1","is_owner":true,`+participants+`}`)
+	if got := w.last().query.Get("fields"); got != "participants{id}" {
+		t.Errorf("asked for %s", got)
+	}
 	w.answersWith(`[]`)
 	if g := w.get("/me/conversations?fields=is_owner&access_token=TA"); g.status != http.StatusServiceUnavailable {
 		t.Errorf("%d %s", g.status, g.body)

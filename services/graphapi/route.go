@@ -89,8 +89,11 @@ func (s *Service) route(ctx context.Context, c *call) (reply, error) {
 		return reply{}, err
 	}
 	own := named(c, c.caller)
-	if s.passable(c, own) {
+	switch {
+	case s.passable(c, own):
 		return s.passThrough(ctx, c)
+	case removable(c, own):
+		return s.remove(ctx, c)
 	}
 	if !own {
 		return reply{}, graph.UnknownNode(c.method, c.path.Node)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/platform"
 	"github.com/baton-router/baton/pkg/roster"
 )
 
@@ -196,6 +197,10 @@ func TestDebugToken(t *testing.T) {
 	w.is(ask("TA", "TA"), page)
 	w.is(ask("TA", "ZA"), page) // the same app, on another page
 	w.is(ask(appA+"|s1", appA+"|s1"), `{"data":{"app_id":"700000000000001","type":"APP","application":"faq-bot","expires_at":0,"is_valid":true,"scopes":[]}}`)
+	t.Log("a client that proves every call proves this one by the token it asks about")
+	proof := "&appsecret_proof=" + platform.Proof("s1", "TA")
+	w.is(w.get("/debug_token?input_token=TA&access_token="+url.QueryEscape(appA+"|s1")+proof), page)
+	w.refused(w.get("/debug_token?input_token=TB&access_token="+url.QueryEscape(appA+"|s1")+proof), 100, 0)
 	unknown := `{"data":{"error":{"code":190,"message":"Invalid OAuth access token - Cannot parse access token"},"is_valid":false,"scopes":[]}}`
 	w.is(ask("nope", appA+"|s1"), unknown)
 	w.is(ask(appA+"|wrong", appA+"|s1"), unknown)

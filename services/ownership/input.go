@@ -47,7 +47,18 @@ func (h *holder) fault(err error) {
 }
 
 func (s *Service) feedHolders(ctx context.Context) error {
-	return s.deps.Input.ReadInbound(ctx, bus.ReadOptions{After: s.inputStart()}, func(m bus.Message) error {
+	start := s.inputStart()
+	for s.cfg.Standby {
+		var err error
+		if start, err = s.passInput(ctx); err == nil {
+			break
+		}
+		s.deps.Logger.Warn("finding the end of the input", "err", err)
+		if err := pause(ctx, repeatDelay); err != nil {
+			return err
+		}
+	}
+	return s.deps.Input.ReadInbound(ctx, bus.ReadOptions{After: start}, func(m bus.Message) error {
 		if m.Partition >= len(s.holders) {
 			return nil
 		}
@@ -62,6 +73,23 @@ func (s *Service) inputStart() uint64 {
 		start = min(start, h.part.Applied().Input)
 	}
 	return start
+}
+
+// passInput makes the shared reader begin at the present end: what lies before
+// it was decided, or is read by the tenure that is to decide it.
+func (s *Service) passInput(ctx context.Context) (start uint64, err error) {
+	_, end, _, err := s.deps.Input.InboundRange(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for p, h := range s.holders {
+		last, err := s.deps.Input.LastInbound(ctx, p)
+		if err != nil {
+			return 0, err
+		}
+		h.intake.pass(min(last, end))
+	}
+	return end, nil
 }
 
 // decideInput decides an inbound message: all its events, or as many as a

@@ -69,6 +69,13 @@ func (i *intake) offer(ctx context.Context, m bus.Message) error {
 	return nil
 }
 
+// pass notes that the shared reader begins behind a sequence.
+func (i *intake) pass(sequence uint64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mu.offered = max(i.mu.offered, sequence)
+}
+
 func (i *intake) come(sequence uint64) *tenure {
 	i.mu.Lock()
 	defer i.mu.Unlock()

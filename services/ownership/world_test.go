@@ -119,6 +119,9 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.svc.Run(ctx) }()
+	for p := range w.cfg.Partitions {
+		w.svc.Hold(p)
+	}
 	w.running = true
 	w.stop = func() {
 		if !w.running {

@@ -25,7 +25,7 @@ type Config struct {
 	AppID       uint64
 	AppSecret   string
 	VerifyToken string
-	// Pages are the Pages and Instagram accounts there are, at least one.
+	// Pages are the Pages and Instagram accounts that there are.
 	Pages []Page
 	// DefaultPerson acts where no person is named; zero for none.
 	DefaultPerson uint64
@@ -63,6 +63,10 @@ type Deps struct {
 	Client *http.Client
 	// Clock is the wall clock; nil means time.Now.
 	Clock func() time.Time
+	// Pages are the Pages and Instagram accounts at the time of the call, for
+	// pages that come and go; nil for those of Config. Called often and from
+	// any goroutine; nobody changes the slice afterwards.
+	Pages func() []Page
 }
 
 // Errors of the people, the inbox and the clock. Whoever gets one has changed
@@ -99,9 +103,6 @@ func (c *Config) Validate() error {
 	}
 	if c.AppID == 0 || c.AppSecret == "" {
 		fault("app id and app secret are both needed")
-	}
-	if len(c.Pages) == 0 {
-		fault("there is no page")
 	}
 	if c.MaxInFlight < 0 || c.Timeout < 0 || c.RetryFor < 0 {
 		fault("max in flight, timeout and retry for cannot be negative")

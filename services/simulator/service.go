@@ -30,6 +30,7 @@ type Service struct {
 	logger   *slog.Logger
 	client   *http.Client
 	clock    func() time.Time
+	pages    func() []Page
 	listener net.Listener // nil without Config.Listen
 	file     *stateFile
 	offset   atomic.Int64 // nanoseconds; changed under mu
@@ -50,6 +51,7 @@ type Service struct {
 	faults     map[uint64]Switches
 	profiles   profiles
 	fields     subscriptions
+	lists      lists
 	ids        idSource
 	jumped     chan struct{} // closed when the clock moves
 }
@@ -69,9 +71,12 @@ func New(config Config, deps Deps) (*Service, error) {
 		config: config.withDefaults(), logger: deps.Logger, client: deps.Client, clock: deps.Clock,
 		file: &stateFile{path: filepath.Join(config.DataDir, fileName)},
 		kick: make(chan struct{}, 1), dirty: make(chan struct{}, 1), stopping: make(chan struct{}),
-		threads: map[control.ThreadKey]*thread{}, faults: map[uint64]Switches{}, transcript: newTranscript(), jumped: make(chan struct{}),
+		threads: map[control.ThreadKey]*thread{}, faults: map[uint64]Switches{}, lists: newLists(), transcript: newTranscript(), jumped: make(chan struct{}),
 	}
 	s.inFlight = make(chan struct{}, s.config.MaxInFlight)
+	if s.pages = deps.Pages; s.pages == nil {
+		s.pages = func() []Page { return s.config.Pages }
+	}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -178,9 +183,10 @@ func signal(c chan struct{}) {
 }
 
 func (s *Service) pageByID(id uint64) *Page {
-	for i := range s.config.Pages {
-		if s.config.Pages[i].ID == id {
-			return &s.config.Pages[i]
+	pages := s.pages()
+	for i := range pages {
+		if pages[i].ID == id {
+			return &pages[i]
 		}
 	}
 	return nil

@@ -44,8 +44,9 @@ func (s *Service) act(key control.ThreadKey, do func(*turn) error) error {
 
 // resolve fills in the defaults of an empty page or person.
 func (s *Service) resolve(key control.ThreadKey) (control.ThreadKey, *Page, error) {
-	if key.Asset == 0 && len(s.config.Pages) == 1 {
-		key.Asset = s.config.Pages[0].ID
+	pages := s.pages()
+	if key.Asset == 0 && len(pages) == 1 {
+		key.Asset = pages[0].ID
 	}
 	if key.Person == 0 {
 		key.Person = s.config.DefaultPerson
@@ -53,9 +54,9 @@ func (s *Service) resolve(key control.ThreadKey) (control.ThreadKey, *Page, erro
 	if key.Asset == 0 || key.Person == 0 {
 		return key, nil, fmt.Errorf("%w: name the page and the person", ErrInvalid)
 	}
-	for i := range s.config.Pages {
-		if s.config.Pages[i].ID == key.Asset {
-			return key, &s.config.Pages[i], nil
+	for i := range pages {
+		if pages[i].ID == key.Asset {
+			return key, &pages[i], nil
 		}
 	}
 	return key, nil, fmt.Errorf("%w: page %d", ErrNotFound, key.Asset)

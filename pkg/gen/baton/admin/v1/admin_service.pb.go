@@ -1174,7 +1174,15 @@ type App struct {
 	// Requests under way.
 	InFlight uint32 `protobuf:"varint,11,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// Threads it controls.
-	Owned         uint64 `protobuf:"varint,12,opt,name=owned,proto3" json:"owned,omitempty"`
+	Owned uint64 `protobuf:"varint,12,opt,name=owned,proto3" json:"owned,omitempty"`
+	// closed, open or half_open: whether its deliveries flow.
+	Breaker string `protobuf:"bytes,13,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	// Requests that may be under way at once now, all nodes together.
+	Slots uint32 `protobuf:"varint,14,opt,name=slots,proto3" json:"slots,omitempty"`
+	// Threads that wait for an operator: resume or skip.
+	Blocked uint32 `protobuf:"varint,15,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	// Events that wait in memory, all nodes together.
+	Queued        uint32 `protobuf:"varint,16,opt,name=queued,proto3" json:"queued,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1293,24 +1301,273 @@ func (x *App) GetOwned() uint64 {
 	return 0
 }
 
+func (x *App) GetBreaker() string {
+	if x != nil {
+		return x.Breaker
+	}
+	return ""
+}
+
+func (x *App) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *App) GetBlocked() uint32 {
+	if x != nil {
+		return x.Blocked
+	}
+	return 0
+}
+
+func (x *App) GetQueued() uint32 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+// ShowAppRequest names an app.
+type ShowAppRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id or name.
+	App           string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowAppRequest) Reset() {
+	*x = ShowAppRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowAppRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowAppRequest) ProtoMessage() {}
+
+func (x *ShowAppRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowAppRequest.ProtoReflect.Descriptor instead.
+func (*ShowAppRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ShowAppRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+// ShowAppResponse is the app, and where it stands.
+type ShowAppResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app.
+	App *App `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// Its places, by partition.
+	Places []*AppPlace `protobuf:"bytes,2,rep,name=places,proto3" json:"places,omitempty"`
+	// Partitions whose deliveries no node answers for.
+	Missing       []uint32 `protobuf:"varint,3,rep,packed,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowAppResponse) Reset() {
+	*x = ShowAppResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowAppResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowAppResponse) ProtoMessage() {}
+
+func (x *ShowAppResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowAppResponse.ProtoReflect.Descriptor instead.
+func (*ShowAppResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ShowAppResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+func (x *ShowAppResponse) GetPlaces() []*AppPlace {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+func (x *ShowAppResponse) GetMissing() []uint32 {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+// AppPlace is an app's place in a partition.
+type AppPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Partition.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Node that delivers for it.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// Everything up to this position is delivered, given up, or was not for it.
+	Watermark uint64 `protobuf:"varint,3,opt,name=watermark,proto3" json:"watermark,omitempty"`
+	// The log was read for it up to here.
+	Read uint64 `protobuf:"varint,4,opt,name=read,proto3" json:"read,omitempty"`
+	// The log was read for those that keep up up to here.
+	Head uint64 `protobuf:"varint,5,opt,name=head,proto3" json:"head,omitempty"`
+	// Events known to be undelivered.
+	Undelivered uint32 `protobuf:"varint,6,opt,name=undelivered,proto3" json:"undelivered,omitempty"`
+	// Age of the oldest event that was not read for it, in milliseconds.
+	OldestMs int64 `protobuf:"varint,7,opt,name=oldest_ms,json=oldestMs,proto3" json:"oldest_ms,omitempty"`
+	// Up to this position it is replayed; 0 for not.
+	ReplayUntil   uint64 `protobuf:"varint,8,opt,name=replay_until,json=replayUntil,proto3" json:"replay_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppPlace) Reset() {
+	*x = AppPlace{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppPlace) ProtoMessage() {}
+
+func (x *AppPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppPlace.ProtoReflect.Descriptor instead.
+func (*AppPlace) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AppPlace) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *AppPlace) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *AppPlace) GetWatermark() uint64 {
+	if x != nil {
+		return x.Watermark
+	}
+	return 0
+}
+
+func (x *AppPlace) GetRead() uint64 {
+	if x != nil {
+		return x.Read
+	}
+	return 0
+}
+
+func (x *AppPlace) GetHead() uint64 {
+	if x != nil {
+		return x.Head
+	}
+	return 0
+}
+
+func (x *AppPlace) GetUndelivered() uint32 {
+	if x != nil {
+		return x.Undelivered
+	}
+	return 0
+}
+
+func (x *AppPlace) GetOldestMs() int64 {
+	if x != nil {
+		return x.OldestMs
+	}
+	return 0
+}
+
+func (x *AppPlace) GetReplayUntil() uint64 {
+	if x != nil {
+		return x.ReplayUntil
+	}
+	return 0
+}
+
 // SteerAppRequest changes an app's deliveries.
 type SteerAppRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id or name.
 	App string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
-	// pause, resume or rewind.
+	// pause, resume, rewind, skip or replay.
 	Verb string `protobuf:"bytes,2,opt,name=verb,proto3" json:"verb,omitempty"`
-	// Partition to rewind; -1 for all.
+	// Partition to rewind, skip or replay; -1 for all.
 	Partition int32 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
-	// Position to deliver again from (rewind).
-	Position      uint64 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	// Position to deliver again from (rewind, unless from is set).
+	Position uint64 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	// Point in time to deliver from (rewind, replay), RFC 3339.
+	From          string `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SteerAppRequest) Reset() {
 	*x = SteerAppRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[17]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1579,7 @@ func (x *SteerAppRequest) String() string {
 func (*SteerAppRequest) ProtoMessage() {}
 
 func (x *SteerAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[17]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1592,7 @@ func (x *SteerAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerAppRequest.ProtoReflect.Descriptor instead.
 func (*SteerAppRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{17}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SteerAppRequest) GetApp() string {
@@ -1366,6 +1623,13 @@ func (x *SteerAppRequest) GetPosition() uint64 {
 	return 0
 }
 
+func (x *SteerAppRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
 // SteerAppResponse is the app afterwards.
 type SteerAppResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1377,7 +1641,7 @@ type SteerAppResponse struct {
 
 func (x *SteerAppResponse) Reset() {
 	*x = SteerAppResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[18]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1653,7 @@ func (x *SteerAppResponse) String() string {
 func (*SteerAppResponse) ProtoMessage() {}
 
 func (x *SteerAppResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[18]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1666,7 @@ func (x *SteerAppResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteerAppResponse.ProtoReflect.Descriptor instead.
 func (*SteerAppResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{18}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SteerAppResponse) GetApp() *App {
@@ -1410,6 +1674,926 @@ func (x *SteerAppResponse) GetApp() *App {
 		return x.App
 	}
 	return nil
+}
+
+// DeliveryFilter selects deliveries; what is empty selects all.
+type DeliveryFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id or name of the app.
+	App string `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// Id of the page or Instagram account.
+	PageId string `protobuf:"bytes,2,opt,name=page_id,json=pageId,proto3" json:"page_id,omitempty"`
+	// Id of the person.
+	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Partition; -1 for all.
+	Partition int32 `protobuf:"varint,4,opt,name=partition,proto3" json:"partition,omitempty"`
+	// First and last position; 0 for no bound.
+	FromPosition uint64 `protobuf:"varint,5,opt,name=from_position,json=fromPosition,proto3" json:"from_position,omitempty"`
+	// Last position; 0 for no bound.
+	ToPosition uint64 `protobuf:"varint,6,opt,name=to_position,json=toPosition,proto3" json:"to_position,omitempty"`
+	// Decided (dead letters) or begun (attempts) at this time or later, RFC 3339.
+	Since string `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	// Before this time, RFC 3339.
+	Until string `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"`
+	// Outcome, answer, failure or status: exhausted, rejected, timeout, dns, 502 …
+	Class         string `protobuf:"bytes,9,opt,name=class,proto3" json:"class,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliveryFilter) Reset() {
+	*x = DeliveryFilter{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliveryFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliveryFilter) ProtoMessage() {}
+
+func (x *DeliveryFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliveryFilter.ProtoReflect.Descriptor instead.
+func (*DeliveryFilter) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DeliveryFilter) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetPageId() string {
+	if x != nil {
+		return x.PageId
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *DeliveryFilter) GetFromPosition() uint64 {
+	if x != nil {
+		return x.FromPosition
+	}
+	return 0
+}
+
+func (x *DeliveryFilter) GetToPosition() uint64 {
+	if x != nil {
+		return x.ToPosition
+	}
+	return 0
+}
+
+func (x *DeliveryFilter) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *DeliveryFilter) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+// ListDeliveriesRequest selects what to list.
+type ListDeliveriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which.
+	Filter *DeliveryFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most this many (default 100, at most 10,000).
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// List the attempts of this node's delivery log, newest first, instead of the
+	// dead letters, oldest first.
+	Attempts bool `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// With attempts: those that failed only.
+	Failed        bool `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesRequest) Reset() {
+	*x = ListDeliveriesRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesRequest) ProtoMessage() {}
+
+func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListDeliveriesRequest) GetFilter() *DeliveryFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListDeliveriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListDeliveriesRequest) GetAttempts() bool {
+	if x != nil {
+		return x.Attempts
+	}
+	return false
+}
+
+func (x *ListDeliveriesRequest) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
+}
+
+// ListDeliveriesResponse lists dead letters or attempts.
+type ListDeliveriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Dead letters.
+	Dead []*DeadDelivery `protobuf:"bytes,1,rep,name=dead,proto3" json:"dead,omitempty"`
+	// Attempts.
+	Attempts []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// There are more than were listed.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesResponse) Reset() {
+	*x = ListDeliveriesResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesResponse) ProtoMessage() {}
+
+func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListDeliveriesResponse) GetDead() []*DeadDelivery {
+	if x != nil {
+		return x.Dead
+	}
+	return nil
+}
+
+func (x *ListDeliveriesResponse) GetAttempts() []*DeliveryAttempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *ListDeliveriesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// DeadDelivery is a delivery that was given up.
+type DeadDelivery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Delivery id: <partition>-<position>.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Id of the app.
+	AppId string `protobuf:"bytes,2,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// Name of the app.
+	AppName string `protobuf:"bytes,3,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	// Id of the page or Instagram account.
+	PageId string `protobuf:"bytes,4,opt,name=page_id,json=pageId,proto3" json:"page_id,omitempty"`
+	// Id of the person.
+	UserId string `protobuf:"bytes,5,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// messaging or standby.
+	Channel string `protobuf:"bytes,6,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Why it was given up.
+	Outcome string `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// Attempts made.
+	Attempts uint32 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Class of the last answer.
+	Answer string `protobuf:"bytes,9,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Which step of the last attempt failed.
+	Failure string `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Status of the last answer; 0 for none.
+	Status uint32 `protobuf:"varint,11,opt,name=status,proto3" json:"status,omitempty"`
+	// Error of the last attempt.
+	Error string `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	// When the event was decided, RFC 3339 in UTC.
+	DecidedAt string `protobuf:"bytes,13,opt,name=decided_at,json=decidedAt,proto3" json:"decided_at,omitempty"`
+	// When the first attempt failed, RFC 3339 in UTC; empty for never.
+	FirstFailureAt string `protobuf:"bytes,14,opt,name=first_failure_at,json=firstFailureAt,proto3" json:"first_failure_at,omitempty"`
+	// When it was given up, RFC 3339 in UTC.
+	BuriedAt      string `protobuf:"bytes,15,opt,name=buried_at,json=buriedAt,proto3" json:"buried_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadDelivery) Reset() {
+	*x = DeadDelivery{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadDelivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadDelivery) ProtoMessage() {}
+
+func (x *DeadDelivery) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadDelivery.ProtoReflect.Descriptor instead.
+func (*DeadDelivery) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *DeadDelivery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetAppId() string {
+	if x != nil {
+		return x.AppId
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetPageId() string {
+	if x != nil {
+		return x.PageId
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *DeadDelivery) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *DeadDelivery) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetDecidedAt() string {
+	if x != nil {
+		return x.DecidedAt
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetFirstFailureAt() string {
+	if x != nil {
+		return x.FirstFailureAt
+	}
+	return ""
+}
+
+func (x *DeadDelivery) GetBuriedAt() string {
+	if x != nil {
+		return x.BuriedAt
+	}
+	return ""
+}
+
+// DeliveryAttempt is one POST.
+type DeliveryAttempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it began, RFC 3339 in UTC.
+	StartedAt string `protobuf:"bytes,1,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// Delivery ids that it carried.
+	Ids []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
+	// Id of the app.
+	AppId string `protobuf:"bytes,3,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// Name of the app.
+	AppName string `protobuf:"bytes,4,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	// Threads of the events, "page/user".
+	Threads []string `protobuf:"bytes,5,rep,name=threads,proto3" json:"threads,omitempty"`
+	// Where it was posted, without the query.
+	CallbackUrl string `protobuf:"bytes,6,opt,name=callback_url,json=callbackUrl,proto3" json:"callback_url,omitempty"`
+	// messaging or standby.
+	Channel string `protobuf:"bytes,7,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Which attempt, from 1.
+	Attempt uint32 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Class of its end.
+	Answer string `protobuf:"bytes,9,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Which step failed.
+	Failure string `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Status; 0 without an answer.
+	Status uint32 `protobuf:"varint,11,opt,name=status,proto3" json:"status,omitempty"`
+	// The error.
+	Error string `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	// Time until there was a connection, in microseconds; 0 for a kept one.
+	ConnectUs int64 `protobuf:"varint,13,opt,name=connect_us,json=connectUs,proto3" json:"connect_us,omitempty"`
+	// Time until the first byte of the answer, in microseconds.
+	FirstByteUs int64 `protobuf:"varint,14,opt,name=first_byte_us,json=firstByteUs,proto3" json:"first_byte_us,omitempty"`
+	// Time of all of it, in microseconds.
+	TookUs int64 `protobuf:"varint,15,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	// The connection was kept from an earlier POST.
+	Reused bool `protobuf:"varint,16,opt,name=reused,proto3" json:"reused,omitempty"`
+	// When the first of its events is posted again, RFC 3339 in UTC; empty for
+	// never, or at once.
+	NextAt string `protobuf:"bytes,17,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
+	// Headers sent, "Name: value".
+	RequestHeaders []string `protobuf:"bytes,18,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
+	// Body sent, cut.
+	RequestBody string `protobuf:"bytes,19,opt,name=request_body,json=requestBody,proto3" json:"request_body,omitempty"`
+	// Its whole length in bytes.
+	RequestBytes uint64 `protobuf:"varint,20,opt,name=request_bytes,json=requestBytes,proto3" json:"request_bytes,omitempty"`
+	// Headers of the answer, "Name: value".
+	ResponseHeaders []string `protobuf:"bytes,21,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty"`
+	// Body of the answer, cut.
+	ResponseBody  string `protobuf:"bytes,22,opt,name=response_body,json=responseBody,proto3" json:"response_body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliveryAttempt) Reset() {
+	*x = DeliveryAttempt{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliveryAttempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliveryAttempt) ProtoMessage() {}
+
+func (x *DeliveryAttempt) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliveryAttempt.ProtoReflect.Descriptor instead.
+func (*DeliveryAttempt) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *DeliveryAttempt) GetStartedAt() string {
+	if x != nil {
+		return x.StartedAt
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *DeliveryAttempt) GetAppId() string {
+	if x != nil {
+		return x.AppId
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetThreads() []string {
+	if x != nil {
+		return x.Threads
+	}
+	return nil
+}
+
+func (x *DeliveryAttempt) GetCallbackUrl() string {
+	if x != nil {
+		return x.CallbackUrl
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetConnectUs() int64 {
+	if x != nil {
+		return x.ConnectUs
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetFirstByteUs() int64 {
+	if x != nil {
+		return x.FirstByteUs
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetTookUs() int64 {
+	if x != nil {
+		return x.TookUs
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetReused() bool {
+	if x != nil {
+		return x.Reused
+	}
+	return false
+}
+
+func (x *DeliveryAttempt) GetNextAt() string {
+	if x != nil {
+		return x.NextAt
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetRequestHeaders() []string {
+	if x != nil {
+		return x.RequestHeaders
+	}
+	return nil
+}
+
+func (x *DeliveryAttempt) GetRequestBody() string {
+	if x != nil {
+		return x.RequestBody
+	}
+	return ""
+}
+
+func (x *DeliveryAttempt) GetRequestBytes() uint64 {
+	if x != nil {
+		return x.RequestBytes
+	}
+	return 0
+}
+
+func (x *DeliveryAttempt) GetResponseHeaders() []string {
+	if x != nil {
+		return x.ResponseHeaders
+	}
+	return nil
+}
+
+func (x *DeliveryAttempt) GetResponseBody() string {
+	if x != nil {
+		return x.ResponseBody
+	}
+	return ""
+}
+
+// ShowDeliveryRequest names a delivery.
+type ShowDeliveryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Delivery id: <partition>-<position>.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Id or name of the app; empty for all apps that the event was for.
+	App           string `protobuf:"bytes,2,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowDeliveryRequest) Reset() {
+	*x = ShowDeliveryRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowDeliveryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowDeliveryRequest) ProtoMessage() {}
+
+func (x *ShowDeliveryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowDeliveryRequest.ProtoReflect.Descriptor instead.
+func (*ShowDeliveryRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ShowDeliveryRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ShowDeliveryRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+// ShowDeliveryResponse is all that is known of it.
+type ShowDeliveryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Dead letters with that id.
+	Dead []*DeadDelivery `protobuf:"bytes,1,rep,name=dead,proto3" json:"dead,omitempty"`
+	// Its attempts in this node's delivery log, oldest first.
+	Attempts      []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowDeliveryResponse) Reset() {
+	*x = ShowDeliveryResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowDeliveryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowDeliveryResponse) ProtoMessage() {}
+
+func (x *ShowDeliveryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowDeliveryResponse.ProtoReflect.Descriptor instead.
+func (*ShowDeliveryResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ShowDeliveryResponse) GetDead() []*DeadDelivery {
+	if x != nil {
+		return x.Dead
+	}
+	return nil
+}
+
+func (x *ShowDeliveryResponse) GetAttempts() []*DeliveryAttempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+// ResendDeliveriesRequest selects dead letters.
+type ResendDeliveriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which. One that selects all must say so with all.
+	Filter *DeliveryFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Yes, every dead letter.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// Forget them instead.
+	Drop bool `protobuf:"varint,3,opt,name=drop,proto3" json:"drop,omitempty"`
+	// Say which, change nothing.
+	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// At most this many, oldest first (default and at most 10,000).
+	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendDeliveriesRequest) Reset() {
+	*x = ResendDeliveriesRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendDeliveriesRequest) ProtoMessage() {}
+
+func (x *ResendDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ResendDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ResendDeliveriesRequest) GetFilter() *DeliveryFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ResendDeliveriesRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *ResendDeliveriesRequest) GetDrop() bool {
+	if x != nil {
+		return x.Drop
+	}
+	return false
+}
+
+func (x *ResendDeliveriesRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ResendDeliveriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ResendDeliveriesResponse says what was done.
+type ResendDeliveriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Delivered again from now on (or dropped).
+	Deliveries []*DeadDelivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// What could not be, a line each.
+	Faults []string `protobuf:"bytes,2,rep,name=faults,proto3" json:"faults,omitempty"`
+	// There are more than the limit.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendDeliveriesResponse) Reset() {
+	*x = ResendDeliveriesResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendDeliveriesResponse) ProtoMessage() {}
+
+func (x *ResendDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ResendDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ResendDeliveriesResponse) GetDeliveries() []*DeadDelivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *ResendDeliveriesResponse) GetFaults() []string {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+func (x *ResendDeliveriesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // ApplyRequest carries a roster.
@@ -1426,7 +2610,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +2622,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[19]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +2635,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{19}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ApplyRequest) GetDocument() []byte {
@@ -1483,7 +2667,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +2679,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[20]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +2692,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{20}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ApplyResponse) GetVersion() uint64 {
@@ -1553,7 +2737,7 @@ type TailLogRequest struct {
 
 func (x *TailLogRequest) Reset() {
 	*x = TailLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +2749,7 @@ func (x *TailLogRequest) String() string {
 func (*TailLogRequest) ProtoMessage() {}
 
 func (x *TailLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[21]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +2762,7 @@ func (x *TailLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogRequest.ProtoReflect.Descriptor instead.
 func (*TailLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{21}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TailLogRequest) GetPartition() int32 {
@@ -1634,7 +2818,7 @@ type TailLogResponse struct {
 
 func (x *TailLogResponse) Reset() {
 	*x = TailLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +2830,7 @@ func (x *TailLogResponse) String() string {
 func (*TailLogResponse) ProtoMessage() {}
 
 func (x *TailLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[22]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +2843,7 @@ func (x *TailLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogResponse.ProtoReflect.Descriptor instead.
 func (*TailLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{22}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TailLogResponse) GetEntry() *LogEntry {
@@ -1680,7 +2864,7 @@ type ExportLogRequest struct {
 
 func (x *ExportLogRequest) Reset() {
 	*x = ExportLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +2876,7 @@ func (x *ExportLogRequest) String() string {
 func (*ExportLogRequest) ProtoMessage() {}
 
 func (x *ExportLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[23]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +2889,7 @@ func (x *ExportLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLogRequest.ProtoReflect.Descriptor instead.
 func (*ExportLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{23}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExportLogRequest) GetPartition() int32 {
@@ -1728,7 +2912,7 @@ type ExportLogResponse struct {
 
 func (x *ExportLogResponse) Reset() {
 	*x = ExportLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +2924,7 @@ func (x *ExportLogResponse) String() string {
 func (*ExportLogResponse) ProtoMessage() {}
 
 func (x *ExportLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[24]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +2937,7 @@ func (x *ExportLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLogResponse.ProtoReflect.Descriptor instead.
 func (*ExportLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{24}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExportLogResponse) GetPartition() uint32 {
@@ -1779,7 +2963,7 @@ type VerifyLogRequest struct {
 
 func (x *VerifyLogRequest) Reset() {
 	*x = VerifyLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +2975,7 @@ func (x *VerifyLogRequest) String() string {
 func (*VerifyLogRequest) ProtoMessage() {}
 
 func (x *VerifyLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[25]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +2988,7 @@ func (x *VerifyLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLogRequest.ProtoReflect.Descriptor instead.
 func (*VerifyLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{25}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{37}
 }
 
 // VerifyLogResponse is the verdict.
@@ -1826,7 +3010,7 @@ type VerifyLogResponse struct {
 
 func (x *VerifyLogResponse) Reset() {
 	*x = VerifyLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +3022,7 @@ func (x *VerifyLogResponse) String() string {
 func (*VerifyLogResponse) ProtoMessage() {}
 
 func (x *VerifyLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[26]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +3035,7 @@ func (x *VerifyLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLogResponse.ProtoReflect.Descriptor instead.
 func (*VerifyLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{26}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *VerifyLogResponse) GetOk() bool {
@@ -1898,7 +3082,7 @@ type ReplayRequest struct {
 
 func (x *ReplayRequest) Reset() {
 	*x = ReplayRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +3094,7 @@ func (x *ReplayRequest) String() string {
 func (*ReplayRequest) ProtoMessage() {}
 
 func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[27]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +3107,7 @@ func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayRequest.ProtoReflect.Descriptor instead.
 func (*ReplayRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{27}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{39}
 }
 
 // ReplayResponse is its result.
@@ -1949,7 +3133,7 @@ type ReplayResponse struct {
 
 func (x *ReplayResponse) Reset() {
 	*x = ReplayResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +3145,7 @@ func (x *ReplayResponse) String() string {
 func (*ReplayResponse) ProtoMessage() {}
 
 func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[28]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +3158,7 @@ func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayResponse.ProtoReflect.Descriptor instead.
 func (*ReplayResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{28}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReplayResponse) GetReplayedDigest() string {
@@ -2035,7 +3219,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2047,7 +3231,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[29]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2060,7 +3244,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{29}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{41}
 }
 
 // StatusResponse describes the node.
@@ -2088,7 +3272,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +3284,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[30]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +3297,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{30}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StatusResponse) GetVersion() string {
@@ -2168,6 +3352,483 @@ func (x *StatusResponse) GetThreads() uint64 {
 func (x *StatusResponse) GetPublicUrl() string {
 	if x != nil {
 		return x.PublicUrl
+	}
+	return ""
+}
+
+// ListTokensRequest asks for the tokens.
+type ListTokensRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensRequest) Reset() {
+	*x = ListTokensRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensRequest) ProtoMessage() {}
+
+func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
+func (*ListTokensRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{43}
+}
+
+// ListTokensResponse lists the tokens.
+type ListTokensResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The valid tokens, by page and app.
+	Tokens        []*Token `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensResponse) Reset() {
+	*x = ListTokensResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensResponse) ProtoMessage() {}
+
+func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
+func (*ListTokensResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ListTokensResponse) GetTokens() []*Token {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+// Token is one that an app may present for a page. Baton knows its hash alone.
+type Token struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Page or Instagram account.
+	PageId string `protobuf:"bytes,1,opt,name=page_id,json=pageId,proto3" json:"page_id,omitempty"`
+	// Id of the app.
+	AppId string `protobuf:"bytes,2,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// Name of the app.
+	AppName string `protobuf:"bytes,3,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	// SHA-256 of the token, in hex.
+	Fingerprint   string `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Token) GetPageId() string {
+	if x != nil {
+		return x.PageId
+	}
+	return ""
+}
+
+func (x *Token) GetAppId() string {
+	if x != nil {
+		return x.AppId
+	}
+	return ""
+}
+
+func (x *Token) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *Token) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+// ChangeTokenRequest adds or revokes a token.
+type ChangeTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// add or revoke.
+	Verb string `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	// Page of the token (add).
+	PageId string `protobuf:"bytes,2,opt,name=page_id,json=pageId,proto3" json:"page_id,omitempty"`
+	// Id or name of the app (add).
+	App string `protobuf:"bytes,3,opt,name=app,proto3" json:"app,omitempty"`
+	// SHA-256 of the token, in hex; to revoke, its first digits suffice, at least
+	// eight and no other token's.
+	Fingerprint string `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Say what would change, change nothing.
+	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeTokenRequest) Reset() {
+	*x = ChangeTokenRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeTokenRequest) ProtoMessage() {}
+
+func (x *ChangeTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeTokenRequest.ProtoReflect.Descriptor instead.
+func (*ChangeTokenRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ChangeTokenRequest) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *ChangeTokenRequest) GetPageId() string {
+	if x != nil {
+		return x.PageId
+	}
+	return ""
+}
+
+func (x *ChangeTokenRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *ChangeTokenRequest) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *ChangeTokenRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// ChangeTokenResponse says which token was changed.
+type ChangeTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token.
+	Token *Token `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// Roster version now in force.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Partitions that have not logged the version yet.
+	Missing       []uint32 `protobuf:"varint,3,rep,packed,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeTokenResponse) Reset() {
+	*x = ChangeTokenResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeTokenResponse) ProtoMessage() {}
+
+func (x *ChangeTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeTokenResponse.ProtoReflect.Descriptor instead.
+func (*ChangeTokenResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ChangeTokenResponse) GetToken() *Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *ChangeTokenResponse) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ChangeTokenResponse) GetMissing() []uint32 {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+// DoctorRequest asks what is missing.
+type DoctorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorRequest) Reset() {
+	*x = DoctorRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorRequest) ProtoMessage() {}
+
+func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
+func (*DoctorRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{48}
+}
+
+// DoctorResponse lists what was found.
+type DoctorResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The findings; none when all is well.
+	Findings []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	// What was looked at and found well, a line each.
+	Healthy       []string `protobuf:"bytes,2,rep,name=healthy,proto3" json:"healthy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorResponse) Reset() {
+	*x = DoctorResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorResponse) ProtoMessage() {}
+
+func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
+func (*DoctorResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *DoctorResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *DoctorResponse) GetHealthy() []string {
+	if x != nil {
+		return x.Healthy
+	}
+	return nil
+}
+
+// Finding is something that is missing or may be.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// problem: something will not work; note: it cannot be proven here.
+	Severity string `protobuf:"bytes,1,opt,name=severity,proto3" json:"severity,omitempty"`
+	// What it is about: the platform, a page, an app, the data.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// What is wrong.
+	What string `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	// Why it matters.
+	Why string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	// The way out.
+	WayOut        string `protobuf:"bytes,5,opt,name=way_out,json=wayOut,proto3" json:"way_out,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Finding) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *Finding) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Finding) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Finding) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Finding) GetWayOut() string {
+	if x != nil {
+		return x.WayOut
 	}
 	return ""
 }
@@ -2257,7 +3918,7 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\arefusal\x18\x02 \x01(\v2\x17.baton.admin.v1.RefusalR\arefusal\"\x11\n" +
 	"\x0fListAppsRequest\";\n" +
 	"\x10ListAppsResponse\x12'\n" +
-	"\x04apps\x18\x01 \x03(\v2\x13.baton.admin.v1.AppR\x04apps\"\xa9\x02\n" +
+	"\x04apps\x18\x01 \x03(\v2\x13.baton.admin.v1.AppR\x04apps\"\x8b\x03\n" +
 	"\x03App\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2272,14 +3933,116 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x06parked\x18\n" +
 	" \x01(\rR\x06parked\x12\x1b\n" +
 	"\tin_flight\x18\v \x01(\rR\binFlight\x12\x14\n" +
-	"\x05owned\x18\f \x01(\x04R\x05owned\"q\n" +
+	"\x05owned\x18\f \x01(\x04R\x05owned\x12\x18\n" +
+	"\abreaker\x18\r \x01(\tR\abreaker\x12\x14\n" +
+	"\x05slots\x18\x0e \x01(\rR\x05slots\x12\x18\n" +
+	"\ablocked\x18\x0f \x01(\rR\ablocked\x12\x16\n" +
+	"\x06queued\x18\x10 \x01(\rR\x06queued\"\"\n" +
+	"\x0eShowAppRequest\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\"\x84\x01\n" +
+	"\x0fShowAppResponse\x12%\n" +
+	"\x03app\x18\x01 \x01(\v2\x13.baton.admin.v1.AppR\x03app\x120\n" +
+	"\x06places\x18\x02 \x03(\v2\x18.baton.admin.v1.AppPlaceR\x06places\x12\x18\n" +
+	"\amissing\x18\x03 \x03(\rR\amissing\"\xe4\x01\n" +
+	"\bAppPlace\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1c\n" +
+	"\twatermark\x18\x03 \x01(\x04R\twatermark\x12\x12\n" +
+	"\x04read\x18\x04 \x01(\x04R\x04read\x12\x12\n" +
+	"\x04head\x18\x05 \x01(\x04R\x04head\x12 \n" +
+	"\vundelivered\x18\x06 \x01(\rR\vundelivered\x12\x1b\n" +
+	"\toldest_ms\x18\a \x01(\x03R\boldestMs\x12!\n" +
+	"\freplay_until\x18\b \x01(\x04R\vreplayUntil\"\x85\x01\n" +
 	"\x0fSteerAppRequest\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x12\n" +
 	"\x04verb\x18\x02 \x01(\tR\x04verb\x12\x1c\n" +
 	"\tpartition\x18\x03 \x01(\x05R\tpartition\x12\x1a\n" +
-	"\bposition\x18\x04 \x01(\x04R\bposition\"9\n" +
+	"\bposition\x18\x04 \x01(\x04R\bposition\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\"9\n" +
 	"\x10SteerAppResponse\x12%\n" +
-	"\x03app\x18\x01 \x01(\v2\x13.baton.admin.v1.AppR\x03app\"C\n" +
+	"\x03app\x18\x01 \x01(\v2\x13.baton.admin.v1.AppR\x03app\"\xfa\x01\n" +
+	"\x0eDeliveryFilter\x12\x10\n" +
+	"\x03app\x18\x01 \x01(\tR\x03app\x12\x17\n" +
+	"\apage_id\x18\x02 \x01(\tR\x06pageId\x12\x17\n" +
+	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x1c\n" +
+	"\tpartition\x18\x04 \x01(\x05R\tpartition\x12#\n" +
+	"\rfrom_position\x18\x05 \x01(\x04R\ffromPosition\x12\x1f\n" +
+	"\vto_position\x18\x06 \x01(\x04R\n" +
+	"toPosition\x12\x14\n" +
+	"\x05since\x18\a \x01(\tR\x05since\x12\x14\n" +
+	"\x05until\x18\b \x01(\tR\x05until\x12\x14\n" +
+	"\x05class\x18\t \x01(\tR\x05class\"\x99\x01\n" +
+	"\x15ListDeliveriesRequest\x126\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1e.baton.admin.v1.DeliveryFilterR\x06filter\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\bR\battempts\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\bR\x06failed\"\x9b\x01\n" +
+	"\x16ListDeliveriesResponse\x120\n" +
+	"\x04dead\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\x04dead\x12;\n" +
+	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\x98\x03\n" +
+	"\fDeadDelivery\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
+	"\x06app_id\x18\x02 \x01(\tR\x05appId\x12\x19\n" +
+	"\bapp_name\x18\x03 \x01(\tR\aappName\x12\x17\n" +
+	"\apage_id\x18\x04 \x01(\tR\x06pageId\x12\x17\n" +
+	"\auser_id\x18\x05 \x01(\tR\x06userId\x12\x18\n" +
+	"\achannel\x18\x06 \x01(\tR\achannel\x12\x18\n" +
+	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x1a\n" +
+	"\battempts\x18\b \x01(\rR\battempts\x12\x16\n" +
+	"\x06answer\x18\t \x01(\tR\x06answer\x12\x18\n" +
+	"\afailure\x18\n" +
+	" \x01(\tR\afailure\x12\x16\n" +
+	"\x06status\x18\v \x01(\rR\x06status\x12\x14\n" +
+	"\x05error\x18\f \x01(\tR\x05error\x12\x1d\n" +
+	"\n" +
+	"decided_at\x18\r \x01(\tR\tdecidedAt\x12(\n" +
+	"\x10first_failure_at\x18\x0e \x01(\tR\x0efirstFailureAt\x12\x1b\n" +
+	"\tburied_at\x18\x0f \x01(\tR\bburiedAt\"\x93\x05\n" +
+	"\x0fDeliveryAttempt\x12\x1d\n" +
+	"\n" +
+	"started_at\x18\x01 \x01(\tR\tstartedAt\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\tR\x03ids\x12\x15\n" +
+	"\x06app_id\x18\x03 \x01(\tR\x05appId\x12\x19\n" +
+	"\bapp_name\x18\x04 \x01(\tR\aappName\x12\x18\n" +
+	"\athreads\x18\x05 \x03(\tR\athreads\x12!\n" +
+	"\fcallback_url\x18\x06 \x01(\tR\vcallbackUrl\x12\x18\n" +
+	"\achannel\x18\a \x01(\tR\achannel\x12\x18\n" +
+	"\aattempt\x18\b \x01(\rR\aattempt\x12\x16\n" +
+	"\x06answer\x18\t \x01(\tR\x06answer\x12\x18\n" +
+	"\afailure\x18\n" +
+	" \x01(\tR\afailure\x12\x16\n" +
+	"\x06status\x18\v \x01(\rR\x06status\x12\x14\n" +
+	"\x05error\x18\f \x01(\tR\x05error\x12\x1d\n" +
+	"\n" +
+	"connect_us\x18\r \x01(\x03R\tconnectUs\x12\"\n" +
+	"\rfirst_byte_us\x18\x0e \x01(\x03R\vfirstByteUs\x12\x17\n" +
+	"\atook_us\x18\x0f \x01(\x03R\x06tookUs\x12\x16\n" +
+	"\x06reused\x18\x10 \x01(\bR\x06reused\x12\x17\n" +
+	"\anext_at\x18\x11 \x01(\tR\x06nextAt\x12'\n" +
+	"\x0frequest_headers\x18\x12 \x03(\tR\x0erequestHeaders\x12!\n" +
+	"\frequest_body\x18\x13 \x01(\tR\vrequestBody\x12#\n" +
+	"\rrequest_bytes\x18\x14 \x01(\x04R\frequestBytes\x12)\n" +
+	"\x10response_headers\x18\x15 \x03(\tR\x0fresponseHeaders\x12#\n" +
+	"\rresponse_body\x18\x16 \x01(\tR\fresponseBody\"7\n" +
+	"\x13ShowDeliveryRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03app\x18\x02 \x01(\tR\x03app\"\x85\x01\n" +
+	"\x14ShowDeliveryResponse\x120\n" +
+	"\x04dead\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\x04dead\x12;\n" +
+	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\"\xa6\x01\n" +
+	"\x17ResendDeliveriesRequest\x126\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1e.baton.admin.v1.DeliveryFilterR\x06filter\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x12\n" +
+	"\x04drop\x18\x03 \x01(\bR\x04drop\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\"\x84\x01\n" +
+	"\x18ResendDeliveriesResponse\x12<\n" +
+	"\n" +
+	"deliveries\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\n" +
+	"deliveries\x12\x16\n" +
+	"\x06faults\x18\x02 \x03(\tR\x06faults\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"C\n" +
 	"\fApplyRequest\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"]\n" +
@@ -2333,7 +4096,35 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x0eroster_version\x18\x06 \x01(\x04R\rrosterVersion\x12\x18\n" +
 	"\athreads\x18\a \x01(\x04R\athreads\x12\x1d\n" +
 	"\n" +
-	"public_url\x18\b \x01(\tR\tpublicUrl2\x94\b\n" +
+	"public_url\x18\b \x01(\tR\tpublicUrl\"\x13\n" +
+	"\x11ListTokensRequest\"C\n" +
+	"\x12ListTokensResponse\x12-\n" +
+	"\x06tokens\x18\x01 \x03(\v2\x15.baton.admin.v1.TokenR\x06tokens\"t\n" +
+	"\x05Token\x12\x17\n" +
+	"\apage_id\x18\x01 \x01(\tR\x06pageId\x12\x15\n" +
+	"\x06app_id\x18\x02 \x01(\tR\x05appId\x12\x19\n" +
+	"\bapp_name\x18\x03 \x01(\tR\aappName\x12 \n" +
+	"\vfingerprint\x18\x04 \x01(\tR\vfingerprint\"\x8e\x01\n" +
+	"\x12ChangeTokenRequest\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x17\n" +
+	"\apage_id\x18\x02 \x01(\tR\x06pageId\x12\x10\n" +
+	"\x03app\x18\x03 \x01(\tR\x03app\x12 \n" +
+	"\vfingerprint\x18\x04 \x01(\tR\vfingerprint\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"v\n" +
+	"\x13ChangeTokenResponse\x12+\n" +
+	"\x05token\x18\x01 \x01(\v2\x15.baton.admin.v1.TokenR\x05token\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
+	"\amissing\x18\x03 \x03(\rR\amissing\"\x0f\n" +
+	"\rDoctorRequest\"_\n" +
+	"\x0eDoctorResponse\x123\n" +
+	"\bfindings\x18\x01 \x03(\v2\x17.baton.admin.v1.FindingR\bfindings\x12\x18\n" +
+	"\ahealthy\x18\x02 \x03(\tR\ahealthy\"~\n" +
+	"\aFinding\x12\x1a\n" +
+	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x12\x17\n" +
+	"\away_out\x18\x05 \x01(\tR\x06wayOut2\xf9\f\n" +
 	"\fAdminService\x12V\n" +
 	"\vListThreads\x12\".baton.admin.v1.ListThreadsRequest\x1a#.baton.admin.v1.ListThreadsResponse\x12S\n" +
 	"\n" +
@@ -2341,14 +4132,22 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\fWatchThreads\x12#.baton.admin.v1.WatchThreadsRequest\x1a$.baton.admin.v1.WatchThreadsResponse0\x01\x12J\n" +
 	"\aOperate\x12\x1e.baton.admin.v1.OperateRequest\x1a\x1f.baton.admin.v1.OperateResponse\x12D\n" +
 	"\x05Inbox\x12\x1c.baton.admin.v1.InboxRequest\x1a\x1d.baton.admin.v1.InboxResponse\x12M\n" +
-	"\bListApps\x12\x1f.baton.admin.v1.ListAppsRequest\x1a .baton.admin.v1.ListAppsResponse\x12M\n" +
-	"\bSteerApp\x12\x1f.baton.admin.v1.SteerAppRequest\x1a .baton.admin.v1.SteerAppResponse\x12D\n" +
+	"\bListApps\x12\x1f.baton.admin.v1.ListAppsRequest\x1a .baton.admin.v1.ListAppsResponse\x12J\n" +
+	"\aShowApp\x12\x1e.baton.admin.v1.ShowAppRequest\x1a\x1f.baton.admin.v1.ShowAppResponse\x12M\n" +
+	"\bSteerApp\x12\x1f.baton.admin.v1.SteerAppRequest\x1a .baton.admin.v1.SteerAppResponse\x12_\n" +
+	"\x0eListDeliveries\x12%.baton.admin.v1.ListDeliveriesRequest\x1a&.baton.admin.v1.ListDeliveriesResponse\x12Y\n" +
+	"\fShowDelivery\x12#.baton.admin.v1.ShowDeliveryRequest\x1a$.baton.admin.v1.ShowDeliveryResponse\x12e\n" +
+	"\x10ResendDeliveries\x12'.baton.admin.v1.ResendDeliveriesRequest\x1a(.baton.admin.v1.ResendDeliveriesResponse\x12D\n" +
 	"\x05Apply\x12\x1c.baton.admin.v1.ApplyRequest\x1a\x1d.baton.admin.v1.ApplyResponse\x12L\n" +
 	"\aTailLog\x12\x1e.baton.admin.v1.TailLogRequest\x1a\x1f.baton.admin.v1.TailLogResponse0\x01\x12R\n" +
 	"\tExportLog\x12 .baton.admin.v1.ExportLogRequest\x1a!.baton.admin.v1.ExportLogResponse0\x01\x12P\n" +
 	"\tVerifyLog\x12 .baton.admin.v1.VerifyLogRequest\x1a!.baton.admin.v1.VerifyLogResponse\x12G\n" +
 	"\x06Replay\x12\x1d.baton.admin.v1.ReplayRequest\x1a\x1e.baton.admin.v1.ReplayResponse\x12G\n" +
-	"\x06Status\x12\x1d.baton.admin.v1.StatusRequest\x1a\x1e.baton.admin.v1.StatusResponseB\xbf\x01\n" +
+	"\x06Status\x12\x1d.baton.admin.v1.StatusRequest\x1a\x1e.baton.admin.v1.StatusResponse\x12S\n" +
+	"\n" +
+	"ListTokens\x12!.baton.admin.v1.ListTokensRequest\x1a\".baton.admin.v1.ListTokensResponse\x12V\n" +
+	"\vChangeToken\x12\".baton.admin.v1.ChangeTokenRequest\x1a#.baton.admin.v1.ChangeTokenResponse\x12G\n" +
+	"\x06Doctor\x12\x1d.baton.admin.v1.DoctorRequest\x1a\x1e.baton.admin.v1.DoctorResponseB\xbf\x01\n" +
 	"\x12com.baton.admin.v1B\x11AdminServiceProtoP\x01Z<github.com/baton-router/baton/pkg/gen/baton/admin/v1;adminv1\xa2\x02\x03BAX\xaa\x02\x0eBaton.Admin.V1\xca\x02\x0eBaton\\Admin\\V1\xe2\x02\x1aBaton\\Admin\\V1\\GPBMetadata\xea\x02\x10Baton::Admin::V1b\x06proto3"
 
 var (
@@ -2363,39 +4162,59 @@ func file_baton_admin_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_baton_admin_v1_admin_service_proto_rawDescData
 }
 
-var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_baton_admin_v1_admin_service_proto_goTypes = []any{
-	(*ListThreadsRequest)(nil),   // 0: baton.admin.v1.ListThreadsRequest
-	(*ListThreadsResponse)(nil),  // 1: baton.admin.v1.ListThreadsResponse
-	(*Thread)(nil),               // 2: baton.admin.v1.Thread
-	(*PendingRequest)(nil),       // 3: baton.admin.v1.PendingRequest
-	(*ShowThreadRequest)(nil),    // 4: baton.admin.v1.ShowThreadRequest
-	(*ShowThreadResponse)(nil),   // 5: baton.admin.v1.ShowThreadResponse
-	(*LogEntry)(nil),             // 6: baton.admin.v1.LogEntry
-	(*WatchThreadsRequest)(nil),  // 7: baton.admin.v1.WatchThreadsRequest
-	(*WatchThreadsResponse)(nil), // 8: baton.admin.v1.WatchThreadsResponse
-	(*OperateRequest)(nil),       // 9: baton.admin.v1.OperateRequest
-	(*OperateResponse)(nil),      // 10: baton.admin.v1.OperateResponse
-	(*Refusal)(nil),              // 11: baton.admin.v1.Refusal
-	(*InboxRequest)(nil),         // 12: baton.admin.v1.InboxRequest
-	(*InboxResponse)(nil),        // 13: baton.admin.v1.InboxResponse
-	(*ListAppsRequest)(nil),      // 14: baton.admin.v1.ListAppsRequest
-	(*ListAppsResponse)(nil),     // 15: baton.admin.v1.ListAppsResponse
-	(*App)(nil),                  // 16: baton.admin.v1.App
-	(*SteerAppRequest)(nil),      // 17: baton.admin.v1.SteerAppRequest
-	(*SteerAppResponse)(nil),     // 18: baton.admin.v1.SteerAppResponse
-	(*ApplyRequest)(nil),         // 19: baton.admin.v1.ApplyRequest
-	(*ApplyResponse)(nil),        // 20: baton.admin.v1.ApplyResponse
-	(*TailLogRequest)(nil),       // 21: baton.admin.v1.TailLogRequest
-	(*TailLogResponse)(nil),      // 22: baton.admin.v1.TailLogResponse
-	(*ExportLogRequest)(nil),     // 23: baton.admin.v1.ExportLogRequest
-	(*ExportLogResponse)(nil),    // 24: baton.admin.v1.ExportLogResponse
-	(*VerifyLogRequest)(nil),     // 25: baton.admin.v1.VerifyLogRequest
-	(*VerifyLogResponse)(nil),    // 26: baton.admin.v1.VerifyLogResponse
-	(*ReplayRequest)(nil),        // 27: baton.admin.v1.ReplayRequest
-	(*ReplayResponse)(nil),       // 28: baton.admin.v1.ReplayResponse
-	(*StatusRequest)(nil),        // 29: baton.admin.v1.StatusRequest
-	(*StatusResponse)(nil),       // 30: baton.admin.v1.StatusResponse
+	(*ListThreadsRequest)(nil),       // 0: baton.admin.v1.ListThreadsRequest
+	(*ListThreadsResponse)(nil),      // 1: baton.admin.v1.ListThreadsResponse
+	(*Thread)(nil),                   // 2: baton.admin.v1.Thread
+	(*PendingRequest)(nil),           // 3: baton.admin.v1.PendingRequest
+	(*ShowThreadRequest)(nil),        // 4: baton.admin.v1.ShowThreadRequest
+	(*ShowThreadResponse)(nil),       // 5: baton.admin.v1.ShowThreadResponse
+	(*LogEntry)(nil),                 // 6: baton.admin.v1.LogEntry
+	(*WatchThreadsRequest)(nil),      // 7: baton.admin.v1.WatchThreadsRequest
+	(*WatchThreadsResponse)(nil),     // 8: baton.admin.v1.WatchThreadsResponse
+	(*OperateRequest)(nil),           // 9: baton.admin.v1.OperateRequest
+	(*OperateResponse)(nil),          // 10: baton.admin.v1.OperateResponse
+	(*Refusal)(nil),                  // 11: baton.admin.v1.Refusal
+	(*InboxRequest)(nil),             // 12: baton.admin.v1.InboxRequest
+	(*InboxResponse)(nil),            // 13: baton.admin.v1.InboxResponse
+	(*ListAppsRequest)(nil),          // 14: baton.admin.v1.ListAppsRequest
+	(*ListAppsResponse)(nil),         // 15: baton.admin.v1.ListAppsResponse
+	(*App)(nil),                      // 16: baton.admin.v1.App
+	(*ShowAppRequest)(nil),           // 17: baton.admin.v1.ShowAppRequest
+	(*ShowAppResponse)(nil),          // 18: baton.admin.v1.ShowAppResponse
+	(*AppPlace)(nil),                 // 19: baton.admin.v1.AppPlace
+	(*SteerAppRequest)(nil),          // 20: baton.admin.v1.SteerAppRequest
+	(*SteerAppResponse)(nil),         // 21: baton.admin.v1.SteerAppResponse
+	(*DeliveryFilter)(nil),           // 22: baton.admin.v1.DeliveryFilter
+	(*ListDeliveriesRequest)(nil),    // 23: baton.admin.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 24: baton.admin.v1.ListDeliveriesResponse
+	(*DeadDelivery)(nil),             // 25: baton.admin.v1.DeadDelivery
+	(*DeliveryAttempt)(nil),          // 26: baton.admin.v1.DeliveryAttempt
+	(*ShowDeliveryRequest)(nil),      // 27: baton.admin.v1.ShowDeliveryRequest
+	(*ShowDeliveryResponse)(nil),     // 28: baton.admin.v1.ShowDeliveryResponse
+	(*ResendDeliveriesRequest)(nil),  // 29: baton.admin.v1.ResendDeliveriesRequest
+	(*ResendDeliveriesResponse)(nil), // 30: baton.admin.v1.ResendDeliveriesResponse
+	(*ApplyRequest)(nil),             // 31: baton.admin.v1.ApplyRequest
+	(*ApplyResponse)(nil),            // 32: baton.admin.v1.ApplyResponse
+	(*TailLogRequest)(nil),           // 33: baton.admin.v1.TailLogRequest
+	(*TailLogResponse)(nil),          // 34: baton.admin.v1.TailLogResponse
+	(*ExportLogRequest)(nil),         // 35: baton.admin.v1.ExportLogRequest
+	(*ExportLogResponse)(nil),        // 36: baton.admin.v1.ExportLogResponse
+	(*VerifyLogRequest)(nil),         // 37: baton.admin.v1.VerifyLogRequest
+	(*VerifyLogResponse)(nil),        // 38: baton.admin.v1.VerifyLogResponse
+	(*ReplayRequest)(nil),            // 39: baton.admin.v1.ReplayRequest
+	(*ReplayResponse)(nil),           // 40: baton.admin.v1.ReplayResponse
+	(*StatusRequest)(nil),            // 41: baton.admin.v1.StatusRequest
+	(*StatusResponse)(nil),           // 42: baton.admin.v1.StatusResponse
+	(*ListTokensRequest)(nil),        // 43: baton.admin.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),       // 44: baton.admin.v1.ListTokensResponse
+	(*Token)(nil),                    // 45: baton.admin.v1.Token
+	(*ChangeTokenRequest)(nil),       // 46: baton.admin.v1.ChangeTokenRequest
+	(*ChangeTokenResponse)(nil),      // 47: baton.admin.v1.ChangeTokenResponse
+	(*DoctorRequest)(nil),            // 48: baton.admin.v1.DoctorRequest
+	(*DoctorResponse)(nil),           // 49: baton.admin.v1.DoctorResponse
+	(*Finding)(nil),                  // 50: baton.admin.v1.Finding
 }
 var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 0: baton.admin.v1.ListThreadsResponse.threads:type_name -> baton.admin.v1.Thread
@@ -2407,39 +4226,65 @@ var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 6: baton.admin.v1.InboxResponse.thread:type_name -> baton.admin.v1.Thread
 	11, // 7: baton.admin.v1.InboxResponse.refusal:type_name -> baton.admin.v1.Refusal
 	16, // 8: baton.admin.v1.ListAppsResponse.apps:type_name -> baton.admin.v1.App
-	16, // 9: baton.admin.v1.SteerAppResponse.app:type_name -> baton.admin.v1.App
-	6,  // 10: baton.admin.v1.TailLogResponse.entry:type_name -> baton.admin.v1.LogEntry
-	0,  // 11: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
-	4,  // 12: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
-	7,  // 13: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
-	9,  // 14: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
-	12, // 15: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
-	14, // 16: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
-	17, // 17: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
-	19, // 18: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
-	21, // 19: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
-	23, // 20: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
-	25, // 21: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
-	27, // 22: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
-	29, // 23: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
-	1,  // 24: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
-	5,  // 25: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
-	8,  // 26: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
-	10, // 27: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
-	13, // 28: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
-	15, // 29: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
-	18, // 30: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
-	20, // 31: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
-	22, // 32: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
-	24, // 33: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
-	26, // 34: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
-	28, // 35: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
-	30, // 36: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
-	24, // [24:37] is the sub-list for method output_type
-	11, // [11:24] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	16, // 9: baton.admin.v1.ShowAppResponse.app:type_name -> baton.admin.v1.App
+	19, // 10: baton.admin.v1.ShowAppResponse.places:type_name -> baton.admin.v1.AppPlace
+	16, // 11: baton.admin.v1.SteerAppResponse.app:type_name -> baton.admin.v1.App
+	22, // 12: baton.admin.v1.ListDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
+	25, // 13: baton.admin.v1.ListDeliveriesResponse.dead:type_name -> baton.admin.v1.DeadDelivery
+	26, // 14: baton.admin.v1.ListDeliveriesResponse.attempts:type_name -> baton.admin.v1.DeliveryAttempt
+	25, // 15: baton.admin.v1.ShowDeliveryResponse.dead:type_name -> baton.admin.v1.DeadDelivery
+	26, // 16: baton.admin.v1.ShowDeliveryResponse.attempts:type_name -> baton.admin.v1.DeliveryAttempt
+	22, // 17: baton.admin.v1.ResendDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
+	25, // 18: baton.admin.v1.ResendDeliveriesResponse.deliveries:type_name -> baton.admin.v1.DeadDelivery
+	6,  // 19: baton.admin.v1.TailLogResponse.entry:type_name -> baton.admin.v1.LogEntry
+	45, // 20: baton.admin.v1.ListTokensResponse.tokens:type_name -> baton.admin.v1.Token
+	45, // 21: baton.admin.v1.ChangeTokenResponse.token:type_name -> baton.admin.v1.Token
+	50, // 22: baton.admin.v1.DoctorResponse.findings:type_name -> baton.admin.v1.Finding
+	0,  // 23: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
+	4,  // 24: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
+	7,  // 25: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
+	9,  // 26: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
+	12, // 27: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
+	14, // 28: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
+	17, // 29: baton.admin.v1.AdminService.ShowApp:input_type -> baton.admin.v1.ShowAppRequest
+	20, // 30: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
+	23, // 31: baton.admin.v1.AdminService.ListDeliveries:input_type -> baton.admin.v1.ListDeliveriesRequest
+	27, // 32: baton.admin.v1.AdminService.ShowDelivery:input_type -> baton.admin.v1.ShowDeliveryRequest
+	29, // 33: baton.admin.v1.AdminService.ResendDeliveries:input_type -> baton.admin.v1.ResendDeliveriesRequest
+	31, // 34: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
+	33, // 35: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
+	35, // 36: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
+	37, // 37: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
+	39, // 38: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
+	41, // 39: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
+	43, // 40: baton.admin.v1.AdminService.ListTokens:input_type -> baton.admin.v1.ListTokensRequest
+	46, // 41: baton.admin.v1.AdminService.ChangeToken:input_type -> baton.admin.v1.ChangeTokenRequest
+	48, // 42: baton.admin.v1.AdminService.Doctor:input_type -> baton.admin.v1.DoctorRequest
+	1,  // 43: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
+	5,  // 44: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
+	8,  // 45: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
+	10, // 46: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
+	13, // 47: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
+	15, // 48: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
+	18, // 49: baton.admin.v1.AdminService.ShowApp:output_type -> baton.admin.v1.ShowAppResponse
+	21, // 50: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
+	24, // 51: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
+	28, // 52: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
+	30, // 53: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
+	32, // 54: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
+	34, // 55: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
+	36, // 56: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
+	38, // 57: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
+	40, // 58: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
+	42, // 59: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
+	44, // 60: baton.admin.v1.AdminService.ListTokens:output_type -> baton.admin.v1.ListTokensResponse
+	47, // 61: baton.admin.v1.AdminService.ChangeToken:output_type -> baton.admin.v1.ChangeTokenResponse
+	49, // 62: baton.admin.v1.AdminService.Doctor:output_type -> baton.admin.v1.DoctorResponse
+	43, // [43:63] is the sub-list for method output_type
+	23, // [23:43] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_baton_admin_v1_admin_service_proto_init() }
@@ -2453,7 +4298,7 @@ func file_baton_admin_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_baton_admin_v1_admin_service_proto_rawDesc), len(file_baton_admin_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

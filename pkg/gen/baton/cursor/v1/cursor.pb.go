@@ -238,7 +238,13 @@ type App struct {
 	// Deliveries to the app are paused.
 	Paused bool `protobuf:"varint,7,opt,name=paused,proto3" json:"paused,omitempty"`
 	// Why, for people.
-	PauseReason   string `protobuf:"bytes,8,opt,name=pause_reason,json=pauseReason,proto3" json:"pause_reason,omitempty"`
+	PauseReason string `protobuf:"bytes,8,opt,name=pause_reason,json=pauseReason,proto3" json:"pause_reason,omitempty"`
+	// Positions of dead letters that an operator has asked to be delivered again
+	// and that are not finished, ascending.
+	Resent []uint64 `protobuf:"varint,9,rep,packed,name=resent,proto3" json:"resent,omitempty"`
+	// Up to this position the app is planned as if it had been connected as it is
+	// today; 0 when it is not replayed.
+	ReplayUntil   uint64 `protobuf:"varint,10,opt,name=replay_until,json=replayUntil,proto3" json:"replay_until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -327,6 +333,20 @@ func (x *App) GetPauseReason() string {
 		return x.PauseReason
 	}
 	return ""
+}
+
+func (x *App) GetResent() []uint64 {
+	if x != nil {
+		return x.Resent
+	}
+	return nil
+}
+
+func (x *App) GetReplayUntil() uint64 {
+	if x != nil {
+		return x.ReplayUntil
+	}
+	return 0
 }
 
 // Failure is the retry clock of an undelivered event.
@@ -421,7 +441,7 @@ const file_baton_cursor_v1_cursor_proto_rawDesc = "" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1b\n" +
 	"\tlog_epoch\x18\x03 \x01(\x04R\blogEpoch\x12%\n" +
 	"\x0eroster_version\x18\x04 \x01(\x04R\rrosterVersion\x12\"\n" +
-	"\rdecided_at_ms\x18\x05 \x01(\x03R\vdecidedAtMs\"\x85\x02\n" +
+	"\rdecided_at_ms\x18\x05 \x01(\x03R\vdecidedAtMs\"\xc0\x02\n" +
 	"\x03App\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\x06R\x03app\x12\x1c\n" +
 	"\twatermark\x18\x02 \x01(\x04R\twatermark\x12)\n" +
@@ -430,7 +450,10 @@ const file_baton_cursor_v1_cursor_proto_rawDesc = "" +
 	"\vundelivered\x18\x05 \x03(\x04R\vundelivered\x122\n" +
 	"\afailing\x18\x06 \x03(\v2\x18.baton.cursor.v1.FailureR\afailing\x12\x16\n" +
 	"\x06paused\x18\a \x01(\bR\x06paused\x12!\n" +
-	"\fpause_reason\x18\b \x01(\tR\vpauseReason\"u\n" +
+	"\fpause_reason\x18\b \x01(\tR\vpauseReason\x12\x16\n" +
+	"\x06resent\x18\t \x03(\x04R\x06resent\x12!\n" +
+	"\freplay_until\x18\n" +
+	" \x01(\x04R\vreplayUntil\"u\n" +
 	"\aFailure\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1a\n" +
 	"\battempts\x18\x02 \x01(\rR\battempts\x12\x19\n" +

@@ -49,8 +49,19 @@ const (
 	AdminServiceInboxProcedure = "/baton.admin.v1.AdminService/Inbox"
 	// AdminServiceListAppsProcedure is the fully-qualified name of the AdminService's ListApps RPC.
 	AdminServiceListAppsProcedure = "/baton.admin.v1.AdminService/ListApps"
+	// AdminServiceShowAppProcedure is the fully-qualified name of the AdminService's ShowApp RPC.
+	AdminServiceShowAppProcedure = "/baton.admin.v1.AdminService/ShowApp"
 	// AdminServiceSteerAppProcedure is the fully-qualified name of the AdminService's SteerApp RPC.
 	AdminServiceSteerAppProcedure = "/baton.admin.v1.AdminService/SteerApp"
+	// AdminServiceListDeliveriesProcedure is the fully-qualified name of the AdminService's
+	// ListDeliveries RPC.
+	AdminServiceListDeliveriesProcedure = "/baton.admin.v1.AdminService/ListDeliveries"
+	// AdminServiceShowDeliveryProcedure is the fully-qualified name of the AdminService's ShowDelivery
+	// RPC.
+	AdminServiceShowDeliveryProcedure = "/baton.admin.v1.AdminService/ShowDelivery"
+	// AdminServiceResendDeliveriesProcedure is the fully-qualified name of the AdminService's
+	// ResendDeliveries RPC.
+	AdminServiceResendDeliveriesProcedure = "/baton.admin.v1.AdminService/ResendDeliveries"
 	// AdminServiceApplyProcedure is the fully-qualified name of the AdminService's Apply RPC.
 	AdminServiceApplyProcedure = "/baton.admin.v1.AdminService/Apply"
 	// AdminServiceTailLogProcedure is the fully-qualified name of the AdminService's TailLog RPC.
@@ -63,6 +74,13 @@ const (
 	AdminServiceReplayProcedure = "/baton.admin.v1.AdminService/Replay"
 	// AdminServiceStatusProcedure is the fully-qualified name of the AdminService's Status RPC.
 	AdminServiceStatusProcedure = "/baton.admin.v1.AdminService/Status"
+	// AdminServiceListTokensProcedure is the fully-qualified name of the AdminService's ListTokens RPC.
+	AdminServiceListTokensProcedure = "/baton.admin.v1.AdminService/ListTokens"
+	// AdminServiceChangeTokenProcedure is the fully-qualified name of the AdminService's ChangeToken
+	// RPC.
+	AdminServiceChangeTokenProcedure = "/baton.admin.v1.AdminService/ChangeToken"
+	// AdminServiceDoctorProcedure is the fully-qualified name of the AdminService's Doctor RPC.
+	AdminServiceDoctorProcedure = "/baton.admin.v1.AdminService/Doctor"
 )
 
 // AdminServiceClient is a client for the baton.admin.v1.AdminService service.
@@ -79,8 +97,16 @@ type AdminServiceClient interface {
 	Inbox(context.Context, *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error)
 	// ListApps lists the apps with their delivery state.
 	ListApps(context.Context, *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error)
-	// SteerApp pauses, resumes or rewinds an app's deliveries.
+	// ShowApp shows one app with its place in every partition.
+	ShowApp(context.Context, *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error)
+	// SteerApp pauses, resumes, rewinds, skips or replays an app's deliveries.
 	SteerApp(context.Context, *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error)
+	// ListDeliveries lists dead letters, or what the node's delivery log has.
+	ListDeliveries(context.Context, *connect.Request[v1.ListDeliveriesRequest]) (*connect.Response[v1.ListDeliveriesResponse], error)
+	// ShowDelivery shows all that is known of one delivery.
+	ShowDelivery(context.Context, *connect.Request[v1.ShowDeliveryRequest]) (*connect.Response[v1.ShowDeliveryResponse], error)
+	// ResendDeliveries delivers dead letters again, or drops them.
+	ResendDeliveries(context.Context, *connect.Request[v1.ResendDeliveriesRequest]) (*connect.Response[v1.ResendDeliveriesResponse], error)
 	// Apply puts the apps and pages of a configuration file into force.
 	Apply(context.Context, *connect.Request[v1.ApplyRequest]) (*connect.Response[v1.ApplyResponse], error)
 	// TailLog streams the entries of the log.
@@ -95,6 +121,12 @@ type AdminServiceClient interface {
 	Replay(context.Context, *connect.Request[v1.ReplayRequest]) (*connect.Response[v1.ReplayResponse], error)
 	// Status describes the node.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
+	// ListTokens lists the apps' valid tokens by their fingerprints.
+	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
+	// ChangeToken adds a token or revokes one. It needs the role admin.
+	ChangeToken(context.Context, *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error)
+	// Doctor looks for what is missing, here and on the platform.
+	Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error)
 }
 
 // NewAdminServiceClient constructs a client for the baton.admin.v1.AdminService service. By
@@ -144,10 +176,34 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("ListApps")),
 			connect.WithClientOptions(opts...),
 		),
+		showApp: connect.NewClient[v1.ShowAppRequest, v1.ShowAppResponse](
+			httpClient,
+			baseURL+AdminServiceShowAppProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ShowApp")),
+			connect.WithClientOptions(opts...),
+		),
 		steerApp: connect.NewClient[v1.SteerAppRequest, v1.SteerAppResponse](
 			httpClient,
 			baseURL+AdminServiceSteerAppProcedure,
 			connect.WithSchema(adminServiceMethods.ByName("SteerApp")),
+			connect.WithClientOptions(opts...),
+		),
+		listDeliveries: connect.NewClient[v1.ListDeliveriesRequest, v1.ListDeliveriesResponse](
+			httpClient,
+			baseURL+AdminServiceListDeliveriesProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ListDeliveries")),
+			connect.WithClientOptions(opts...),
+		),
+		showDelivery: connect.NewClient[v1.ShowDeliveryRequest, v1.ShowDeliveryResponse](
+			httpClient,
+			baseURL+AdminServiceShowDeliveryProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ShowDelivery")),
+			connect.WithClientOptions(opts...),
+		),
+		resendDeliveries: connect.NewClient[v1.ResendDeliveriesRequest, v1.ResendDeliveriesResponse](
+			httpClient,
+			baseURL+AdminServiceResendDeliveriesProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ResendDeliveries")),
 			connect.WithClientOptions(opts...),
 		),
 		apply: connect.NewClient[v1.ApplyRequest, v1.ApplyResponse](
@@ -186,24 +242,49 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("Status")),
 			connect.WithClientOptions(opts...),
 		),
+		listTokens: connect.NewClient[v1.ListTokensRequest, v1.ListTokensResponse](
+			httpClient,
+			baseURL+AdminServiceListTokensProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ListTokens")),
+			connect.WithClientOptions(opts...),
+		),
+		changeToken: connect.NewClient[v1.ChangeTokenRequest, v1.ChangeTokenResponse](
+			httpClient,
+			baseURL+AdminServiceChangeTokenProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ChangeToken")),
+			connect.WithClientOptions(opts...),
+		),
+		doctor: connect.NewClient[v1.DoctorRequest, v1.DoctorResponse](
+			httpClient,
+			baseURL+AdminServiceDoctorProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Doctor")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // adminServiceClient implements AdminServiceClient.
 type adminServiceClient struct {
-	listThreads  *connect.Client[v1.ListThreadsRequest, v1.ListThreadsResponse]
-	showThread   *connect.Client[v1.ShowThreadRequest, v1.ShowThreadResponse]
-	watchThreads *connect.Client[v1.WatchThreadsRequest, v1.WatchThreadsResponse]
-	operate      *connect.Client[v1.OperateRequest, v1.OperateResponse]
-	inbox        *connect.Client[v1.InboxRequest, v1.InboxResponse]
-	listApps     *connect.Client[v1.ListAppsRequest, v1.ListAppsResponse]
-	steerApp     *connect.Client[v1.SteerAppRequest, v1.SteerAppResponse]
-	apply        *connect.Client[v1.ApplyRequest, v1.ApplyResponse]
-	tailLog      *connect.Client[v1.TailLogRequest, v1.TailLogResponse]
-	exportLog    *connect.Client[v1.ExportLogRequest, v1.ExportLogResponse]
-	verifyLog    *connect.Client[v1.VerifyLogRequest, v1.VerifyLogResponse]
-	replay       *connect.Client[v1.ReplayRequest, v1.ReplayResponse]
-	status       *connect.Client[v1.StatusRequest, v1.StatusResponse]
+	listThreads      *connect.Client[v1.ListThreadsRequest, v1.ListThreadsResponse]
+	showThread       *connect.Client[v1.ShowThreadRequest, v1.ShowThreadResponse]
+	watchThreads     *connect.Client[v1.WatchThreadsRequest, v1.WatchThreadsResponse]
+	operate          *connect.Client[v1.OperateRequest, v1.OperateResponse]
+	inbox            *connect.Client[v1.InboxRequest, v1.InboxResponse]
+	listApps         *connect.Client[v1.ListAppsRequest, v1.ListAppsResponse]
+	showApp          *connect.Client[v1.ShowAppRequest, v1.ShowAppResponse]
+	steerApp         *connect.Client[v1.SteerAppRequest, v1.SteerAppResponse]
+	listDeliveries   *connect.Client[v1.ListDeliveriesRequest, v1.ListDeliveriesResponse]
+	showDelivery     *connect.Client[v1.ShowDeliveryRequest, v1.ShowDeliveryResponse]
+	resendDeliveries *connect.Client[v1.ResendDeliveriesRequest, v1.ResendDeliveriesResponse]
+	apply            *connect.Client[v1.ApplyRequest, v1.ApplyResponse]
+	tailLog          *connect.Client[v1.TailLogRequest, v1.TailLogResponse]
+	exportLog        *connect.Client[v1.ExportLogRequest, v1.ExportLogResponse]
+	verifyLog        *connect.Client[v1.VerifyLogRequest, v1.VerifyLogResponse]
+	replay           *connect.Client[v1.ReplayRequest, v1.ReplayResponse]
+	status           *connect.Client[v1.StatusRequest, v1.StatusResponse]
+	listTokens       *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
+	changeToken      *connect.Client[v1.ChangeTokenRequest, v1.ChangeTokenResponse]
+	doctor           *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
 }
 
 // ListThreads calls baton.admin.v1.AdminService.ListThreads.
@@ -236,9 +317,29 @@ func (c *adminServiceClient) ListApps(ctx context.Context, req *connect.Request[
 	return c.listApps.CallUnary(ctx, req)
 }
 
+// ShowApp calls baton.admin.v1.AdminService.ShowApp.
+func (c *adminServiceClient) ShowApp(ctx context.Context, req *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error) {
+	return c.showApp.CallUnary(ctx, req)
+}
+
 // SteerApp calls baton.admin.v1.AdminService.SteerApp.
 func (c *adminServiceClient) SteerApp(ctx context.Context, req *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error) {
 	return c.steerApp.CallUnary(ctx, req)
+}
+
+// ListDeliveries calls baton.admin.v1.AdminService.ListDeliveries.
+func (c *adminServiceClient) ListDeliveries(ctx context.Context, req *connect.Request[v1.ListDeliveriesRequest]) (*connect.Response[v1.ListDeliveriesResponse], error) {
+	return c.listDeliveries.CallUnary(ctx, req)
+}
+
+// ShowDelivery calls baton.admin.v1.AdminService.ShowDelivery.
+func (c *adminServiceClient) ShowDelivery(ctx context.Context, req *connect.Request[v1.ShowDeliveryRequest]) (*connect.Response[v1.ShowDeliveryResponse], error) {
+	return c.showDelivery.CallUnary(ctx, req)
+}
+
+// ResendDeliveries calls baton.admin.v1.AdminService.ResendDeliveries.
+func (c *adminServiceClient) ResendDeliveries(ctx context.Context, req *connect.Request[v1.ResendDeliveriesRequest]) (*connect.Response[v1.ResendDeliveriesResponse], error) {
+	return c.resendDeliveries.CallUnary(ctx, req)
 }
 
 // Apply calls baton.admin.v1.AdminService.Apply.
@@ -271,6 +372,21 @@ func (c *adminServiceClient) Status(ctx context.Context, req *connect.Request[v1
 	return c.status.CallUnary(ctx, req)
 }
 
+// ListTokens calls baton.admin.v1.AdminService.ListTokens.
+func (c *adminServiceClient) ListTokens(ctx context.Context, req *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error) {
+	return c.listTokens.CallUnary(ctx, req)
+}
+
+// ChangeToken calls baton.admin.v1.AdminService.ChangeToken.
+func (c *adminServiceClient) ChangeToken(ctx context.Context, req *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error) {
+	return c.changeToken.CallUnary(ctx, req)
+}
+
+// Doctor calls baton.admin.v1.AdminService.Doctor.
+func (c *adminServiceClient) Doctor(ctx context.Context, req *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error) {
+	return c.doctor.CallUnary(ctx, req)
+}
+
 // AdminServiceHandler is an implementation of the baton.admin.v1.AdminService service.
 type AdminServiceHandler interface {
 	// ListThreads lists threads in key order.
@@ -285,8 +401,16 @@ type AdminServiceHandler interface {
 	Inbox(context.Context, *connect.Request[v1.InboxRequest]) (*connect.Response[v1.InboxResponse], error)
 	// ListApps lists the apps with their delivery state.
 	ListApps(context.Context, *connect.Request[v1.ListAppsRequest]) (*connect.Response[v1.ListAppsResponse], error)
-	// SteerApp pauses, resumes or rewinds an app's deliveries.
+	// ShowApp shows one app with its place in every partition.
+	ShowApp(context.Context, *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error)
+	// SteerApp pauses, resumes, rewinds, skips or replays an app's deliveries.
 	SteerApp(context.Context, *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error)
+	// ListDeliveries lists dead letters, or what the node's delivery log has.
+	ListDeliveries(context.Context, *connect.Request[v1.ListDeliveriesRequest]) (*connect.Response[v1.ListDeliveriesResponse], error)
+	// ShowDelivery shows all that is known of one delivery.
+	ShowDelivery(context.Context, *connect.Request[v1.ShowDeliveryRequest]) (*connect.Response[v1.ShowDeliveryResponse], error)
+	// ResendDeliveries delivers dead letters again, or drops them.
+	ResendDeliveries(context.Context, *connect.Request[v1.ResendDeliveriesRequest]) (*connect.Response[v1.ResendDeliveriesResponse], error)
 	// Apply puts the apps and pages of a configuration file into force.
 	Apply(context.Context, *connect.Request[v1.ApplyRequest]) (*connect.Response[v1.ApplyResponse], error)
 	// TailLog streams the entries of the log.
@@ -301,6 +425,12 @@ type AdminServiceHandler interface {
 	Replay(context.Context, *connect.Request[v1.ReplayRequest]) (*connect.Response[v1.ReplayResponse], error)
 	// Status describes the node.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
+	// ListTokens lists the apps' valid tokens by their fingerprints.
+	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
+	// ChangeToken adds a token or revokes one. It needs the role admin.
+	ChangeToken(context.Context, *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error)
+	// Doctor looks for what is missing, here and on the platform.
+	Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error)
 }
 
 // NewAdminServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -346,10 +476,34 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("ListApps")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceShowAppHandler := connect.NewUnaryHandler(
+		AdminServiceShowAppProcedure,
+		svc.ShowApp,
+		connect.WithSchema(adminServiceMethods.ByName("ShowApp")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminServiceSteerAppHandler := connect.NewUnaryHandler(
 		AdminServiceSteerAppProcedure,
 		svc.SteerApp,
 		connect.WithSchema(adminServiceMethods.ByName("SteerApp")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceListDeliveriesHandler := connect.NewUnaryHandler(
+		AdminServiceListDeliveriesProcedure,
+		svc.ListDeliveries,
+		connect.WithSchema(adminServiceMethods.ByName("ListDeliveries")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceShowDeliveryHandler := connect.NewUnaryHandler(
+		AdminServiceShowDeliveryProcedure,
+		svc.ShowDelivery,
+		connect.WithSchema(adminServiceMethods.ByName("ShowDelivery")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceResendDeliveriesHandler := connect.NewUnaryHandler(
+		AdminServiceResendDeliveriesProcedure,
+		svc.ResendDeliveries,
+		connect.WithSchema(adminServiceMethods.ByName("ResendDeliveries")),
 		connect.WithHandlerOptions(opts...),
 	)
 	adminServiceApplyHandler := connect.NewUnaryHandler(
@@ -388,6 +542,24 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("Status")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceListTokensHandler := connect.NewUnaryHandler(
+		AdminServiceListTokensProcedure,
+		svc.ListTokens,
+		connect.WithSchema(adminServiceMethods.ByName("ListTokens")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceChangeTokenHandler := connect.NewUnaryHandler(
+		AdminServiceChangeTokenProcedure,
+		svc.ChangeToken,
+		connect.WithSchema(adminServiceMethods.ByName("ChangeToken")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceDoctorHandler := connect.NewUnaryHandler(
+		AdminServiceDoctorProcedure,
+		svc.Doctor,
+		connect.WithSchema(adminServiceMethods.ByName("Doctor")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/baton.admin.v1.AdminService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminServiceListThreadsProcedure:
@@ -402,8 +574,16 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceInboxHandler.ServeHTTP(w, r)
 		case AdminServiceListAppsProcedure:
 			adminServiceListAppsHandler.ServeHTTP(w, r)
+		case AdminServiceShowAppProcedure:
+			adminServiceShowAppHandler.ServeHTTP(w, r)
 		case AdminServiceSteerAppProcedure:
 			adminServiceSteerAppHandler.ServeHTTP(w, r)
+		case AdminServiceListDeliveriesProcedure:
+			adminServiceListDeliveriesHandler.ServeHTTP(w, r)
+		case AdminServiceShowDeliveryProcedure:
+			adminServiceShowDeliveryHandler.ServeHTTP(w, r)
+		case AdminServiceResendDeliveriesProcedure:
+			adminServiceResendDeliveriesHandler.ServeHTTP(w, r)
 		case AdminServiceApplyProcedure:
 			adminServiceApplyHandler.ServeHTTP(w, r)
 		case AdminServiceTailLogProcedure:
@@ -416,6 +596,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceReplayHandler.ServeHTTP(w, r)
 		case AdminServiceStatusProcedure:
 			adminServiceStatusHandler.ServeHTTP(w, r)
+		case AdminServiceListTokensProcedure:
+			adminServiceListTokensHandler.ServeHTTP(w, r)
+		case AdminServiceChangeTokenProcedure:
+			adminServiceChangeTokenHandler.ServeHTTP(w, r)
+		case AdminServiceDoctorProcedure:
+			adminServiceDoctorHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -449,8 +635,24 @@ func (UnimplementedAdminServiceHandler) ListApps(context.Context, *connect.Reque
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ListApps is not implemented"))
 }
 
+func (UnimplementedAdminServiceHandler) ShowApp(context.Context, *connect.Request[v1.ShowAppRequest]) (*connect.Response[v1.ShowAppResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ShowApp is not implemented"))
+}
+
 func (UnimplementedAdminServiceHandler) SteerApp(context.Context, *connect.Request[v1.SteerAppRequest]) (*connect.Response[v1.SteerAppResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.SteerApp is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ListDeliveries(context.Context, *connect.Request[v1.ListDeliveriesRequest]) (*connect.Response[v1.ListDeliveriesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ListDeliveries is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ShowDelivery(context.Context, *connect.Request[v1.ShowDeliveryRequest]) (*connect.Response[v1.ShowDeliveryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ShowDelivery is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ResendDeliveries(context.Context, *connect.Request[v1.ResendDeliveriesRequest]) (*connect.Response[v1.ResendDeliveriesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ResendDeliveries is not implemented"))
 }
 
 func (UnimplementedAdminServiceHandler) Apply(context.Context, *connect.Request[v1.ApplyRequest]) (*connect.Response[v1.ApplyResponse], error) {
@@ -475,4 +677,16 @@ func (UnimplementedAdminServiceHandler) Replay(context.Context, *connect.Request
 
 func (UnimplementedAdminServiceHandler) Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.Status is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ListTokens is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ChangeToken(context.Context, *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ChangeToken is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.Doctor is not implemented"))
 }

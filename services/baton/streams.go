@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/bus/embedded"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/roster"
+)
+
+// streamsWithin is how long a start waits for a NATS cluster that is there but
+// cannot agree yet, as it is when everything is started together.
+const streamsWithin = 30 * time.Second
+
+// openBus starts the embedded server, or connects to an existing one, and
+// creates or compares the streams.
+func (n *node) openBus(ctx context.Context) error {
+	options, err := n.busOptions()
+	if err != nil {
+		return err
+	}
+	if n.bus, err = bus.Dial(ctx, options); err != nil {
+		return err
+	}
+	n.onClose(func() error { n.bus.Close(); return nil })
+	if err := n.openStreams(ctx); err != nil || n.server == nil {
+		return err
+	}
+	stop, err := n.bus.ServeReaders(n.server.Access())
+	if err != nil {
+		return err
+	}
+	n.onClose(func() error { stop(); return nil })
+	return nil
+}
+
+// openStreams creates or compares the streams, again while the servers are
+// there and cannot answer.
+func (n *node) openStreams(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, streamsWithin)
+	defer cancel()
+	for said := false; ; {
+		n.identity, err = n.bus.EnsureStreams(ctx, n.streamConfig())
+		if !errors.Is(err, bus.ErrUnavailable) || n.server != nil {
+			return err
+		}
+		if !said {
+			n.log.Info("waiting for the NATS servers", "err", err)
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// streamConfig is what the configuration says about the streams.
+func (n *node) streamConfig() bus.Config {
+	replicas := 1
+	if n.cfg.Durability == roster.DurabilityCluster {
+		replicas = 3
+	}
+	return bus.Config{
+		Partitions: n.cfg.Partitions, Replicas: replicas, InboundBytes: int64(n.cfg.Retention.InboundBytes),
+		ControlAge: time.Duration(n.cfg.Retention.Control),
+	}
+}
+
+func (n *node) busOptions() (bus.Options, error) {
+	c := n.cfg.NATS
+	if c.URL != "" {
+		config, err := clientTLS(c.TLS)
+		return bus.Options{
+			URL: c.URL, User: c.User, Password: c.Password.Value(), CredentialsFile: c.Creds, NKeyFile: c.NKey, TLS: config, Logger: n.log,
+		}, err
+	}
+	server, err := n.startServer()
+	if err != nil {
+		return bus.Options{}, err
+	}
+	n.server = server
+	n.onClose(func() error { server.Stop(); return nil })
+	return bus.Options{InProcess: server, User: server.User(), Password: server.Password(), Sole: true, Logger: n.log}, nil
+}
+
+func (n *node) startServer() (*embedded.Server, error) {
+	c := n.cfg.NATS
+	config, err := serverTLS(c.TLS.Cert, c.TLS.Key, c.TLS.CA)
+	if err != nil {
+		return nil, err
+	}
+	o := embedded.Options{
+		Dir: n.cfg.DataDir, Listen: c.Listen, Sync: n.cfg.Durability != roster.DurabilityDev, TLS: config, Logger: n.log,
+	}
+	for _, r := range c.Readers {
+		reader := embedded.Reader{Name: r.Name, Password: r.Password.Value()}
+		for _, page := range r.Pages {
+			id, _ := control.ParseID(page)
+			reader.Pages = append(reader.Pages, id)
+		}
+		o.Readers = append(o.Readers, reader)
+	}
+	return embedded.Start(o)
+}

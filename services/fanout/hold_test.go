@@ -1,0 +1,97 @@
+package fanout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// none holds no partition from the start.
+func none(c *Config, _ *Deps) { c.Partitions = nil }
+
+func TestPartitionsMoveWhileBothNodesRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot := w.hook("s1")
+	w.adopt(document(appEntry(faq, bot)))
+	long := func(c *Config, _ *Deps) { c.LeaseFor, c.SaveEvery = time.Hour, 50*time.Millisecond }
+	a, b := w.start(twoNodes, long), w.start(twoNodes, long, none)
+	var want []string
+	for round := range 6 {
+		from, to := a, b
+		if round%2 == 1 {
+			from, to = b, a
+		}
+		for p := range testPartitions {
+			want = append(want, w.say(personIn(p, 0), fmt.Sprint("before ", round))...)
+			if !from.Yield(p) {
+				t.Fatal("not held")
+			}
+			to.Hold(p)
+			want = append(want, w.say(personIn(p, 0), fmt.Sprint("after ", round))...)
+		}
+		// A released cursor is taken over at once, although the lease is an
+		// hour.
+		w.until("all there", func() bool { return len(bot.ids()) >= len(want) })
+	}
+	got := bot.ids()
+	for _, ids := range [][]string{got, want} {
+		slices.SortStableFunc(ids, func(a, b string) int { return strings.Compare(a[:2], b[:2]) })
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want each once and in order: %v", got, want)
+	}
+	if a.Yield(0) && a.Yield(0) {
+		t.Error("yielded twice")
+	}
+	if w.count(&w.deposed) != 0 {
+		t.Error("deposed, although it had given back")
+	}
+}
+
+func TestYieldWaitsForThePostUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot := w.hook("s1")
+	w.adopt(document(appEntry(faq, bot)))
+	a := w.start(twoNodes, func(c *Config, _ *Deps) { c.DrainFor = 10 * time.Second })
+	release, entered := make(chan struct{}), make(chan struct{}, 1)
+	bot.respond(func(posted) int { signal(entered); <-release; return 200 })
+	p := partitionOf(9001)
+	first := w.say(9001, "a")
+	<-entered
+	later := w.say(9001, "b")
+	yielded := make(chan bool)
+	go func() { yielded <- a.Yield(p) }()
+	w.until("left", func() bool { return a.holder(p) == nil })
+	select {
+	case <-yielded:
+		t.Fatal("given back while a POST was under way")
+	default:
+	}
+	bot.respond(nil)
+	close(release)
+	<-yielded
+	if c := w.stored(p); !c.GetReleased() || c.GetApps()[0].GetWatermark() < 2 {
+		t.Errorf("cursor %v", c)
+	}
+	w.start(twoNodes, none).Hold(p)
+	w.got(bot, append(first, later...)...)
+}
+
+func TestDeposedNodeClaimsAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot := w.hook("s1")
+	w.adopt(document(appEntry(faq, bot)))
+	a := w.start(twoNodes, func(c *Config, _ *Deps) { c.ReclaimAfter = 200 * time.Millisecond })
+	w.got(bot, w.say(9001, "a")...)
+	b := w.start(twoNodes)
+	w.until("deposed everywhere", func() bool { return w.count(&w.deposed) == testPartitions })
+	b.stop(t)
+	w.until("held again", func() bool { return len(a.Partitions()) == testPartitions })
+	id := w.say(9001, "b")
+	w.until("delivered", func() bool { return slices.Contains(bot.ids(), id[0]) })
+}

@@ -1,0 +1,162 @@
+package fanout
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/baton-router/baton/pkg/webhook"
+)
+
+// Names of the headers of a delivery. Source: protocol 12.4.
+const (
+	headerDeliveryID = "Baton-Delivery-Id"
+	headerAttempt    = "Baton-Attempt"
+	headerSHA1       = "X-Hub-Signature"
+	headerSHA256     = "X-Hub-Signature-256"
+)
+
+// parcel is what a POST is made of: its body, its headers, the watch over its
+// connection. An engine uses a parcel again for a later POST, once the transport
+// has let go of it.
+type parcel struct {
+	secret  string
+	signer  *webhook.Signer
+	target  string
+	blank   *http.Request // to target, to be filled in
+	entries []webhook.Entry
+	body    []byte
+	content *content
+	spent   bool // an earlier request of it may still be read by the transport
+	header  http.Header
+	ids     []byte
+	trace   httptrace.ClientTrace
+	reused  atomic.Bool
+	first   atomic.Int64 // when the first byte of the answer came, Unix nanoseconds; 0 for not
+	answer  [maxAnswerKept]byte
+	rest    [1 << 10]byte
+}
+
+func newParcel() *parcel {
+	p := &parcel{header: make(http.Header, 8)}
+	p.trace.GotConn = func(i httptrace.GotConnInfo) { p.reused.Store(i.Reused) }
+	p.trace.GotFirstResponseByte = func() { p.first.Store(time.Now().UnixNano()) }
+	return p
+}
+
+// content is a POST's body as the transport reads it.
+type content struct {
+	data   []byte
+	at     int
+	closed atomic.Bool
+}
+
+func (c *content) Read(dst []byte) (int, error) {
+	if c.at >= len(c.data) {
+		return 0, io.EOF
+	}
+	n := copy(dst, c.data[c.at:])
+	c.at += n
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo: the bytes need no buffer in between.
+func (c *content) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(c.data[c.at:])
+	c.at += n
+	return int64(n), err //nolint:wrapcheck // the transport's own writer
+}
+
+func (c *content) Close() error {
+	c.closed.Store(true)
+	return nil
+}
+
+// maxKeptBody bounds the buffers that wait for another POST.
+const maxKeptBody = 64 << 10
+
+// reusable reports whether the transport has let go of the parcel, and whether
+// it is worth keeping.
+func (p *parcel) reusable() bool {
+	return !p.spent && p.content != nil && p.content.closed.Load() && cap(p.body) <= maxKeptBody
+}
+
+// load makes the body ready to be posted.
+func (p *parcel) load() {
+	p.content = &content{data: p.body}
+	p.reused.Store(false)
+	p.first.Store(0)
+}
+
+// firstByte is how long after a time the answer began; 0 when it did not.
+func (p *parcel) firstByte(since time.Time) time.Duration {
+	if at := p.first.Load(); at > 0 {
+		return max(time.Duration(at-since.UnixNano()), 1)
+	}
+	return 0
+}
+
+// render writes a batch into its parcel: one entry per event, one object, one
+// channel; and the headers. Both signatures are over the bytes that are sent: a
+// third of the published clients know only one of the two.
+func (b *batch) render(agent string) {
+	p, head := b.parcel, b.letters[0]
+	p.entries = p.entries[:0]
+	for i, l := range b.letters {
+		p.entries = append(p.entries, webhook.Entry{Asset: l.thread.Asset, Time: l.at, Element: l.element})
+		if i > 0 {
+			p.ids = append(p.ids, ',')
+		} else {
+			p.ids = p.ids[:0]
+		}
+		p.ids = appendDeliveryID(p.ids, l.partition, l.position)
+	}
+	p.body = webhook.AppendBody(p.body[:0], head.object, head.channel, b.app.EmptyMessaging, p.entries)
+	clear(p.entries)
+	p.load()
+	b.attempt = head.attempts + 1
+	p.sign(b.app.Secret)
+	p.set("Content-Type", "application/json")
+	p.set("User-Agent", agent)
+	p.set(headerDeliveryID, string(p.ids))
+	p.set(headerAttempt, strconv.Itoa(b.attempt))
+}
+
+func (p *parcel) sign(secret []byte) {
+	if p.signer == nil || p.secret != string(secret) {
+		p.secret, p.signer = string(secret), webhook.NewSigner(secret)
+	}
+	sha1, sha256 := p.signer.Sign(p.body)
+	p.set(headerSHA1, sha1)
+	p.set(headerSHA256, sha256)
+}
+
+// set sets a header whose name is canonical.
+func (p *parcel) set(name, value string) {
+	if have := p.header[name]; len(have) == 1 {
+		have[0] = value
+		return
+	}
+	p.header[name] = []string{value}
+}
+
+// request is the parcel on its way to a callback.
+func (p *parcel) request(ctx context.Context, callback string) (*http.Request, error) {
+	if p.blank == nil || p.target != callback {
+		u, err := url.Parse(callback)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it names the address
+		}
+		p.target, p.blank = callback, &http.Request{
+			Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: p.header,
+		}
+	}
+	req := p.blank.WithContext(httptrace.WithClientTrace(ctx, &p.trace))
+	req.Body, req.ContentLength = p.content, int64(len(p.body))
+	return req, nil
+}
