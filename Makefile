@@ -59,7 +59,7 @@ packages_with = $(sort $(addprefix ./,$(dir $(shell grep -rlE --include='*_test.
 
 .PHONY: help
 help: ## Print this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z\/]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z\/-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Run
 
@@ -112,6 +112,10 @@ crash: system ## Kill Baton, and the power of its disk, at every crash point
 simulate: ## Deterministic simulation over SEEDS seeds
 	$(if $(wildcard pkg/sim/*.go),SEEDS=$(SEEDS) go test -count=1 -timeout 0 -v ./pkg/sim/...,@echo "simulate: pkg/sim is not there yet")
 
+.PHONY: model
+model: system ## Check the model of the fence in all its states: minutes, 4 GB of memory
+	go test -count=1 -timeout 0 -v ./tools/model -full
+
 .PHONY: conformance
 conformance: ## Run the vectors on Baton itself, or on URL=http://...
 	$(if $(URL),go run ./services/baton conformance --url $(URL) $(ARGS),$(if $(wildcard pkg/conformance/*.go),$(GO_TEST) -count=1 ./pkg/conformance/...,@echo "conformance: no vectors yet"))
@@ -125,10 +129,22 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: $(BENCHSTAT) ## Micro-benchmarks, COUNT times; compared with .cache/bench/old.txt if it is there
+bench: build ## Measure Baton beside its floors and a baseline, 20 minutes (ARGS='--quick', '--help')
+	go run ./tools/bench $(ARGS)
+
+.PHONY: bench/micro
+bench/micro: $(BENCHSTAT) ## Micro-benchmarks, COUNT times; compared with .cache/bench/old.txt if it is there
 	@mkdir -p .cache/bench
 	go test -run '^$$' -bench '$(or $(RUN),.)' -benchmem -count $(COUNT) $(PKG) | tee .cache/bench/new.txt
 	$(BENCHSTAT) $(wildcard .cache/bench/old.txt) .cache/bench/new.txt
+
+# The baseline's own source is not part of Baton: BATON_BENCH_PGBASELINE says
+# where it is.
+.PHONY: bench-deps
+bench-deps: ## Install PostgreSQL, which bench runs a baseline on
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+		sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends postgresql; }
 
 .PHONY: readme
 readme: ## Run the code blocks of README.md
@@ -228,11 +244,12 @@ $(PROTOC_GEN_CONNECT_GO):
 	go build $(LEAN) -o $@ connectrpc.com/connect/cmd/protoc-gen-connect-go
 
 # What some tests need beyond Go: strace cuts a process off at a system call,
-# the race detector is linked by a C compiler.
+# spin checks models, and it and the race detector need a C compiler.
 .PHONY: system
 system:
 	@need=(); [ "$$(uname -s)" = Linux ] || exit 0; \
 	command -v strace >/dev/null || need+=(strace); \
+	command -v spin >/dev/null || need+=(spin); \
 	command -v "$$(go env CC)" >/dev/null || need+=(gcc libc6-dev); \
 	[ $${#need[@]} -gt 0 ] || exit 0; \
 	sudo=; [ "$$(id -u)" -eq 0 ] || sudo='sudo -n'; \
@@ -269,4 +286,4 @@ check/readme: readme demo
 
 .PHONY: clean
 clean: ## Remove what was built, tools included
-	rm -rf bin .bin .cache
+	rm -rf bin .bin .cache .bench

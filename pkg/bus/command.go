@@ -20,14 +20,23 @@ const (
 type CommandCall struct {
 	// Data is the request; it belongs to the receiver.
 	Data []byte
-	msg  *nats.Msg
+	from responder
+}
+
+// responder takes the answer to a command; *nats.Msg is one.
+type responder interface{ Respond(data []byte) error }
+
+// NewCommandCall returns a command that came in another way than from a Conn;
+// its answer goes to from.
+func NewCommandCall(data []byte, from interface{ Respond(data []byte) error }) CommandCall {
+	return CommandCall{Data: data, from: from}
 }
 
 // Reply answers the caller. It does not block and may be called from any
 // goroutine, also after the subscription has ended; at most once. Nothing tells
 // whether the caller still waits.
 func (c CommandCall) Reply(data []byte) error {
-	if err := c.msg.Respond(data); err != nil {
+	if err := c.from.Respond(data); err != nil {
 		return fmt.Errorf("answer a command: %w", callError(err))
 	}
 	return nil
@@ -42,7 +51,7 @@ func (c *Conn) ServeCommands(p int, handle func(CommandCall)) (stop func(), err 
 		return nil, err
 	}
 	return c.subscribe(at(subjectCommand, p), func(m *nats.Msg) {
-		handle(CommandCall{Data: m.Data, msg: m})
+		handle(CommandCall{Data: m.Data, from: m})
 	})
 }
 

@@ -38,6 +38,10 @@ type Options struct {
 	// TLS is used for URLs; nil means the system's roots when the URL asks for
 	// TLS.
 	TLS *tls.Config
+	// Sole says that this Conn is the only one that writes BATON_LOG and
+	// BATON_IN, as the lock on the data directory of an embedded server makes
+	// sure. Partitions then share messages and their fsync.
+	Sole bool
 	// Name shows in the server's list of connections; empty means baton.
 	Name string
 	// Timeout bounds every call whose context has no deadline; 0 means 5 s.
@@ -57,6 +61,10 @@ type Conn struct {
 	timeout           time.Duration
 	logger            *slog.Logger
 	partitions        atomic.Int64 // 0 until EnsureStreams
+	sole              bool
+	logWriter         *gatherer // nil when not sole, and until EnsureStreams
+	inWriter          *gatherer // likewise
+	bundles           bundleCache
 }
 
 // Dial connects. It tries each server once and returns an error when none can
@@ -66,8 +74,11 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	if (o.URL == "") == (o.InProcess == nil) {
 		return nil, fmt.Errorf("%w: either a NATS URL or an embedded server", ErrInvalid)
 	}
+	if o.Sole && o.InProcess == nil {
+		return nil, fmt.Errorf("%w: only the process of an embedded server can be the only writer", ErrInvalid)
+	}
 	o = o.withDefaults()
-	c := &Conn{timeout: o.Timeout, logger: o.Logger}
+	c := &Conn{timeout: o.Timeout, logger: o.Logger, sole: o.Sole}
 	for _, part := range []struct {
 		name string
 		link **link
@@ -90,6 +101,8 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 
 // Close closes the connections. Calls under way end with an error.
 func (c *Conn) Close() {
+	c.logWriter.close()
+	c.inWriter.close()
 	for _, l := range []*link{c.logs, c.work, c.reads} {
 		if l != nil {
 			l.Close()
@@ -178,7 +191,7 @@ func remaining(ctx context.Context, most time.Duration) time.Duration {
 
 // check refuses a partition that does not exist, as far as is known.
 func (c *Conn) check(partition int) error {
-	if n := c.partitions.Load(); partition < 0 || (n > 0 && int64(partition) >= n) {
+	if n := c.partitions.Load(); partition < 0 || partition >= maxPartitions || (n > 0 && int64(partition) >= n) {
 		return fmt.Errorf("%w: partition %d of %d", ErrInvalid, partition, n)
 	}
 	return nil

@@ -19,7 +19,9 @@ import (
 // the configuration, ErrPartitionCount, ErrNewerFormat and ErrForeignStream for
 // streams of another installation, ErrStreamMissing when a stream is gone while
 // the others hold messages, ErrStreamDiffers (all differences at once),
-// ErrServer for a server that cannot carry the streams, ErrUnavailable when the server does not answer a question within
+// ErrServer for a server that cannot carry the streams, ErrBundled, ErrDamaged
+// when the newest message cannot be read, ErrUnavailable when the server does
+// not answer a question within
 // Options.Timeout: ask again.
 func (c *Conn) EnsureStreams(ctx context.Context, cfg Config) (Identity, error) {
 	if err := cfg.Validate(); err != nil {
@@ -44,7 +46,37 @@ func (c *Conn) EnsureStreams(ctx context.Context, cfg Config) (Identity, error) 
 		return Identity{}, err
 	}
 	c.partitions.Store(int64(id.Partitions))
-	return id, nil
+	return id, c.openWriters(ctx, id.Partitions)
+}
+
+// openWriters begins to write bundles when this Conn is the only writer, and
+// else refuses streams that hold any.
+func (c *Conn) openWriters(ctx context.Context, partitions int) (err error) {
+	switch {
+	case !c.sole:
+		return c.checkPlain(ctx)
+	case c.logWriter != nil:
+		return nil
+	}
+	if c.logWriter, err = c.gather(ctx, c.logs, StreamLog, subjectLog, partitions); err != nil {
+		return err
+	}
+	c.inWriter, err = c.gather(ctx, c.work, StreamInbound, subjectInbound, partitions)
+	return err
+}
+
+// checkPlain refuses streams with bundles.
+func (c *Conn) checkPlain(ctx context.Context) error {
+	for stream, prefix := range map[string]string{StreamLog: subjectLog, StreamInbound: subjectInbound} {
+		switch m, err := c.read(ctx, stream, get{Last: prefix + bundled}); {
+		case err == nil:
+			return fmt.Errorf("%w: %s holds a message of several partitions at sequence %d: start Baton with its embedded server "+
+				"on that data directory, or begin a new installation", ErrBundled, stream, m.Sequence)
+		case !errors.Is(err, ErrNoMessage):
+			return err
+		}
+	}
+	return nil
 }
 
 // streamSet is the streams that exist, by name.
@@ -178,7 +210,9 @@ func (c *Conn) create(ctx context.Context, want jetstream.StreamConfig) (*jetstr
 	defer cancel()
 	stream, err := c.js.CreateStream(try, want)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		stream, err = c.lookup(ctx, want.Name)
+		if stream, err = c.lookup(ctx, want.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil, fmt.Errorf("create stream %s: %w: another node is creating it", want.Name, ErrUnavailable)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create stream %s: %w", want.Name, Config{Replicas: want.Replicas}.explain(adminError(err)))

@@ -50,6 +50,10 @@ var (
 	// command may have been decided.
 	ErrNoAnswer = errors.New("bus: no answer from the holder")
 
+	// ErrDamaged is returned by reads that meet a message that is not as it was
+	// written. Nothing of it is handed out, and nothing behind it.
+	ErrDamaged = errors.New("bus: damaged message")
+
 	// ErrClosed is returned by every call on a closed Conn.
 	ErrClosed = errors.New("bus: connection closed")
 )
@@ -66,6 +70,11 @@ var (
 	// ErrForeignStream is returned by EnsureStreams for a stream of Baton's name
 	// that was not made by Baton, or belongs to another installation.
 	ErrForeignStream = errors.New("bus: stream belongs to somebody else")
+
+	// ErrBundled is returned by EnsureStreams to a Conn that is not the only
+	// writer (Options.Sole) when the streams hold bundles: their partitions are
+	// fenced by the process that wrote them, not by the stream.
+	ErrBundled = errors.New("bus: streams were written by an embedded server")
 
 	// ErrStreamMissing is returned by EnsureStreams when some streams are there
 	// and hold messages while another one is gone, and by calls on a stream that

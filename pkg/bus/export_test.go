@@ -9,3 +9,14 @@ func (c *Conn) Reconnect() error {
 	}
 	return nil
 }
+
+// Gathered is how many parts wait for the log's next bundle, for tests.
+func (c *Conn) Gathered() int {
+	g := c.logWriter
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.mu.queue) == 0 {
+		return 0
+	}
+	return len(g.mu.queue[0].parts)
+}

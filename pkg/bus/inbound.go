@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -13,7 +12,9 @@ import (
 // PublishInbound stores one batch of webhook events on the input of partition p
 // and returns its sequence. Durable on return; blocks until the stream answers
 // or ctx ends; any number of goroutines may publish at once. It never repeats a
-// publish.
+// publish, but a sole writer puts what comes in for all partitions while one
+// write is under way into one message, and repeats that until its outcome is
+// known.
 //
 // Errors: ErrStreamFull, ErrOutcomeUnknown, ErrUnavailable, ErrTooLarge,
 // ErrInvalid.
@@ -21,36 +22,42 @@ func (c *Conn) PublishInbound(ctx context.Context, p int, data []byte) (uint64, 
 	if err := c.check(p); err != nil {
 		return 0, err
 	}
+	if c.sole {
+		if err := c.writes(); err != nil {
+			return 0, err
+		}
+		return c.inWriter.write(ctx, p, data, 0, false)
+	}
 	return publish(ctx, c.work, &nats.Msg{Subject: at(subjectInbound, p), Data: data})
 }
 
 // ReadInbound is ReadLog for the input. Messages that have been trimmed are
 // left out.
 func (c *Conn) ReadInbound(ctx context.Context, o ReadOptions, fn func(Message) error) error {
-	subjects, err := c.subjects(subjectInbound, o.Partitions)
-	if err != nil {
-		return err
-	}
-	r := reader{conn: c, stream: StreamInbound, subjects: subjects, next: o.After + 1}
-	return r.run(ctx, fn)
+	return c.readPartitions(ctx, StreamInbound, subjectInbound, o, fn)
 }
 
-// Inbound returns the input message with sequence seq; ErrNoMessage when it
-// does not exist or has been trimmed.
-func (c *Conn) Inbound(ctx context.Context, seq uint64) (Message, error) {
+// Inbound returns the input message of partition p with sequence seq;
+// ErrNoMessage when it does not exist or has been trimmed, ErrDamaged when it
+// cannot be read.
+func (c *Conn) Inbound(ctx context.Context, p int, seq uint64) (Message, error) {
+	if err := c.check(p); err != nil {
+		return Message{}, err
+	}
 	if seq == 0 {
 		return Message{}, fmt.Errorf("%w: sequence 0", ErrInvalid)
 	}
-	m, err := c.direct(ctx, seq)
-	if err == nil {
-		return m, nil
+	return c.messageAt(ctx, StreamInbound, subjectInbound, p, seq)
+}
+
+// InboundTime returns when the input message with sequence seq was stored,
+// whatever partitions it is of; ErrNoMessage as for Inbound.
+func (c *Conn) InboundTime(ctx context.Context, seq uint64) (time.Time, error) {
+	if seq == 0 {
+		return time.Time{}, fmt.Errorf("%w: sequence 0", ErrInvalid)
 	}
-	if !errors.Is(err, ErrNoMessage) && !errors.Is(err, ErrUnavailable) {
-		return Message{}, err
-	}
-	// A replica may lag; the leader knows.
-	s, err := c.read(ctx, StreamInbound, get{Sequence: seq})
-	return s.message(), err
+	m, err := c.fetch(ctx, StreamInbound, seq)
+	return m.At, err
 }
 
 // LastInbound returns the last sequence on the input of partition p as the
@@ -59,11 +66,17 @@ func (c *Conn) LastInbound(ctx context.Context, p int) (uint64, error) {
 	if err := c.check(p); err != nil {
 		return 0, err
 	}
-	m, err := c.read(ctx, StreamInbound, get{Last: at(subjectInbound, p)})
-	if errors.Is(err, ErrNoMessage) {
-		return 0, nil
+	if c.inWriter != nil {
+		return c.inWriter.last(p), nil
 	}
-	return m.Sequence, err
+	last, err := c.lastOf(ctx, StreamInbound, subjectInbound, p)
+	if err != nil || last == 0 {
+		return 0, err
+	}
+	if first, _, _, err := c.InboundRange(ctx); err != nil || last < first {
+		return 0, err
+	}
+	return last, nil
 }
 
 // InboundRange returns the first and last sequence of the input and its size in
@@ -88,6 +101,8 @@ func (c *Conn) TrimInbound(ctx context.Context, upTo uint64) error {
 	if !response.Success {
 		return fmt.Errorf("trim %s up to %d: refused", StreamInbound, upTo)
 	}
+	c.inWriter.forget(upTo)
+	c.bundles.forget(StreamInbound, upTo)
 	return nil
 }
 
@@ -111,5 +126,8 @@ func (c *Conn) direct(ctx context.Context, seq uint64) (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("read %s %d: %w", StreamInbound, seq, err)
 	}
-	return Message{Sequence: got, Partition: partitionOf(reply.Header.Get("Nats-Subject")), Data: reply.Data, At: stamp}, nil
+	return Message{
+		Sequence: got, Partition: partitionOf(reply.Header.Get("Nats-Subject")), Data: reply.Data, At: stamp,
+		subject: reply.Header.Get("Nats-Subject"),
+	}, nil
 }

@@ -48,54 +48,60 @@ func TestPublishInboundFromManyGoroutines(t *testing.T) {
 
 func TestInboundBySequence(t *testing.T) {
 	t.Parallel()
-	c, ctx := open(t), brief(t)
-	data := bytes.Repeat([]byte{0, 0xff, '"'}, 100_000)
-	must[uint64](t)(c.PublishInbound(ctx, 2, []byte("a")))
-	seq := must[uint64](t)(c.PublishInbound(ctx, 3, data))
-	got := must[bus.Message](t)(c.Inbound(ctx, seq))
-	if got.Sequence != seq || got.Partition != 3 || !bytes.Equal(got.Data, data) || got.At.IsZero() {
-		t.Errorf("inbound %d: sequence %d, partition %d, %d bytes", seq, got.Sequence, got.Partition, len(got.Data))
-	}
-	if _, err := c.Inbound(ctx, seq+1); !errors.Is(err, bus.ErrNoMessage) {
-		t.Errorf("message that does not exist: %v, wanted ErrNoMessage", err)
-	}
-	if _, err := c.Inbound(ctx, 0); !errors.Is(err, bus.ErrInvalid) {
-		t.Errorf("sequence 0: %v, wanted ErrInvalid", err)
-	}
-	for p, want := range []uint64{0, 0, 1, 2} {
-		if got := must[uint64](t)(c.LastInbound(ctx, p)); got != want {
-			t.Errorf("last inbound of partition %d: %d, wanted %d", p, got, want)
+	inBothShapes(t, func(t *testing.T, c *bus.Conn) {
+		t.Helper()
+		ctx := brief(t)
+		data := bytes.Repeat([]byte{0, 0xff, '"'}, 100_000)
+		must[uint64](t)(c.PublishInbound(ctx, 2, []byte("a")))
+		seq := must[uint64](t)(c.PublishInbound(ctx, 3, data))
+		got := must[bus.Message](t)(c.Inbound(ctx, 3, seq))
+		if got.Sequence != seq || got.Partition != 3 || !bytes.Equal(got.Data, data) || got.At.IsZero() {
+			t.Errorf("inbound %d: sequence %d, partition %d, %d bytes", seq, got.Sequence, got.Partition, len(got.Data))
 		}
-	}
+		if _, err := c.Inbound(ctx, 3, seq+1); !errors.Is(err, bus.ErrNoMessage) {
+			t.Errorf("message that does not exist: %v, wanted ErrNoMessage", err)
+		}
+		if _, err := c.Inbound(ctx, 3, 0); !errors.Is(err, bus.ErrInvalid) {
+			t.Errorf("sequence 0: %v, wanted ErrInvalid", err)
+		}
+		for p, want := range []uint64{0, 0, 1, 2} {
+			if got := must[uint64](t)(c.LastInbound(ctx, p)); got != want {
+				t.Errorf("last inbound of partition %d: %d, wanted %d", p, got, want)
+			}
+		}
+	})
 }
 
 func TestTrimInbound(t *testing.T) {
 	t.Parallel()
-	c, ctx := open(t), brief(t)
-	for range 10 {
-		must[uint64](t)(c.PublishInbound(ctx, 0, []byte("a")))
-	}
-	for range 2 {
-		if err := c.TrimInbound(ctx, 4); err != nil {
+	inBothShapes(t, func(t *testing.T, c *bus.Conn) {
+		t.Helper()
+		ctx := brief(t)
+		for range 10 {
+			must[uint64](t)(c.PublishInbound(ctx, 0, []byte("a")))
+		}
+		for range 2 {
+			if err := c.TrimInbound(ctx, 4); err != nil {
+				t.Fatal(err)
+			}
+			first, last, size, err := c.InboundRange(ctx)
+			if err != nil || first != 5 || last != 10 || size == 0 {
+				t.Fatalf("range %d to %d, %d bytes, %v", first, last, size, err)
+			}
+		}
+		if _, err := c.Inbound(ctx, 0, 4); !errors.Is(err, bus.ErrNoMessage) {
+			t.Errorf("trimmed message: %v, wanted ErrNoMessage", err)
+		}
+		if err := c.TrimInbound(ctx, 10); err != nil {
 			t.Fatal(err)
 		}
-		first, last, size, err := c.InboundRange(ctx)
-		if err != nil || first != 5 || last != 10 || size == 0 {
-			t.Fatalf("range %d to %d, %d bytes, %v", first, last, size, err)
+		if first, last, _, err := c.InboundRange(ctx); err != nil || first != 11 || last != 10 {
+			t.Errorf("emptied: range %d to %d, %v", first, last, err)
 		}
-	}
-	if _, err := c.Inbound(ctx, 4); !errors.Is(err, bus.ErrNoMessage) {
-		t.Errorf("trimmed message: %v, wanted ErrNoMessage", err)
-	}
-	if err := c.TrimInbound(ctx, 10); err != nil {
-		t.Fatal(err)
-	}
-	if first, last, _, err := c.InboundRange(ctx); err != nil || first != 11 || last != 10 {
-		t.Errorf("emptied: range %d to %d, %v", first, last, err)
-	}
-	if seq := must[uint64](t)(c.PublishInbound(ctx, 0, []byte("a"))); seq != 11 {
-		t.Errorf("sequence %d after trimming everything, wanted 11", seq)
-	}
+		if seq := must[uint64](t)(c.PublishInbound(ctx, 0, []byte("a"))); seq != 11 {
+			t.Errorf("sequence %d after trimming everything, wanted 11", seq)
+		}
+	})
 }
 
 func TestFullInboundRefusesAndDeletesNothing(t *testing.T) {

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -11,7 +12,10 @@ import (
 // sequence there is still the expected one (0 for none), and returns the
 // record's sequence. Durable on return; blocks until the stream answers or ctx
 // ends. It never repeats a publish: at most one fenced publish per partition
-// may be outstanding, and only the holder knows when to repeat it.
+// may be outstanding, and only the holder knows when to repeat it. A sole writer
+// puts the records of all partitions that come in while one write is under way
+// into one message; they share its sequence, and an unknown outcome of it is
+// closed before anybody is answered.
 //
 // Errors: ErrWrongSequence, ErrInFlight, ErrOutcomeUnknown, ErrUnavailable,
 // ErrStreamFull, ErrTooLarge, ErrInvalid. After ErrOutcomeUnknown the record
@@ -19,6 +23,12 @@ import (
 func (c *Conn) AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
 	if err := c.check(p); err != nil {
 		return 0, err
+	}
+	if c.sole {
+		if err := c.writes(); err != nil {
+			return 0, err
+		}
+		return c.logWriter.write(ctx, p, data, expected, true)
 	}
 	return publish(ctx, c.logs, fenced(at(subjectLog, p), data, expected))
 }
@@ -31,6 +41,9 @@ func (c *Conn) Barrier(ctx context.Context, p int, expected uint64) error {
 	if err := c.check(p); err != nil {
 		return err
 	}
+	if c.sole {
+		return c.soleBarrier(p, expected)
+	}
 	_, err := publish(ctx, c.logs, &nats.Msg{Subject: at(subjectBarrier, p), Header: nats.Header{
 		headerExpected:        []string{strconv.FormatUint(expected, 10)},
 		headerExpectedSubject: []string{at(subjectLog, p)},
@@ -39,36 +52,71 @@ func (c *Conn) Barrier(ctx context.Context, p int, expected uint64) error {
 	return err
 }
 
+// soleBarrier is the barrier of the only writer: it knows the last sequence.
+func (c *Conn) soleBarrier(p int, expected uint64) error {
+	if err := c.writes(); err != nil {
+		return err
+	}
+	if last := c.logWriter.last(p); last != expected {
+		return fmt.Errorf("barrier of partition %d: %w: it is at %d, not at %d", p, ErrWrongSequence, last, expected)
+	}
+	return nil
+}
+
+// writes refuses what a sole writer cannot do before EnsureStreams.
+func (c *Conn) writes() error {
+	if c.logWriter == nil || c.inWriter == nil {
+		return fmt.Errorf("%w: the streams are not open", ErrInvalid)
+	}
+	return nil
+}
+
 // LastLog returns the newest record of partition p as the stream's leader knows
-// it; ErrNoMessage when there is none.
+// it; ErrNoMessage when there is none, ErrDamaged when it cannot be read.
 func (c *Conn) LastLog(ctx context.Context, p int) (Message, error) {
 	if err := c.check(p); err != nil {
 		return Message{}, err
 	}
-	m, err := c.read(ctx, StreamLog, get{Last: at(subjectLog, p)})
-	return m.message(), err
+	last, err := c.lastLog(ctx, p)
+	if err == nil && last == 0 {
+		err = ErrNoMessage
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("last record of partition %d: %w", p, err)
+	}
+	return c.messageAt(ctx, StreamLog, subjectLog, p, last)
+}
+
+func (c *Conn) lastLog(ctx context.Context, p int) (uint64, error) {
+	if c.logWriter != nil {
+		return c.logWriter.last(p), nil
+	}
+	return c.lastOf(ctx, StreamLog, subjectLog, p)
 }
 
 // NextLog returns the first record of partition p whose sequence is above
-// after, as the stream's leader knows it; ErrNoMessage when there is none.
+// after, as the stream's leader knows it; ErrNoMessage when there is none,
+// ErrDamaged when what must be read to find it cannot be.
 func (c *Conn) NextLog(ctx context.Context, p int, after uint64) (Message, error) {
 	if err := c.check(p); err != nil {
 		return Message{}, err
 	}
-	m, err := c.read(ctx, StreamLog, get{Sequence: after + 1, Next: at(subjectLog, p)})
-	return m.message(), err
+	if c.logWriter != nil && c.logWriter.last(p) <= after {
+		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, ErrNoMessage)
+	}
+	next, err := c.nextOf(ctx, StreamLog, subjectLog, p, after)
+	if err != nil {
+		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, err)
+	}
+	return c.messageAt(ctx, StreamLog, subjectLog, p, next)
 }
 
 // ReadLog calls fn with every record of the given partitions behind o.After, in
 // stream order, each once, old ones first and then new ones as they come. It
 // blocks until ctx ends (returning its error) or fn returns an error (returning
 // that); losses of the connection or the consumer are repaired without gap or
-// repeat. fn is called by one goroutine; while it runs, at most 16 MiB wait.
+// repeat. A message that is not as it was written ends it with ErrDamaged. fn is
+// called by one goroutine; while it runs, at most 16 MiB wait.
 func (c *Conn) ReadLog(ctx context.Context, o ReadOptions, fn func(Message) error) error {
-	subjects, err := c.subjects(subjectLog, o.Partitions)
-	if err != nil {
-		return err
-	}
-	r := reader{conn: c, stream: StreamLog, subjects: subjects, next: o.After + 1}
-	return r.run(ctx, fn)
+	return c.readPartitions(ctx, StreamLog, subjectLog, o, fn)
 }

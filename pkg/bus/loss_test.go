@@ -143,6 +143,11 @@ func (c *wireConn) Read(p []byte) (int, error) {
 	}
 }
 
+// User and Password are those of the server.
+func (w *wire) User() string { return w.server.User() }
+
+func (w *wire) Password() string { return w.server.Password() }
+
 func (w *wire) dial(t *testing.T) *bus.Conn {
 	t.Helper()
 	c, err := bus.Dial(t.Context(), bus.Options{InProcess: w, User: w.server.User(), Password: w.server.Password()})

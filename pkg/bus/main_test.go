@@ -53,6 +53,40 @@ func ensure(tb testing.TB, c *bus.Conn, cfg bus.Config) bus.Identity {
 	return id
 }
 
+// inBothShapes runs a test with a connection that is one of many, and with one
+// that is the only writer and writes bundles.
+func inBothShapes(t *testing.T, run func(*testing.T, *bus.Conn)) {
+	t.Helper()
+	t.Run("plain", func(t *testing.T) {
+		t.Parallel()
+		run(t, open(t))
+	})
+	t.Run("sole", func(t *testing.T) {
+		t.Parallel()
+		c := dialSole(t, start(t, false))
+		ensure(t, c, config())
+		run(t, c)
+	})
+}
+
+// dialSole is dial for the only writer.
+func dialSole(tb testing.TB, s bus.InProcess) *bus.Conn {
+	tb.Helper()
+	o := bus.Options{InProcess: s, Sole: true, Timeout: time.Second}
+	if named, ok := s.(interface{ User() string }); ok {
+		o.User = named.User()
+	}
+	if known, ok := s.(interface{ Password() string }); ok {
+		o.Password = known.Password()
+	}
+	c, err := bus.Dial(tb.Context(), o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(c.Close)
+	return c
+}
+
 // must returns what a call returned, or ends the test.
 func must[T any](tb testing.TB) func(T, error) T {
 	tb.Helper()

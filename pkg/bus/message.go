@@ -4,9 +4,10 @@ import "time"
 
 // Message is one message of a stream.
 type Message struct {
-	// Sequence is the message's number in its stream, from 1 on.
+	// Sequence is the message's number in its stream, from 1 on. Messages of
+	// several partitions may share one; of one partition it only grows.
 	Sequence uint64
-	// Partition is the number in the message's subject.
+	// Partition whose message it is; -1 on streams without partitions.
 	Partition int
 	// Data belongs to the receiver.
 	Data []byte

@@ -31,11 +31,11 @@ func TestAcknowledgedMeansSynced(t *testing.T) {
 	if err != nil {
 		t.Skip("no strace")
 	}
-	if faults, acks := trace(t, strace, "sync"); len(faults) > 0 || acks != 7 {
-		t.Errorf("%d acknowledgements, wanted 7; before their sync: %q", acks, faults)
+	if faults, acks := trace(t, strace, "sync"); len(faults) > 0 || acks != 9 {
+		t.Errorf("%d acknowledgements, wanted 9; before their sync: %q", acks, faults)
 	}
 	// Without the sync the trace must show it, or it shows nothing.
-	if faults, acks := trace(t, strace, "nosync"); len(faults) == 0 || acks != 7 {
+	if faults, acks := trace(t, strace, "nosync"); len(faults) == 0 || acks != 9 {
 		t.Errorf("class dev: %d acknowledgements, none before its sync", acks)
 	}
 }
@@ -62,6 +62,12 @@ func writeEverything(t *testing.T, sync bool) {
 	acked("roster")
 	must[[]uint64](t)(c.PublishControl(ctx, []bus.ControlMessage{change(0, 1), change(0, 2)}, []bus.CursorMove{{Partition: 0}}))
 	acked("control changes")
+	only := dialSole(t, s)
+	ensure(t, only, config())
+	must[uint64](t)(only.AppendLog(ctx, 1, []byte("record"), 0))
+	acked("bundle of records")
+	must[uint64](t)(only.PublishInbound(ctx, 1, []byte("webhook")))
+	acked("bundle of webhooks")
 }
 
 // trace runs this test as a traced process and returns the acknowledgements

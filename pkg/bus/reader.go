@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -29,6 +28,8 @@ type reader struct {
 	subjects []string
 	next     uint64 // the first sequence still wanted
 	last     bool   // begin with the last message of the subject instead
+	bundles  string // subject of the stream's bundles, "" for none
+	wanted   []bool // partitions wanted of a bundle; nil for all
 }
 
 // stopError carries an error of the caller's function through the retries.
@@ -105,17 +106,37 @@ func (r *reader) accept(m jetstream.Msg, expected uint64, fn func(Message) error
 	if meta.Sequence.Stream < r.next {
 		return nil
 	}
-	err = fn(Message{
+	err = r.hand(Message{
 		Sequence:  meta.Sequence.Stream,
 		Partition: partitionOf(m.Subject()),
 		Data:      m.Data(),
 		At:        meta.Timestamp,
 		subject:   m.Subject(),
-	})
+	}, fn)
 	if err != nil {
 		return &stopError{err}
 	}
 	r.next, r.last = meta.Sequence.Stream+1, false
+	return nil
+}
+
+// hand hands a message on, or of a bundle the parts that are wanted.
+func (r *reader) hand(m Message, fn func(Message) error) error {
+	if m.subject != r.bundles {
+		return fn(m)
+	}
+	b, err := parseBundle(m.Data, m.Sequence)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", r.stream, err)
+	}
+	for _, p := range b.parts {
+		if r.wanted != nil && (p.partition >= len(r.wanted) || !r.wanted[p.partition]) {
+			continue
+		}
+		if err := fn(Message{Sequence: m.Sequence, Partition: p.partition, Data: p.data, At: m.At}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -175,25 +196,38 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// subjects returns the filter for some partitions. All of them are one
-// wildcard, which costs the server less than a list.
-func (c *Conn) subjects(prefix string, partitions []int) ([]string, error) {
+// readPartitions reads the messages of some partitions, alone or in bundles.
+func (c *Conn) readPartitions(ctx context.Context, stream, prefix string, o ReadOptions, fn func(Message) error) error {
+	r := reader{conn: c, stream: stream, next: o.After + 1, bundles: prefix + bundled}
+	var err error
+	if r.subjects, r.wanted, err = c.subjects(prefix, o.Partitions); err != nil {
+		return err
+	}
+	return r.run(ctx, fn)
+}
+
+// subjects returns the filter for some partitions, and which parts of bundles
+// are wanted. All of them are one wildcard, which costs the server less than a
+// list.
+func (c *Conn) subjects(prefix string, partitions []int) (list []string, wanted []bool, err error) {
 	if partitions == nil {
-		return []string{prefix + "*"}, nil
+		return []string{prefix + "*"}, nil, nil
 	}
 	if len(partitions) == 0 {
-		return nil, fmt.Errorf("%w: no partitions to read", ErrInvalid)
+		return nil, nil, fmt.Errorf("%w: no partitions to read", ErrInvalid)
 	}
-	unique := slices.Compact(slices.Sorted(slices.Values(partitions)))
-	list := make([]string, 0, len(unique))
-	for _, p := range unique {
+	list = []string{prefix + bundled}
+	for _, p := range partitions {
 		if err := c.check(p); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		list = append(list, at(prefix, p))
+		if wanted = append(wanted, make([]bool, max(0, p+1-len(wanted)))...); !wanted[p] {
+			wanted[p] = true
+			list = append(list, at(prefix, p))
+		}
 	}
-	if n := c.partitions.Load(); n > 0 && int64(len(list)) == n {
-		return []string{prefix + "*"}, nil
+	if n := c.partitions.Load(); n > 0 && int64(len(list)) == n+1 {
+		return []string{prefix + "*"}, nil, nil
 	}
-	return list, nil
+	return list, wanted, nil
 }

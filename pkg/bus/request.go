@@ -16,6 +16,7 @@ import (
 const (
 	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
 	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
+	headerExpectedStream  = "Nats-Expected-Last-Sequence"
 	headerRollup          = "Nats-Rollup"
 	headerTTL             = "Nats-TTL"
 	headerMsgID           = "Nats-Msg-Id"
@@ -197,7 +198,7 @@ type stored struct {
 }
 
 func (s stored) message() Message {
-	return Message{Sequence: s.Sequence, Partition: partitionOf(s.Subject), Data: s.Data, At: s.Time}
+	return Message{Sequence: s.Sequence, Partition: partitionOf(s.Subject), Data: s.Data, At: s.Time, subject: s.Subject}
 }
 
 // read asks the stream's leader for one message; ErrNoMessage for none.

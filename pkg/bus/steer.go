@@ -16,7 +16,7 @@ func (c *Conn) ServeSteering(p int, handle func(CommandCall)) (stop func(), err 
 		return nil, err
 	}
 	return c.subscribe(at(subjectSteering, p), func(m *nats.Msg) {
-		handle(CommandCall{Data: m.Data, msg: m})
+		handle(NewCommandCall(m.Data, m))
 	})
 }
 

@@ -43,6 +43,10 @@ func ControlSubject(object string, page uint64, kind string) string {
 	return subjectControl + object + "." + strconv.FormatUint(page, 10) + "." + kind
 }
 
+// bundled stands in a subject where a partition's number would: the message is
+// a bundle.
+const bundled = "all"
+
 func at(prefix string, partition int) string {
 	return prefix + strconv.Itoa(partition)
 }

@@ -120,6 +120,9 @@ func (v *View) Last() control.Position {
 	return v.head.First + control.Position(v.parts.count) - 1
 }
 
+// Epoch is that of the holder that wrote the record; see Record.Epoch.
+func (v *View) Epoch() uint64 { return v.head.Epoch }
+
 // DecidedAt is the partition time of the record.
 func (v *View) DecidedAt() control.Millis { return v.head.DecidedAt }
 

@@ -72,7 +72,12 @@ func (k *checker) app(path, batonApp string, a *App) {
 	for i, t := range a.Testers {
 		k.id(fmt.Sprintf("%s.testers[%d]", path, i), t)
 	}
+	if !a.PreviousSecret.IsZero() && a.PreviousSecret.Equal(a.Secret) {
+		k.report(path+".previous_secret", "is the same as secret")
+	}
 	k.delivery(path+".delivery", a.Delivery)
+	k.callbackTLS(path+".tls", &a.TLS)
+	k.oauth(path+".oauth", &a.OAuth)
 	if a.RateLimit.PerSecond < 0 || a.RateLimit.Burst < 0 {
 		k.report(path+".rate_limit", "is negative")
 	}

@@ -11,18 +11,21 @@ const defaultAdmin = "http://127.0.0.1:8081"
 type cli struct {
 	Global
 
-	Dev     devCommand     `cmd:"" help:"Start everything on this machine: Baton, a simulated platform and three demo apps."`
-	Serve   serveCommand   `cmd:"" help:"Run Baton, or some of its roles, with a configuration."`
-	Check   checkCommand   `cmd:"" help:"Check a configuration; all faults at once."`
-	Apply   applyCommand   `cmd:"" help:"Put the apps and pages of a configuration into force."`
-	Thread  threadCommands `cmd:"" help:"Look at threads and move control."`
-	Inbox   inboxCommands  `cmd:"" help:"Do what a human would do in the page's inbox."`
-	App     appCommands    `cmd:"" help:"Look at apps and steer their deliveries."`
-	Log     logCommands    `cmd:"" help:"Read and verify the log."`
-	Replay  replayCommand  `cmd:"" help:"Fold the log from its beginning and compare with the running store."`
-	Sim     simCommands    `cmd:"" help:"Be the people on the simulated platform."`
-	Demo    demoCommand    `cmd:"" help:"Play a conversation by itself, in a temporary directory."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Dev         devCommand         `cmd:"" help:"Start everything on this machine: Baton, a simulated platform and three demo apps."`
+	Serve       serveCommand       `cmd:"" help:"Run Baton, or some of its roles, with a configuration."`
+	Check       checkCommand       `cmd:"" help:"Check a configuration; all faults at once."`
+	Apply       applyCommand       `cmd:"" help:"Put the apps and pages of a configuration into force."`
+	Thread      threadCommands     `cmd:"" help:"Look at threads and move control."`
+	Inbox       inboxCommands      `cmd:"" help:"Do what a human would do in the page's inbox."`
+	App         appCommands        `cmd:"" help:"Look at apps and steer their deliveries."`
+	Doctor      doctorCommand      `cmd:"" help:"Look for what is missing, here and on the platform, and say the way out."`
+	Token       tokenCommands      `cmd:"" help:"Give apps tokens and take them back."`
+	Log         logCommands        `cmd:"" help:"Read and verify the log."`
+	Replay      replayCommand      `cmd:"" help:"Fold the log from its beginning and compare with the running store."`
+	Sim         simCommands        `cmd:"" help:"Be the people on the simulated platform."`
+	Conformance conformanceCommand `cmd:"" help:"Put a server through the conformance vectors over HTTP."`
+	Demo        demoCommand        `cmd:"" help:"Play a conversation by itself, in a temporary directory."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 
 // Global are the flags of every command.

@@ -88,21 +88,32 @@ func (r *records) readLog(ctx context.Context, conn *bus.Conn) error {
 func (r *records) readInbound(ctx context.Context, conn *bus.Conn) error {
 	first, last, _, err := conn.InboundRange(ctx)
 	for seq := first; err == nil && seq <= last; seq++ {
-		var m bus.Message
-		if m, err = conn.Inbound(ctx, seq); err != nil {
-			return err
-		}
-		var batch inboundv1.Batch
-		if err = proto.Unmarshal(m.Data, &batch); err != nil {
-			return err
-		}
-		for _, e := range batch.GetEvents() {
-			f := inboundFact{mid: e.GetMid()}
-			copy(f.dedupe[:], e.GetDedupe())
-			r.inbound = append(r.inbound, f)
+		for p := 0; err == nil && p < crashPartitions; p++ {
+			err = r.readInput(ctx, conn, p, seq)
 		}
 	}
 	return err
+}
+
+// readInput reads what a partition has at a sequence, if anything.
+func (r *records) readInput(ctx context.Context, conn *bus.Conn, p int, seq uint64) error {
+	m, err := conn.Inbound(ctx, p, seq)
+	if errors.Is(err, bus.ErrNoMessage) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var batch inboundv1.Batch
+	if err := proto.Unmarshal(m.Data, &batch); err != nil {
+		return err
+	}
+	for _, e := range batch.GetEvents() {
+		f := inboundFact{mid: e.GetMid()}
+		copy(f.dedupe[:], e.GetDedupe())
+		r.inbound = append(r.inbound, f)
+	}
+	return nil
 }
 
 var errEnough = errors.New("all read")

@@ -148,7 +148,7 @@ func newWorld(t *testing.T, tokens ...Token) *world {
 	}
 	t.Cleanup(server.Stop)
 	w := &world{t: t, rosters: new(rosters), apps: new(steered), now: begin, claims: map[int]bool{}, missing: func(uint64) []int { return nil }}
-	if w.conn, err = bus.Dial(t.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password()}); err != nil {
+	if w.conn, err = bus.Dial(t.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password(), Sole: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.conn.Close)

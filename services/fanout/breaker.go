@@ -1,7 +1,8 @@
 package fanout
 
 import (
-	"math/rand/v2"
+	"crypto/rand"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -117,7 +118,9 @@ func (b *breaker) open(pause time.Duration, now time.Time) {
 }
 
 // jitter spreads d by a fifth to either side, so that what failed together is
-// not tried together.
+// not tried together. Its source is the one that a simulation can seed.
 func jitter(d time.Duration) time.Duration {
-	return d*4/5 + rand.N(d*2/5+1) //nolint:gosec // spreading, not secrecy
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return d*4/5 + time.Duration(binary.LittleEndian.Uint64(random[:])%uint64(d*2/5+1))
 }

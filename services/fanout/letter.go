@@ -22,6 +22,7 @@ type letter struct {
 	attempts int
 	first    time.Time
 	next     time.Time // of a letter resumed from a cursor: not before
+	again    bool      // a dead letter that an operator has sent again
 }
 
 // letterOverhead is what a waiting letter costs beside its element, in bytes:

@@ -156,15 +156,12 @@ func (c *payloads) get(ctx context.Context, p int, ref control.Ref) (*payload, e
 
 func (c *payloads) fetch(ctx context.Context, p int, sequence uint64) ([]payload, error) {
 	c.observers.fetched(p)
-	m, err := c.inbound.Inbound(ctx, sequence)
+	m, err := c.inbound.Inbound(ctx, p, sequence)
 	if errors.Is(err, bus.ErrNoMessage) {
-		return nil, fmt.Errorf("%w: input %d was trimmed", errNoPayload, sequence)
+		return nil, fmt.Errorf("%w: input %d was trimmed, or is not of partition %d", errNoPayload, sequence, p)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if m.Partition != p {
-		return nil, fmt.Errorf("%w: input %d belongs to partition %d", errNoPayload, sequence, m.Partition)
 	}
 	batch, err := decodeBatch(m)
 	if err != nil {

@@ -92,12 +92,18 @@ func (s *Service) readLog(ctx context.Context, partitions []int, holders []*hold
 	for _, h := range holders {
 		by[h.partition] = h
 	}
-	return s.deps.Log.ReadLog(ctx, bus.ReadOptions{Partitions: partitions, After: after}, func(m bus.Message) error {
+	err = s.deps.Log.ReadLog(ctx, bus.ReadOptions{Partitions: partitions, After: after}, func(m bus.Message) error {
 		if h := by[m.Partition]; h != nil {
 			return h.follow(ctx, m)
 		}
 		return nil
 	})
+	if errors.Is(err, bus.ErrDamaged) { // whose records it held is not known
+		for _, h := range holders {
+			h.halt(err)
+		}
+	}
+	return err
 }
 
 // startAt is the sequence behind which all that the partitions have not read

@@ -21,7 +21,7 @@ type Log interface {
 // Inbound is what fan-out reads of BATON_IN; *bus.Conn is one.
 type Inbound interface {
 	ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
-	Inbound(ctx context.Context, sequence uint64) (bus.Message, error)
+	Inbound(ctx context.Context, partition int, sequence uint64) (bus.Message, error)
 	InboundRange(ctx context.Context) (first, last, bytes uint64, err error)
 }
 

@@ -64,7 +64,7 @@ func newWorld(tb testing.TB) *world {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(server.Stop)
-	conn, err := bus.Dial(tb.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password()})
+	conn, err := bus.Dial(tb.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password(), Sole: true})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package ingress_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -39,7 +40,7 @@ func nats(tb testing.TB, sync bool, inboundBytes int64) (*bus.Conn, *embedded.Se
 		tb.Fatal(err)
 	}
 	tb.Cleanup(server.Stop)
-	conn, err := bus.Dial(tb.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password()})
+	conn, err := bus.Dial(tb.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password(), Sole: true})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -127,11 +128,16 @@ func stored(tb testing.TB, c *bus.Conn) (batches []*inboundv1.Batch, at []int) {
 		tb.Fatal(err)
 	}
 	for seq := max(first, 1); seq <= last; seq++ {
-		m, err := c.Inbound(tb.Context(), seq)
-		if err != nil {
-			tb.Fatal(err)
+		for p := range partitions {
+			m, err := c.Inbound(tb.Context(), p, seq)
+			if errors.Is(err, bus.ErrNoMessage) {
+				continue
+			}
+			if err != nil {
+				tb.Fatal(err)
+			}
+			batches, at = append(batches, decode(tb, m.Data)), append(at, p)
 		}
-		batches, at = append(batches, decode(tb, m.Data)), append(at, m.Partition)
 	}
 	return batches, at
 }

@@ -33,6 +33,9 @@ func (h *holder) claim(ctx context.Context) error {
 	if err := h.checkPositions(ctx); err != nil {
 		return err
 	}
+	if err := h.load(); err != nil {
+		return err
+	}
 	for refused := 0; ; refused++ {
 		if refused == claimRefusals {
 			refused = 0
@@ -64,6 +67,9 @@ func (h *holder) checkPositions(ctx context.Context) error {
 			return halt("the store has applied log sequence %d but the log is empty", a.Sequence)
 		}
 		return nil
+	}
+	if errors.Is(err, bus.ErrDamaged) {
+		return halt("last record: %v", err)
 	}
 	if err != nil {
 		return fmt.Errorf("ownership: last record of partition %d: %w", h.partition, err)
@@ -103,6 +109,9 @@ func (h *holder) catchUp(ctx context.Context) error {
 			h.sequence = h.applied.Sequence
 			return nil
 		}
+		if errors.Is(err, bus.ErrDamaged) {
+			return halt("log after sequence %d: %v", h.applied.Sequence, err)
+		}
 		if err != nil {
 			return fmt.Errorf("ownership: log after %d: %w", h.applied.Sequence, err)
 		}
@@ -118,10 +127,7 @@ func (h *holder) replay(msg bus.Message) error {
 	if err != nil {
 		return halt("record at log sequence %d: %v", msg.Sequence, err)
 	}
-	changes, err := h.refold(&rec)
-	if err != nil {
-		return err
-	}
+	changes := h.refold(&rec)
 	err = h.part.Apply(&rec, msg.Data, msg.Sequence, changes)
 	switch {
 	case errors.Is(err, eventlog.ErrStaleEpoch):
@@ -135,15 +141,16 @@ func (h *holder) replay(msg bus.Message) error {
 		return halt("record at log sequence %d: %v", msg.Sequence, err)
 	case err != nil:
 		return err
+	default:
+		h.keep(changes)
 	}
 	h.applied = h.part.Applied()
 	return nil
 }
 
-// refold folds a record into the states of the threads it touches. Their timer
-// rows are armed anew; rows that an earlier tenure left behind come due early
-// and are dropped then.
-func (h *holder) refold(rec *eventlog.Record) ([]store.Change, error) {
+// refold folds a record into the states of the threads it touches and moves
+// their timer rows as the holder that wrote it did.
+func (h *holder) refold(rec *eventlog.Record) []store.Change {
 	at := map[control.ThreadKey]int{}
 	var changes []store.Change
 	for i := range rec.Entries {
@@ -153,20 +160,18 @@ func (h *holder) refold(rec *eventlog.Record) ([]store.Change, error) {
 		}
 		n, ok := at[e.Thread]
 		if !ok {
-			st, _, err := h.part.State(e.Thread)
-			if err != nil {
-				return nil, err
-			}
 			n = len(changes)
 			at[e.Thread] = n
-			changes = append(changes, store.Change{Thread: e.Thread, State: st})
+			t := h.threads[e.Thread]
+			changes = append(changes, store.Change{Thread: e.Thread, State: t.state, Was: t.armed})
 		}
 		changes[n].State = control.Evolve(changes[n].State, e.Event)
 	}
 	for i := range changes {
-		changes[i].Due = control.NextDue(changes[i].State, nil)
+		c := &changes[i]
+		c.Due = h.arm(c.State, c.Was, rec.DecidedAt)
 	}
-	return changes, nil
+	return changes
 }
 
 // appendClaim writes the claim and makes its epoch this holder's.
@@ -206,13 +211,15 @@ func (h *holder) record() eventlog.Record {
 	return rec
 }
 
-// warmUp loads the threads' states and armed timers into memory.
-func (h *holder) warmUp() error {
-	h.threads = make(map[control.ThreadKey]slot)
+// load loads the threads' states and armed timers into memory, unless they are
+// there; from then on they follow the store.
+func (h *holder) load() error {
+	if h.threads != nil {
+		return nil
+	}
+	threads := make(map[control.ThreadKey]slot)
 	err := h.part.EachThread(func(key control.ThreadKey, st control.State) error {
-		h.threads[key] = slot{state: st}
-		h.deps.Observe.owned(st.Owner, 1)
-		h.startEffects(key)
+		threads[key] = slot{state: st}
 		return nil
 	})
 	if err != nil {
@@ -223,11 +230,22 @@ func (h *holder) warmUp() error {
 		return fmt.Errorf("ownership: loading the timers of partition %d: %w", h.partition, err)
 	}
 	for _, row := range rows {
-		if t, ok := h.threads[row.Thread]; ok && t.armed == 0 {
+		if t, ok := threads[row.Thread]; ok && t.armed == 0 {
 			t.armed = row.Due
-			h.threads[row.Thread] = t
+			threads[row.Thread] = t
 		}
 	}
-	h.dueAt = h.time.now()
+	h.threads = threads
 	return nil
+}
+
+// takeOver begins with the threads as they are: their timers and their effects
+// are this holder's now.
+func (h *holder) takeOver() {
+	h.counted = true
+	for key, t := range h.threads {
+		h.deps.Observe.owned(t.state.Owner, 1)
+		h.startEffects(key)
+	}
+	h.dueAt = h.time.now()
 }

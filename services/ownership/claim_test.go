@@ -1,10 +1,12 @@
 package ownership
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 )
@@ -128,6 +130,9 @@ func TestContradictionsHaltThePartition(t *testing.T) {
 				w.t.Fatal(err)
 			}
 		}, "last record, sequence"},
+		"a bundle that cannot be read": {func(w *world) {
+			w.log.inject(func(l *faultyLog) { l.next = fmt.Errorf("%w: bundle at sequence 7", bus.ErrDamaged) })
+		}, "damaged message: bundle at sequence 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

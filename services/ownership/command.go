@@ -193,6 +193,19 @@ func (h *holder) unavailable(c call, detail string) {
 	c.reply(&commandv1.Response{Status: commandv1.Status_STATUS_UNAVAILABLE, Detail: detail, RetryAfterMs: 1000})
 }
 
+// dismiss tells the callers that still wait to ask the next holder. Nothing of
+// what they asked was decided.
+func (h *holder) dismiss() {
+	for {
+		select {
+		case c := <-h.commands:
+			h.unavailable(c, "the partition moves")
+		default:
+			return
+		}
+	}
+}
+
 func id16(b []byte) (id [16]byte) {
 	copy(id[:], b)
 	return id

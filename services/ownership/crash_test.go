@@ -159,6 +159,9 @@ func (s *streams) hold(db *store.Store, log ownership.Log, o ownership.Observer)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- service.Run(ctx) }()
+	for p := range parts {
+		service.Hold(p)
+	}
 	h := &holders{s: s, store: db, service: service}
 	h.stop = sync.OnceFunc(func() {
 		cancel()

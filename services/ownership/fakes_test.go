@@ -174,6 +174,7 @@ type faultyLog struct {
 	append  func(p int, data []byte, expected uint64) (uint64, error)
 	barrier func(p int, expected uint64) error
 	last    func(bus.Message) bus.Message
+	next    error // of NextLog and ReadLog
 }
 
 func (l *faultyLog) inject(f func(*faultyLog)) {
@@ -203,6 +204,26 @@ func (l *faultyLog) Barrier(ctx context.Context, p int, expected uint64) error {
 	return l.Log.Barrier(ctx, p, expected)
 }
 
+func (l *faultyLog) NextLog(ctx context.Context, p int, after uint64) (bus.Message, error) {
+	l.mu.Lock()
+	err := l.next
+	l.mu.Unlock()
+	if err != nil {
+		return bus.Message{}, err
+	}
+	return l.Log.NextLog(ctx, p, after)
+}
+
+func (l *faultyLog) ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error {
+	l.mu.Lock()
+	err := l.next
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return l.Log.ReadLog(ctx, o, fn)
+}
+
 func (l *faultyLog) LastLog(ctx context.Context, p int) (bus.Message, error) {
 	m, err := l.Log.LastLog(ctx, p)
 	l.mu.Lock()
@@ -219,6 +240,14 @@ type faultyInput struct {
 	Input
 	mu   sync.Mutex
 	gate chan struct{} // nil: open
+	err  error         // what a read meets instead of the next message
+}
+
+// spoil makes the next message that is read one that cannot be.
+func (i *faultyInput) spoil(err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.err = err
 }
 
 func (i *faultyInput) close() (open func()) {
@@ -237,8 +266,11 @@ func (i *faultyInput) close() (open func()) {
 func (i *faultyInput) ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error {
 	return i.Input.ReadInbound(ctx, o, func(m bus.Message) error {
 		i.mu.Lock()
-		gate := i.gate
+		gate, err := i.gate, i.err
 		i.mu.Unlock()
+		if err != nil {
+			return err
+		}
 		if gate != nil {
 			select {
 			case <-gate:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,20 +30,24 @@ type holder struct {
 	log       *slog.Logger
 	part      *store.Partition
 
+	wish     *wish
 	commands chan call
 	intake   intake
 	inputs   chan bus.Message // of the present tenure
 	asides   chan aside       // outcomes of effects, from this node
+	faults   chan error       // the input cannot be read on
 
 	epoch    uint64
 	sequence uint64 // of the last record of this partition on BATON_LOG
 	applied  store.Applied
 	time     partitionClock
 	snapshot *roster.Snapshot
-	threads  map[control.ThreadKey]slot
+	threads  map[control.ThreadKey]slot // nil until they are loaded
 
 	consumed  uint64 // last BATON_IN sequence decided, logged or not
 	unread    inboundRest
+	keys      [][16]byte // of seenEarlier, used again
+	earlier   []bool     // likewise
 	dueAt     control.Millis // when to look for due timers; 0 = no timer armed
 	due       []store.Timer
 	dueNeeds  uint64 // BATON_IN sequence to consume before deciding due
@@ -55,6 +60,14 @@ type holder struct {
 	busy      map[busyKey]busyState        // effects queued or under way
 	todo      []effectJob                  // effects waiting for a worker
 	delayed   delayedJobs                  // effects whose time has not come
+
+	// folding guards part, applied and threads while no tenure owns them.
+	folding sync.Mutex
+	tenured bool                                    // a tenure owns them
+	counted bool                                    // the threads' owners are in the gauges
+	passed  uint64                                  // last sequence that the standby has come by
+	depose  atomic.Pointer[context.CancelCauseFunc] // ends the tenure
+	behind  atomic.Uint64                           // BATON_LOG sequence to reach before a claim would be quick
 
 	current   atomic.Pointer[Status]
 	halted    atomic.Pointer[string]
@@ -71,60 +84,88 @@ func newHolder(s *Service, p int) (*holder, error) {
 		Service: s, partition: p,
 		log:      s.deps.Logger.With("partition", p),
 		part:     part,
+		wish:     newWish(),
 		commands: make(chan call, s.cfg.QueueCommands),
 		asides:   make(chan aside, 256),
+		faults:   make(chan error, 1),
 		waiting:  map[control.ThreadKey][]call{},
 		busy:     map[busyKey]busyState{},
 		refusals: newRefusalLog(),
 	}
 	h.current.Store(&Status{Partition: p})
+	h.behind.Store(unknown)
 	return h, nil
 }
 
-// run claims the partition and decides until ctx ends. Deposed, it claims
-// again; halted, it stays halted until the process restarts.
+// run holds the partition whenever that is wished for, until ctx ends.
 func (h *holder) run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		err := h.hold(ctx)
+	h.wish.follow(ctx, h.tenures)
+	return nil
+}
+
+// tenures claims the partition and decides until ctx ends. Deposed, it claims
+// again; halted, it stays halted until the process restarts.
+func (h *holder) tenures(ctx context.Context) {
+	for ctx.Err() == nil && h.halted.Load() == nil {
+		err := h.tenure(ctx)
 		var halted haltError
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // stopped, not failed
+			return
 		case errors.As(err, &halted):
 			h.setHalted(halted.reason)
-			<-ctx.Done()
-			return nil
 		case errors.Is(err, errDeposed):
 			h.deps.Observe.fenced(h.partition)
 			h.log.Warn("deposed, claiming again", "epoch", h.epoch)
 		case err != nil:
 			h.log.Error("partition stopped, claiming again", "err", err)
 		}
-		if err := pause(ctx, time.Second); err != nil {
-			return nil //nolint:nilerr // ctx has ended
+		if pause(ctx, time.Second) != nil {
+			return
 		}
 	}
-	return nil
+	<-ctx.Done()
 }
 
-// hold is one tenure: claim, serve, decide.
+// tenure is hold, as the only one that touches the partition's state.
+func (h *holder) tenure(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	h.folding.Lock()
+	h.tenured = true
+	h.folding.Unlock()
+	h.depose.Store(&end)
+	defer func() {
+		h.depose.Store(nil)
+		h.folding.Lock()
+		defer h.folding.Unlock()
+		h.reset()
+		h.tenured = false
+	}()
+	err := h.hold(ctx)
+	if cause := context.Cause(ctx); errors.Is(cause, errDeposed) {
+		return cause
+	}
+	return err
+}
+
+// hold claims, serves and decides.
 func (h *holder) hold(ctx context.Context) error {
-	h.reset()
 	if err := h.claim(ctx); err != nil {
 		return err
 	}
-	if err := h.warmUp(); err != nil {
-		return err
-	}
+	h.takeOver()
 	if err := h.openRoster(ctx); err != nil {
 		return err
 	}
 	h.topic.claimed(h.partition, h.epoch)
+	defer h.topic.left(h.partition, h.epoch)
 	defer h.takeInput(ctx, h.applied.Input)()
 	stop, err := h.deps.Commands.ServeCommands(h.partition, h.accept)
 	if err != nil {
 		return err
 	}
+	defer h.dismiss()
 	defer stop()
 	h.publishStatus(true)
 	defer h.publishStatus(false)
@@ -133,11 +174,16 @@ func (h *holder) hold(ctx context.Context) error {
 	return h.loop(ctx)
 }
 
+// reset forgets what belongs to a tenure. The threads stay: they are as the
+// store is.
 func (h *holder) reset() {
-	for _, t := range h.threads {
-		h.deps.Observe.owned(t.state.Owner, -1)
+	if h.counted {
+		for _, t := range h.threads {
+			h.deps.Observe.owned(t.state.Owner, -1)
+		}
 	}
-	h.threads, h.due, h.sweeping, h.dueAt, h.dueNeeds = nil, nil, nil, 0, 0
+	h.counted = false
+	h.due, h.sweeping, h.dueAt, h.dueNeeds = nil, nil, 0, 0
 	h.unread = inboundRest{}
 	h.ready, h.parked = nil, 0
 	clear(h.waiting)
@@ -164,6 +210,11 @@ func (h *holder) loop(ctx context.Context) error {
 
 // gather waits for work and takes all that waits, within a record's bounds.
 func (h *holder) gather(ctx context.Context, s *step) error {
+	select {
+	case err := <-h.faults:
+		return halt("%v", err)
+	default:
+	}
 	w := h.wakes() // before anything is looked at: what comes later wakes
 	h.refreshRoster(s)
 	h.expireWaiting()
@@ -231,6 +282,8 @@ func (h *holder) await(ctx context.Context, s *step, w wakes) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case err := <-h.faults:
+		return halt("%v", err)
 	case a := <-h.asides:
 		s.now = h.time.now()
 		h.decideAside(s, a)
@@ -343,16 +396,20 @@ func (h *holder) applied1(rec *eventlog.Record, raw []byte, sequence uint64, s *
 		return err
 	}
 	h.applied, h.sequence = h.part.Applied(), sequence
-	if s != nil {
-		for _, c := range changes {
-			if before := h.threads[c.Thread].state.Owner; before != c.State.Owner {
-				h.deps.Observe.owned(before, -1)
-				h.deps.Observe.owned(c.State.Owner, 1)
-			}
-			h.threads[c.Thread] = slot{state: c.State, armed: c.Due}
-		}
-	}
+	h.keep(changes)
 	return nil
+}
+
+// keep brings the threads in memory up to what was applied.
+func (h *holder) keep(changes []store.Change) {
+	for i := range changes {
+		c := &changes[i]
+		if before := h.threads[c.Thread].state.Owner; h.counted && before != c.State.Owner {
+			h.deps.Observe.owned(before, -1)
+			h.deps.Observe.owned(c.State.Owner, 1)
+		}
+		h.threads[c.Thread] = slot{state: c.State, armed: c.Due}
+	}
 }
 
 // after does what must not delay the answers: metrics, the control topic,
@@ -373,14 +430,22 @@ func (h *holder) after(rec *eventlog.Record, s *step) {
 func (h *holder) publishStatus(held bool) {
 	st := &Status{
 		Partition: h.partition, Held: held, Epoch: h.epoch, Position: h.applied.Position, Input: h.consumed,
-		RosterVersion: h.applied.RosterVersion, Threads: len(h.threads), TimersStopped: held && h.time.doubtful(),
+		RosterVersion: h.applied.RosterVersion, TimersStopped: held && h.time.doubtful(),
+	}
+	if held {
+		st.Threads = len(h.threads)
 	}
 	h.current.Store(st)
 }
 
 func (h *holder) status() Status {
 	st := *h.current.Load()
-	st.Input = max(st.Input, h.decidedTo.Load())
+	if st.Held {
+		st.Input = max(st.Input, h.decidedTo.Load())
+	} else {
+		a := h.part.Applied()
+		st.Epoch, st.Position, st.Input, st.RosterVersion = a.Epoch, a.Position, a.Input, a.RosterVersion
+	}
 	st.Skipped = h.skipped.Load()
 	if reason := h.halted.Load(); reason != nil {
 		st.Halted = *reason

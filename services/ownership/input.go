@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -23,9 +24,41 @@ type inboundRest struct {
 
 func (r *inboundRest) left() bool { return r.batch != nil }
 
-// readInput feeds the holders from one reader for all partitions.
+// readInput feeds the holders from one reader for all partitions. Damage on the
+// input halts them all: whose events the damaged message holds is not known.
 func (s *Service) readInput(ctx context.Context) error {
-	return s.deps.Input.ReadInbound(ctx, bus.ReadOptions{After: s.inputStart()}, func(m bus.Message) error {
+	err := s.feedHolders(ctx)
+	if !errors.Is(err, bus.ErrDamaged) {
+		return err
+	}
+	for _, h := range s.holders {
+		h.fault(err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// fault halts the holder as soon as it looks. It does not block.
+func (h *holder) fault(err error) {
+	select {
+	case h.faults <- err:
+	default: // one is enough
+	}
+}
+
+func (s *Service) feedHolders(ctx context.Context) error {
+	start := s.inputStart()
+	for s.cfg.Standby {
+		var err error
+		if start, err = s.passInput(ctx); err == nil {
+			break
+		}
+		s.deps.Logger.Warn("finding the end of the input", "err", err)
+		if err := pause(ctx, repeatDelay); err != nil {
+			return err
+		}
+	}
+	return s.deps.Input.ReadInbound(ctx, bus.ReadOptions{After: start}, func(m bus.Message) error {
 		if m.Partition >= len(s.holders) {
 			return nil
 		}
@@ -40,6 +73,23 @@ func (s *Service) inputStart() uint64 {
 		start = min(start, h.part.Applied().Input)
 	}
 	return start
+}
+
+// passInput makes the shared reader begin at the present end: what lies before
+// it was decided, or is read by the tenure that is to decide it.
+func (s *Service) passInput(ctx context.Context) (start uint64, err error) {
+	_, end, _, err := s.deps.Input.InboundRange(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for p, h := range s.holders {
+		last, err := s.deps.Input.LastInbound(ctx, p)
+		if err != nil {
+			return 0, err
+		}
+		h.intake.pass(min(last, end))
+	}
+	return end, nil
 }
 
 // decideInput decides an inbound message: all its events, or as many as a
@@ -62,26 +112,28 @@ func (h *holder) decideInput(s *step, m bus.Message) {
 // decideRest goes on with the message under way.
 func (h *holder) decideRest(s *step) {
 	r := &h.unread
-	for r.next < len(r.batch.GetEvents()) {
+	events := r.batch.GetEvents()[r.next:]
+	earlier := s.seenEarlier(events)
+	for i, e := range events {
 		if s.brimful() {
 			return
 		}
-		h.decideEvent(s, r.batch.GetEvents()[r.next], control.Ref{Sequence: r.sequence, Index: uint32(r.next)})
+		h.decideEvent(s, e, control.Ref{Sequence: r.sequence, Index: uint32(r.next)}, earlier[i])
 		r.next++
 	}
 	h.consumed = r.sequence
 	h.unread = inboundRest{}
 }
 
-// decideEvent decides one webhook event, unless it came before.
-func (h *holder) decideEvent(s *step, e *inboundv1.Event, ref control.Ref) {
+// decideEvent decides one webhook event, unless it came before, in this step or
+// in an earlier one.
+func (h *holder) decideEvent(s *step, e *inboundv1.Event, ref control.Ref, earlier bool) {
 	page := h.snapshot.Page(e.GetAsset())
 	if page == nil {
 		return // ingress counted it; the page has gone since
 	}
-	var dedupe [16]byte
-	copy(dedupe[:], e.GetDedupe())
-	if s.seen(dedupe) {
+	dedupe := id16(e.GetDedupe())
+	if _, now := s.tables.seen[dedupe]; now || earlier {
 		h.deps.Observe.duplicate()
 		return
 	}
@@ -91,15 +143,18 @@ func (h *holder) decideEvent(s *step, e *inboundv1.Event, ref control.Ref) {
 	s.decide(key, page, h.webhook(s, key, page, e, ref, dedupe), c)
 }
 
-// seen reports whether the event was decided before, in this step or within
-// the time that duplicates are remembered.
-func (s *step) seen(key [16]byte) bool {
-	if _, ok := s.tables.seen[key]; ok {
-		return true
+// seenEarlier reports, for each event, whether it was decided in an earlier step
+// within the time that duplicates are remembered. The result is good until the
+// next call.
+func (s *step) seenEarlier(events []*inboundv1.Event) []bool {
+	h := s.h
+	h.keys, h.earlier = h.keys[:0], h.earlier[:0]
+	for _, e := range events {
+		h.keys, h.earlier = append(h.keys, id16(e.GetDedupe())), append(h.earlier, false)
 	}
-	_, seen, err := s.h.part.Seen(key, s.now)
-	s.fail("looking up a duplicate", err)
-	return seen
+	err := h.part.SeenOf(h.keys, s.now, func(i int, _ control.Millis) { h.earlier[i] = true })
+	s.fail("looking up duplicates", err)
+	return h.earlier
 }
 
 // maxMid bounds the message ids that are kept, in bytes. What an event carries

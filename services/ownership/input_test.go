@@ -1,8 +1,13 @@
 package ownership
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
+	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
@@ -215,4 +220,58 @@ func TestFullQueueLeavesTheSharedReader(t *testing.T) {
 		t.Errorf("%d events decided, want %d", len(got), 4*inputQueue+1)
 	}
 	w.check()
+}
+
+// A message of the input that cannot be read is not passed over: whose events it
+// holds is not known.
+func TestDamagedInputHaltsEveryPartition(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	w.input.spoil(fmt.Errorf("%w: bundle at sequence 9", bus.ErrDamaged))
+	w.arrive(w.message(person(1, 0)))
+	w.halts("damaged message: bundle at sequence 9")
+	w.until("all partitions are halted", func() bool {
+		return !slices.ContainsFunc(w.svc.Statuses(), func(st Status) bool { return st.Halted == "" })
+	})
+}
+
+// What a store is behind is read with one reader for all partitions.
+func TestTailIsReplayedForAllPartitionsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.busy()
+	w.stop()
+	w.dir = t.TempDir() // a store that knows nothing
+	alone := errors.New("the claims must find nothing left to read")
+	read := 0
+	w.log.inject(func(l *faultyLog) {
+		l.Log = tailOnly{l.Log, alone, &read}
+	})
+	w.start()
+	w.held()
+	if read != 1 {
+		t.Errorf("%d reads of the log, wanted 1", read)
+	}
+	w.check()
+}
+
+// tailOnly is a log that is read as a whole and not record by record.
+type tailOnly struct {
+	Log
+	err  error
+	read *int
+}
+
+func (l tailOnly) ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error {
+	*l.read++
+	return l.Log.ReadLog(ctx, o, fn)
+}
+
+func (l tailOnly) NextLog(ctx context.Context, p int, after uint64) (bus.Message, error) {
+	m, err := l.Log.NextLog(ctx, p, after)
+	if err == nil {
+		return bus.Message{}, l.err
+	}
+	return m, err
 }

@@ -69,6 +69,13 @@ func (i *intake) offer(ctx context.Context, m bus.Message) error {
 	return nil
 }
 
+// pass notes that the shared reader begins behind a sequence.
+func (i *intake) pass(sequence uint64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mu.offered = max(i.mu.offered, sequence)
+}
+
 func (i *intake) come(sequence uint64) *tenure {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -118,6 +125,9 @@ func (h *holder) feed(ctx context.Context, t *tenure, after uint64) {
 	for {
 		if !h.intake.join(t, after) {
 			if err := h.readAlone(ctx, t, &after); ctx.Err() != nil {
+				return
+			} else if errors.Is(err, bus.ErrDamaged) {
+				h.fault(err)
 				return
 			} else if !errors.Is(err, errJoined) {
 				h.log.Warn("catching up with the input", "err", err)

@@ -22,12 +22,13 @@ type Log interface {
 	Barrier(ctx context.Context, p int, expected uint64) error
 	LastLog(ctx context.Context, p int) (bus.Message, error)
 	NextLog(ctx context.Context, p int, after uint64) (bus.Message, error)
+	ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
 }
 
 // Input is where inbound events come from. Implemented by *bus.Conn.
 type Input interface {
 	ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
-	Inbound(ctx context.Context, sequence uint64) (bus.Message, error)
+	InboundTime(ctx context.Context, sequence uint64) (time.Time, error)
 	LastInbound(ctx context.Context, p int) (uint64, error)
 	InboundRange(ctx context.Context) (first, last, bytes uint64, err error)
 	TrimInbound(ctx context.Context, upTo uint64) error
@@ -67,9 +68,11 @@ type Clock interface {
 
 // Config of the role.
 type Config struct {
-	// Partitions is the number of partitions of the installation; this node
-	// holds all of them.
+	// Partitions is the number of partitions of the installation.
 	Partitions int
+	// Standby makes the node follow the log of all partitions, so that it can
+	// take any of them over without replay. Off where no other node can write.
+	Standby bool
 	// Holder names this node in its claims.
 	Holder string
 	// BatonID is the identity of the streams.
@@ -149,13 +152,17 @@ func New(cfg Config, deps Deps) (*Service, error) {
 // Name is the role's name.
 func (*Service) Name() string { return "ownership" }
 
-// Run claims the partitions, decides until ctx ends, finishes the records under
-// way and returns when everything it started has ended. It returns early only
-// on an error that concerns the whole node.
+// Run decides on the partitions that it is told to hold until ctx ends, finishes
+// the records under way and returns when everything it started has ended. It
+// returns early only on an error that concerns the whole node.
 func (s *Service) Run(ctx context.Context) error {
+	s.replayTail(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	for _, h := range s.holders {
 		g.Go(func() error { return h.run(ctx) })
+	}
+	if s.cfg.Standby {
+		g.Go(func() error { return s.standBy(ctx) })
 	}
 	g.Go(func() error { return s.topic.run(ctx) })
 	g.Go(func() error { return s.effects.run(ctx) })
@@ -185,6 +192,23 @@ type Status struct {
 	Skipped uint64
 }
 
+// Hold makes a partition one that this node holds, from Run on and until Yield,
+// claiming it again when it is lost. It does not block.
+func (s *Service) Hold(p int) { s.holders[p].wish.hold() }
+
+// Yield ends that: the record under way is finished, then nothing is decided any
+// more and nobody is answered. It returns when that is so; false when the
+// partition was not to be held.
+func (s *Service) Yield(p int) bool { return s.holders[p].wish.yield() }
+
+// Epoch is that of the partition's claim here; 0 while it is not held.
+func (s *Service) Epoch(p int) uint64 {
+	if st := s.holders[p].current.Load(); st.Held {
+		return st.Epoch
+	}
+	return 0
+}
+
 // Statuses returns the state of each partition, by number.
 func (s *Service) Statuses() []Status {
 	all := make([]Status, len(s.holders))
@@ -194,11 +218,11 @@ func (s *Service) Statuses() []Status {
 	return all
 }
 
-// RosterApplied reports whether every partition that has a holder here has
-// logged the version, and names those that have not.
+// RosterApplied reports whether every partition that this node holds or follows
+// has logged the version, and names those that have not.
 func (s *Service) RosterApplied(version uint64) (missing []int) {
 	for _, h := range s.holders {
-		if st := h.status(); st.Held && st.RosterVersion < version {
+		if st := h.status(); (st.Held || s.cfg.Standby && st.Epoch > 0) && st.RosterVersion < version {
 			missing = append(missing, st.Partition)
 		}
 	}

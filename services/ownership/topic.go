@@ -74,6 +74,12 @@ func (t *topic) claimed(p int, epoch uint64) {
 	t.nudge()
 }
 
+// left tells the publisher that the partition is not held any more: its next
+// holder goes on from the cursor.
+func (t *topic) left(p int, epoch uint64) {
+	t.update(p, epoch, func(part *topicPart) { *part = topicPart{} })
+}
+
 // add queues a committed record. It does not block.
 func (t *topic) add(p int, rec committed) {
 	if len(rec.after) == 0 {

@@ -15,6 +15,9 @@ const trimEvery = time.Minute
 
 func (s *Service) trimLoop(ctx context.Context) error {
 	for pause(ctx, trimEvery) == nil {
+		if !s.holders[0].current.Load().Held {
+			continue // the holder of the first partition trims for all
+		}
 		if err := s.Trim(ctx); err != nil && ctx.Err() == nil {
 			s.deps.Logger.Warn("trimming the inbound stream", "err", err)
 		}
@@ -60,7 +63,7 @@ func (s *Service) decided(ctx context.Context, last uint64) (uint64, error) {
 	for p, h := range s.holders {
 		// What was decided without an event, such as a duplicate, is in no
 		// record, but nothing is lost with it.
-		input := h.decidedTo.Load()
+		input := h.status().Input
 		end, err := s.deps.Input.LastInbound(ctx, p)
 		if err != nil {
 			return 0, fmt.Errorf("ownership: end of the input of partition %d: %w", p, err)
@@ -80,14 +83,14 @@ func (s *Service) olderThan(ctx context.Context, first, upTo uint64, t time.Time
 	}
 	var failed error
 	n := sort.Search(int(upTo-first+1), func(i int) bool {
-		m, err := s.deps.Input.Inbound(ctx, first+uint64(i))
+		at, err := s.deps.Input.InboundTime(ctx, first+uint64(i))
 		if err != nil {
 			if !errors.Is(err, bus.ErrNoMessage) {
 				failed = err
 			}
 			return !errors.Is(err, bus.ErrNoMessage)
 		}
-		return !m.At.Before(t)
+		return !at.Before(t)
 	})
 	return first + uint64(n) - 1, failed
 }

@@ -75,7 +75,7 @@ func TestDuplicatesOnAQuietPartitionDoNotHoldUpTrimming(t *testing.T) {
 	if w.trim(); w.kept() != last+1 {
 		t.Errorf("the stream begins at %d, all up to %d is decided and old", w.kept(), last)
 	}
-	if _, err := w.conn.Inbound(t.Context(), last); !errors.Is(err, bus.ErrNoMessage) {
+	if _, err := w.conn.InboundTime(t.Context(), last); !errors.Is(err, bus.ErrNoMessage) {
 		t.Errorf("message %d: %v", last, err)
 	}
 	w.restart()

@@ -68,7 +68,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Stop)
-	conn, err := bus.Dial(t.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password()})
+	conn, err := bus.Dial(t.Context(), bus.Options{InProcess: server, User: server.User(), Password: server.Password(), Sole: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +119,9 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.svc.Run(ctx) }()
+	for p := range w.cfg.Partitions {
+		w.svc.Hold(p)
+	}
 	w.running = true
 	w.stop = func() {
 		if !w.running {

@@ -56,6 +56,7 @@ var rules = []rule{
 	{packages: []string{"pkg/lifecycle"}, vendor: extended, why: "every adapter may see lifecycle, so it sees none of them"},
 	{packages: []string{"pkg/client"}, may: append([]string{"pkg/bus"}, below...), vendor: extended, testMay: []string{"pkg/..."}, why: "other people's programs import it: NATS comes through pkg/bus"},
 	adapter("pkg/egress", "golang.org/x/time", "github.com/sony/gobreaker/v2"),
+	adapter("pkg/assignment"),
 	{packages: []string{"pkg/deadletter"}, may: append([]string{"pkg/bus"}, below...), vendor: protobuf, testMay: []string{"pkg/..."}, why: "dead letters are on a stream: NATS comes through pkg/bus"},
 	{packages: []string{"pkg/platform"}, may: core, vendor: extended, testMay: []string{"pkg/..."}, why: "the client of the platform knows the wire and the words of the core, nothing that stores or serves"},
 

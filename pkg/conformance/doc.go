@@ -1,0 +1,2 @@
+// Package conformance x.
+package conformance

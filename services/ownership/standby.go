@@ -1,0 +1,176 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/eventlog"
+)
+
+// standBy follows the log of all partitions until ctx ends, so that this node's
+// store and memory are those of a holder a moment ago.
+func (s *Service) standBy(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := s.followAll(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped, not failed
+		}
+		s.deps.Logger.Warn("standby: reading the log begins again", "err", err)
+		if pause(ctx, repeatDelay) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Follow is Run of a node that holds nothing: it only stands by.
+func (s *Service) Follow(ctx context.Context) error { return s.standBy(ctx) }
+
+func (s *Service) followAll(ctx context.Context) error {
+	after, err := s.standbyStart(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range s.holders {
+		h.folding.Lock()
+		h.passed = after
+		h.folding.Unlock()
+	}
+	return s.deps.Log.ReadLog(ctx, bus.ReadOptions{After: after}, func(m bus.Message) error {
+		if m.Partition >= len(s.holders) {
+			return nil
+		}
+		return s.holders[m.Partition].follow(ctx, m)
+	})
+}
+
+// standbyStart compares each partition with its log, and returns the sequence
+// behind which everything lies that some partition lacks. A partition that is
+// quiet for a year has its last record a year back: what counts is its next.
+func (s *Service) standbyStart(ctx context.Context) (uint64, error) {
+	newest, oldest := uint64(0), ^uint64(0)
+	for _, h := range s.holders {
+		next, err := h.prepare(ctx)
+		if err != nil {
+			return 0, err
+		}
+		newest = max(newest, h.part.Applied().Sequence)
+		if next > 0 {
+			oldest = min(oldest, next-1)
+		}
+	}
+	return min(newest, oldest), nil
+}
+
+// prepare looks where the partition stands against its log. It returns the
+// sequence of its next record, zero when it has all of them.
+func (h *holder) prepare(ctx context.Context) (next uint64, err error) {
+	h.folding.Lock()
+	defer h.folding.Unlock()
+	if h.tenured || h.halted.Load() != nil {
+		h.behind.Store(0) // the tenure has read everything; see Unable for the other
+		return 0, nil
+	}
+	if err := h.checkPositions(ctx); err != nil {
+		return 0, h.haltOr(err)
+	}
+	last, err := h.deps.Log.LastLog(ctx, h.partition)
+	if err != nil && !errors.Is(err, bus.ErrNoMessage) {
+		return 0, fmt.Errorf("ownership: last record of partition %d: %w", h.partition, err)
+	}
+	h.behind.Store(last.Sequence)
+	m, err := h.deps.Log.NextLog(ctx, h.partition, h.applied.Sequence)
+	if errors.Is(err, bus.ErrNoMessage) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ownership: next record of partition %d: %w", h.partition, err)
+	}
+	return m.Sequence, nil
+}
+
+// haltOr halts the partition if that is what the error says.
+func (h *holder) haltOr(err error) error {
+	var halted haltError
+	if errors.As(err, &halted) {
+		h.setHalted(halted.reason)
+		return nil
+	}
+	return err
+}
+
+// follow takes a record of the standby's reader in.
+func (h *holder) follow(ctx context.Context, m bus.Message) error {
+	h.folding.Lock()
+	defer h.folding.Unlock()
+	before := h.passed
+	h.passed = m.Sequence
+	switch {
+	case h.halted.Load() != nil:
+		return nil
+	case h.tenured:
+		h.noticeSuccessor(m)
+		return nil
+	}
+	if err := h.load(); err != nil {
+		return err
+	}
+	h.applied = h.part.Applied()
+	switch {
+	case m.Sequence <= h.applied.Sequence:
+		return nil
+	case h.applied.Sequence < before: // records may have gone by that are not folded: a tenure had the state
+		return h.haltOr(h.catchUp(ctx))
+	default:
+		return h.haltOr(h.replay(m))
+	}
+}
+
+// noticeSuccessor ends the tenure when the log holds a record of a later epoch:
+// a holder that writes nothing would not hear of it.
+func (h *holder) noticeSuccessor(m bus.Message) {
+	st := h.current.Load()
+	if !st.Held || m.Sequence <= h.part.Applied().Sequence {
+		return
+	}
+	look, err := eventlog.Look(m.Data)
+	if end := h.depose.Load(); err == nil && end != nil && look.Epoch() > st.Epoch {
+		(*end)(errDeposed)
+	}
+}
+
+// CatchUp brings this node's store up to the end of a partition's log as it is
+// now, unless the partition is held here: then it is. Blocks until that is so;
+// the error is that of the bus, or says that the partition is halted.
+func (s *Service) CatchUp(ctx context.Context, p int) error {
+	h := s.holders[p]
+	h.folding.Lock()
+	defer h.folding.Unlock()
+	if h.tenured || !s.cfg.Standby {
+		return nil
+	}
+	if reason := h.halted.Load(); reason != nil {
+		return halt("partition %d: %s", p, *reason)
+	}
+	if err := h.load(); err != nil {
+		return err
+	}
+	h.applied = h.part.Applied()
+	return h.catchUp(ctx)
+}
+
+// Unable lists the partitions that another node should rather hold: they are
+// halted here, or have far to go until they could be.
+func (s *Service) Unable() (list []int) {
+	for p, h := range s.holders {
+		if h.halted.Load() != nil || s.cfg.Standby && h.part.Applied().Sequence < h.behind.Load() {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// unknown is more than any sequence: where a standby stands is not known yet.
+const unknown = ^uint64(0)

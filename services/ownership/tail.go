@@ -1,0 +1,54 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+
+	"github.com/baton-router/baton/pkg/bus"
+)
+
+// errTailRead ends the reader of the log's tail.
+var errTailRead = errors.New("ownership: the tail of the log is read")
+
+// replayTail applies what the log holds beyond the store, for all partitions
+// with one reader. It only saves the claims their way record by record: what it
+// cannot apply, or is written after it, they find themselves.
+func (s *Service) replayTail(ctx context.Context) {
+	ends, start := s.tails(ctx)
+	if len(ends) == 0 {
+		return
+	}
+	err := s.deps.Log.ReadLog(ctx, bus.ReadOptions{After: start}, func(m bus.Message) error {
+		end, behind := ends[m.Partition]
+		if !behind {
+			return nil
+		}
+		h := s.holders[m.Partition]
+		if m.Sequence > h.applied.Sequence && h.replay(m) != nil || m.Sequence >= end {
+			delete(ends, m.Partition)
+		}
+		if len(ends) == 0 {
+			return errTailRead
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errTailRead) && ctx.Err() == nil {
+		s.deps.Logger.Warn("reading the tail of the log, the partitions go on alone", "err", err)
+	}
+}
+
+// tails returns the last sequence of each partition whose store is behind the
+// log and fits it, and where the first of them begins.
+func (s *Service) tails(ctx context.Context) (ends map[int]uint64, start uint64) {
+	ends, start = map[int]uint64{}, ^uint64(0)
+	for p, h := range s.holders {
+		last, err := s.deps.Log.LastLog(ctx, p)
+		if err != nil || last.Sequence <= h.part.Applied().Sequence {
+			continue
+		}
+		if h.checkPositions(ctx) == nil && h.load() == nil {
+			ends[p], start = last.Sequence, min(start, h.applied.Sequence)
+		}
+	}
+	return ends, start
+}
