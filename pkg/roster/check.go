@@ -48,6 +48,8 @@ func (k *checker) settings(c *Config) {
 	}
 	k.platform(&c.Platform)
 	k.egress(c.Egress.Allow)
+	k.proxy(&c.Egress.Proxy)
+	k.deliveryLog(&c.DeliveryLog)
 	k.retention(c)
 }
 
@@ -58,6 +60,12 @@ func notInNodeName(r rune) bool {
 func (k *checker) retention(c *Config) {
 	if c.Retention.Log != 0 {
 		k.report("retention.log", "the log is kept for ever: verify and replay need all of it; remove the setting or set 0")
+	}
+	if age := time.Duration(c.Retention.DeadLetters); age > 0 && age < time.Hour {
+		k.report("retention.dead_letters", "%s is below 1h; 0 is no bound", c.Retention.DeadLetters)
+	}
+	if size := c.Retention.DeadLettersBytes; size > 0 && size < 16<<20 {
+		k.report("retention.dead_letters_bytes", "%d is below 16 MiB; 0 is no bound", int64(size))
 	}
 	longest := c.LongestRetry()
 	if inbound := time.Duration(c.Retention.Inbound); inbound > 0 && inbound < longest && k.warn != nil {

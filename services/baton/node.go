@@ -210,13 +210,18 @@ func (n *node) openPlatform(context.Context) (err error) {
 		base = n.simulator.URL()
 	}
 	n.clock = newClock(n.simulator)
-	n.platform, err = platform.New(platform.Config{
-		BaseURL: base, Version: p.Version, AppSecret: p.AppSecret.Value(), Timeout: time.Duration(p.Timeout),
-	})
+	n.platform, err = newPlatform(p, base)
 	if err == nil {
 		n.onClose(func() error { n.platform.Close(); return nil })
 	}
 	return err
+}
+
+// newPlatform is the client of the platform at an address.
+func newPlatform(p roster.Platform, base string) (*platform.Client, error) {
+	return platform.New(platform.Config{
+		BaseURL: base, Version: p.Version, AppSecret: p.AppSecret.Value(), Timeout: time.Duration(p.Timeout),
+	})
 }
 
 // publicURL is where apps and the platform reach Baton on this machine.

@@ -116,6 +116,8 @@ type Deps struct {
 	Rosters Rosters
 	Apps    Apps
 	Node    Node
+	// Doctor looks for what is missing, here and on the platform.
+	Doctor func(ctx context.Context) *adminv1.DoctorResponse
 	// CatchUp brings the store up to the end of a partition's log where another
 	// node writes it; nil when none can.
 	CatchUp func(ctx context.Context, partition int) error
