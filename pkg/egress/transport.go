@@ -81,7 +81,7 @@ func Transport(p Policy) *RoundTripper {
 	if t.maxBytes <= 0 {
 		t.maxBytes = defaultResponseBytes
 	}
-	if p.Credentials.OAuth.Set() {
+	if p.Credentials.OAuth.TokenURL != "" {
 		t.tokens = newTokens(p.Credentials.OAuth, roundTrip(t.send))
 	}
 	return t
