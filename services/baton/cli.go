@@ -18,6 +18,7 @@ type cli struct {
 	Thread      threadCommands     `cmd:"" help:"Look at threads and move control."`
 	Inbox       inboxCommands      `cmd:"" help:"Do what a human would do in the page's inbox."`
 	App         appCommands        `cmd:"" help:"Look at apps and steer their deliveries."`
+	Delivery    deliveryCommands   `cmd:"" help:"Look at deliveries; send again what was given up."`
 	Log         logCommands        `cmd:"" help:"Read and verify the log."`
 	Replay      replayCommand      `cmd:"" help:"Fold the log from its beginning and compare with the running store."`
 	Sim         simCommands        `cmd:"" help:"Be the people on the simulated platform."`

@@ -84,6 +84,7 @@ func (n *node) services() []lifecycle.Service {
 	}
 	all = append(all, n.extra...) // apps are there before the first delivery and after the last
 	if n.fanout != nil {
+		all = append(all, lifecycle.Func("delivery log", n.journal.run))
 		all = append(all, stopping{lifecycle.Func("fanout", n.fanout.Run), 6 * time.Second})
 	}
 	if n.ingress != nil {
@@ -147,7 +148,7 @@ func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 		Transport: func(app fanout.App, maxConns int) fanout.Transport {
 			return egress.Transport(egress.Policy{Allow: allow, Proxy: proxy, Credentials: app.Credentials, MaxConns: maxConns})
 		},
-		Observers: n.observeFanout(), Logger: n.log.With("role", "fanout"),
+		Observers: n.observeFanout(), Journal: n.journal, Logger: n.log.With("role", "fanout"),
 	})
 	return err
 }
@@ -207,6 +208,7 @@ func buildConsole(n *node) error {
 		return err
 	}
 	deps := console.Deps{
+		Letters: n.letters, Deliveries: n.journal,
 		Bus: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(),
 		Health: n.health.Live(), Ready: n.health.Ready(), Metrics: n.metrics.Handler(),
 		Refused: n.metrics.UnauthenticatedCalls.With("admin").Inc, Logger: n.log.With("role", "console"),

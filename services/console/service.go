@@ -48,11 +48,12 @@ type Apps interface {
 
 // Order is what an operator wants done with an app's deliveries.
 type Order struct {
-	Verb      string // pause, resume, rewind, skip, replay
+	Verb      string // pause, resume, rewind, skip, replay, resend
 	App       control.AppID
 	Partition int // negative for all
 	Position  control.Position
-	From      time.Time // zero for none
+	From      time.Time          // zero for none
+	Positions []control.Position // of dead letters (resend)
 }
 
 // AppStatus is the state of an app's deliveries.
@@ -114,11 +115,14 @@ type Deps struct {
 	Store   *store.Store
 	Rosters Rosters
 	Apps    Apps
-	Node    Node
-	Health  http.Handler // /healthz
-	Ready   http.Handler // /readyz
-	Metrics http.Handler
-	Mounts  []Mount
+	Letters Letters
+	// Deliveries is this node's delivery log.
+	Deliveries DeliveryLog
+	Node       Node
+	Health     http.Handler // /healthz
+	Ready      http.Handler // /readyz
+	Metrics    http.Handler
+	Mounts     []Mount
 	// Refused is called for each call without the right to make it.
 	Refused func()
 	Logger  *slog.Logger

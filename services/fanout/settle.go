@@ -100,7 +100,7 @@ func (e *engine) announce(b *batch, r *result, verdicts []verdict) {
 	e.tell(b, r, verdicts)
 	if r.answer != answerOutdated {
 		e.observers.attempt(Attempt{
-			App: e.id, Channel: b.letters[0].channel, Events: len(b.letters), Answer: r.answer.String(), Status: r.status,
+			App: e.id, Channel: b.letters[0].channel, Events: len(b.letters), Answer: r.answer.String(), Failure: r.failure, Status: r.status,
 			Took: r.took,
 		})
 	}
