@@ -160,7 +160,7 @@ func (c *run) answers(want Answer, body any) bool {
 	case "receivers":
 		return slices.Equal(c.ids(strings.Fields(want.Rest)), listed(body))
 	case "is_owner":
-		return differs(want.Rest == "true", field(first(body), "is_owner")) == ""
+		return differs(want.Rest == "true", first(body)["is_owner"]) == ""
 	case "status":
 		status := map[string]any{"hop_v2": false, "msgr_multi_app": false, "ig_multi_app": false}
 		if want.Rest != "none" {
@@ -174,7 +174,7 @@ func (c *run) answers(want Answer, body any) bool {
 // tellsOwner compares an answer of thread_owner: who has control and until
 // when, or that somebody has, or that nobody has.
 func (c *run) tellsOwner(who string, body any) bool {
-	owner, has := first(body).(map[string]any)["thread_owner"]
+	owner, has := first(body)["thread_owner"]
 	if who == "none" {
 		return has && owner == nil
 	}
@@ -190,7 +190,7 @@ func (c *run) tellsOwner(who string, body any) bool {
 }
 
 // first is the first element of data; an empty object when there is none.
-func first(body any) any {
+func first(body any) map[string]any {
 	if list, ok := field(body, "data").([]any); ok && len(list) > 0 {
 		if o, ok := list[0].(map[string]any); ok {
 			return o

@@ -9,6 +9,12 @@ import (
 
 // do does what a step says. The answer is that of a call.
 func (c *run) do(ctx context.Context, s *Step) (answered, error) {
+	if c.unsettled && (s.Call != "" || s.Own != "" || s.Button != nil) {
+		if err := c.fence(ctx); err != nil { // calls do not wait for events that are on their way
+			return answered{}, err
+		}
+	}
+	c.unsettled = c.unsettled || s.Event != "" || s.Inbox != "" || strings.HasPrefix(s.Own, "X")
 	switch {
 	case s.Call != "":
 		got, err := c.request(ctx, s)

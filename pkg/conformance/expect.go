@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -178,9 +179,12 @@ func (c *run) compareOwner(ctx context.Context, s *Step, lasts lifetime) (string
 		if err != nil {
 			return "", err
 		}
-		body, err := decode(got.body)
-		if err != nil || got.status != 200 {
+		if got.status != http.StatusOK {
 			return fmt.Sprintf("thread_owner by %s: %s", reader, got), nil
+		}
+		body, err := decode(got.body)
+		if err != nil {
+			return "", fmt.Errorf("thread_owner by %s: %w", reader, err)
 		}
 		want := s.Owner
 		switch {
@@ -193,7 +197,7 @@ func (c *run) compareOwner(ctx context.Context, s *Step, lasts lifetime) (string
 			lines = append(lines, fmt.Sprintf("thread_owner by %s: want %s, got %s", reader, want, got))
 			continue
 		}
-		owner := field(first(body), "thread_owner")
+		owner := first(body)["thread_owner"]
 		if d := lasts.compare(field(owner, "expiration")); d != "" {
 			lines = append(lines, fmt.Sprintf("thread_owner by %s: %s", reader, d))
 		}
@@ -253,6 +257,6 @@ func (c *run) expiration(ctx context.Context, wanted bool) (json.Number, error) 
 	if err != nil {
 		return "", err
 	}
-	n, _ := field(field(first(body), "thread_owner"), "expiration").(json.Number)
+	n, _ := field(first(body)["thread_owner"], "expiration").(json.Number)
 	return n, nil
 }

@@ -61,15 +61,7 @@ func strictly(name string, data []byte, into any) error {
 	if err == nil {
 		return nil
 	}
-	var placed *placedError
-	if errors.As(err, &placed) {
-		return fmt.Errorf("%s:%w", name, placed)
-	}
-	var syntax yaml.Error
-	if errors.As(err, &syntax) && syntax.GetToken() != nil {
-		return fmt.Errorf("%s:%d: %s", name, syntax.GetToken().Position.Line, syntax.GetMessage())
-	}
-	return fmt.Errorf("%s: %w", name, err)
+	return fmt.Errorf("%s:%w", name, placed(1, err))
 }
 
 // placedError is a fault in a line.
@@ -87,12 +79,13 @@ func at(line int, format string, args ...any) error {
 // placed gives an error of the decoder, which knows its line, to a place of
 // ours when it does not.
 func placed(line int, err error) error {
-	var known *placedError
-	var syntax yaml.Error
-	switch {
-	case err == nil || errors.As(err, &known):
-		return err
-	case errors.As(err, &syntax) && syntax.GetToken() != nil:
+	if err == nil {
+		return nil
+	}
+	if known, ok := errors.AsType[*placedError](err); ok {
+		return known
+	}
+	if syntax, ok := errors.AsType[yaml.Error](err); ok && syntax.GetToken() != nil {
 		return at(syntax.GetToken().Position.Line, "%s", syntax.GetMessage())
 	}
 	return at(line, "%s", err)

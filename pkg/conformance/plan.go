@@ -141,7 +141,7 @@ func (p *plan) settle(t *trial) {
 		apps: map[string]*app{}, tokens: map[string]string{},
 	}
 	pg.token = "page-" + pg.id
-	for _, letter := range strings.Fields(connectedLetters) {
+	for letter := range strings.FieldsSeq(connectedLetters) {
 		p.connect(pg, letter, t)
 	}
 	for letter := range settings.Apps {

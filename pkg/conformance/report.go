@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -108,17 +109,29 @@ func compareRows(a, b Result) int {
 	if d := cmp.Compare(rank(a), rank(b)); d != 0 || a.Row == "" {
 		return d
 	}
-	var x, y int
-	na, _ := fmt.Sscanf(a.Row, "%d", &x)
-	nb, _ := fmt.Sscanf(b.Row, "%d", &y)
-	return cmp.Or(cmp.Compare(nb, na), cmp.Compare(x, y))
+	return cmp.Compare(number(a.Row), number(b.Row))
 }
 
+// rank puts the rows of the table first, then the questions that were settled
+// beside it, then the stories.
 func rank(r Result) int {
-	if r.Row == "" {
+	switch {
+	case r.Row == "":
+		return 2
+	case number(r.Row) == 0:
 		return 1
 	}
 	return 0
+}
+
+// number is the number of a row of the table, 0 of any other.
+func number(row string) int {
+	digits, _, _ := strings.Cut(row, "-")
+	n, err := strconv.Atoi(strings.TrimSuffix(digits, "b"))
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // Passed reports whether nothing failed.

@@ -19,12 +19,12 @@ type run struct {
 	sequence int
 	gone     map[string]bool // apps that have left the page
 	silent   bool            // the platform sends no echoes
-	owner    string          // as far as the steps say
-	it       any             // the latest event, as every app should see it
-	body     []byte          // its webhook
-	sent     sentMessage     // the latest send that was accepted
-	surveyed string          // who sent the latest survey
-	timeout  bool            // something has not come in time
+	// unsettled: events are on their way that the next call must find decided.
+	unsettled bool
+	owner     string      // as far as the steps say
+	it        any         // the latest event, as every app should see it
+	body      []byte      // its webhook
+	sent      sentMessage // the latest send that was accepted
 
 	mu struct {
 		sync.Mutex
@@ -125,12 +125,11 @@ func (c *run) step(ctx context.Context, s *Step) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if s.compared() {
-		if difference := c.compareAnswer(s.Answer, got); difference != "" {
-			return difference, nil
-		}
-	} else {
-		return "", nil // brings something about; the next step compares
+	if !s.compared() {
+		return "", c.forget(ctx, s)
+	}
+	if difference := c.compareAnswer(s.Answer, got); difference != "" {
+		return difference, nil
 	}
 	heard, err := c.listen(ctx, s.Heard)
 	if err != nil {
@@ -154,6 +153,18 @@ func (s *Step) compared() bool {
 	return s.Own == "" && s.Button == nil && s.Platform == "" && (s.Wait == 0 || s.Owner != "" || s.Heard != nil)
 }
 
+// forget drops what a step that only brings something about has caused.
+func (c *run) forget(ctx context.Context, s *Step) error {
+	if s.Own == "" && s.Button == nil {
+		return nil
+	}
+	if err := c.fence(ctx); err != nil {
+		return err
+	}
+	c.collect()
+	return nil
+}
+
 // race runs calls at the same time; it must end as one of the outcomes.
 func (c *run) race(ctx context.Context, s *Step) (string, error) {
 	answers := make([]answered, len(s.Race))
@@ -172,14 +183,16 @@ func (c *run) race(ctx context.Context, s *Step) (string, error) {
 	var differences []string
 	for i := range s.Outcomes {
 		o := &s.Outcomes[i]
-		difference := ""
+		var unlike []string
 		for k := range o.Answers {
-			difference += c.compareAnswer(o.Answers[k], answers[k])
+			if d := c.compareAnswer(o.Answers[k], answers[k]); d != "" {
+				unlike = append(unlike, d)
+			}
 		}
-		if difference == "" {
+		if unlike == nil {
 			return c.outcome(ctx, s)
 		}
-		differences = append(differences, fmt.Sprintf("not outcome %d: %s", i+1, difference))
+		differences = append(differences, fmt.Sprintf("not outcome %d: %s", i+1, strings.Join(unlike, "\n")))
 	}
 	return strings.Join(differences, "\n"), nil
 }
@@ -333,6 +346,7 @@ const fenceMark = "fence."
 // is heard by every app, and waits until it has arrived everywhere: what was
 // caused before has arrived then, too.
 func (c *run) fence(ctx context.Context) error {
+	c.unsettled = false
 	if settle := time.Duration(c.kit.server.Settle); settle > 0 {
 		return pause(ctx, settle)
 	}

@@ -14,6 +14,9 @@ import (
 type Config struct {
 	// DataDir holds everything that the process keeps on disk.
 	DataDir string `yaml:"data_dir"`
+	// Node names this node among others: letters, digits, - and _. Empty makes
+	// one up at the first start and keeps it in DataDir.
+	Node    string `yaml:"node"`
 	Listen  Listen `yaml:"listen"`
 	NATS    NATS   `yaml:"nats"`
 	// Durability is dev, node or cluster.

@@ -53,16 +53,20 @@ func (p *Partition) Seen(id [16]byte, now control.Millis) (at control.Millis, ok
 // decided on.
 func (p *Partition) SeenOf(ids [][16]byte, now control.Millis, found func(i int, at control.Millis)) error {
 	newest := generation(max(now, p.Applied().DecidedAt))
+	oldest, err := p.oldestSeen(newest)
+	if err != nil {
+		return fmt.Errorf("store: de-duplication keys of partition %d: %w", p.number, err)
+	}
 	prefix := p.key(tableDedupe)
 	it, err := p.db.NewIter(&pebble.IterOptions{
-		LowerBound: generationOf(p.key(tableDedupe), newest-min(newest, 1)), UpperBound: generationOf(p.key(tableDedupe), newest+1),
+		LowerBound: generationOf(p.key(tableDedupe), oldest), UpperBound: generationOf(p.key(tableDedupe), newest+1),
 		UseL6Filters: true,
 	})
 	if err != nil {
 		return fmt.Errorf("store: de-duplication keys of partition %d: %w", p.number, err)
 	}
 	for i := range ids {
-		at, ok, err := seen(it, prefix, newest, &ids[i])
+		at, ok, err := seen(it, prefix, newest, oldest, &ids[i])
 		if err != nil {
 			return fmt.Errorf("store: de-duplication key %x: %w", ids[i], errors.Join(err, it.Close()))
 		}
@@ -73,10 +77,38 @@ func (p *Partition) SeenOf(ids [][16]byte, now control.Millis, found func(i int,
 	return it.Close()
 }
 
-// seen looks a key up in the newest generation and in the one before. prefix has
-// room for the rest of the key.
-func seen(it *pebble.Iterator, prefix []byte, newest uint32, id *[16]byte) (control.Millis, bool, error) {
-	for _, g := range [...]uint32{newest, newest - min(newest, 1)} {
+// oldestSeen is the oldest generation that a de-duplication key may be in: the
+// one before the newest, or the newest when that one is empty for good, because
+// time has left it.
+func (p *Partition) oldestSeen(newest uint32) (uint32, error) {
+	p.mu.Lock()
+	applied, of, oldest := p.mu.applied, p.mu.seenOf, p.mu.seenFrom
+	p.mu.Unlock()
+	if of == newest && of != 0 {
+		return oldest, nil
+	}
+	before := newest - min(newest, 1)
+	if before == newest || generation(applied.DecidedAt) < newest {
+		return before, nil
+	}
+	oldest = newest
+	err := scan(p.db, generationOf(p.key(tableDedupe), before), generationOf(p.key(tableDedupe), newest), func(_, _ []byte) (bool, error) {
+		oldest = before
+		return false, nil
+	})
+	if err != nil {
+		return before, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.seenOf, p.mu.seenFrom = newest, oldest
+	return oldest, nil
+}
+
+// seen looks a key up in the newest generation and, unless that is the oldest,
+// in the one before. prefix has room for the rest of the key.
+func seen(it *pebble.Iterator, prefix []byte, newest, oldest uint32, id *[16]byte) (control.Millis, bool, error) {
+	for g := newest; g+1 > oldest; g-- {
 		k := append(generationOf(prefix, g), id[:]...)
 		if !it.SeekPrefixGE(k) {
 			if err := it.Error(); err != nil {

@@ -53,7 +53,7 @@ func (r *elementReader) message(e *Event, message []byte) {
 	e.Mid = text(mid)
 	if echo {
 		e.Kind = control.KindEcho
-		e.EchoApp = r.app(app, ".message.app_id")
+		e.EchoApp = r.number(app, ".message.app_id")
 		e.Metadata = text(metadata)
 		return
 	}

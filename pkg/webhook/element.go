@@ -39,7 +39,8 @@ type Event struct {
 	ReceivingApp  control.AppID
 	HasWindow     bool
 	ReceivingDays int
-	// EchoApp is an echo's app_id, zero for none.
+	// EchoApp is an echo's app_id as it stands, the 14-digit inbox id too:
+	// the rules have it written out for the apps. Zero for none.
 	EchoApp control.AppID
 	// Metadata is an echo's, or that of a control event of the platform.
 	Metadata string
@@ -269,18 +270,24 @@ func (r *elementReader) path(field string) string {
 	return fmt.Sprintf("entry[%d].%s[%d]%s", r.entries, r.array, r.index, field)
 }
 
-// app reads an app id: null and absence are zero, the 14-digit inbox id is the
-// inbox.
+// app reads a party of a handover: null and absence are zero, the 14-digit inbox
+// id is the inbox.
 func (r *elementReader) app(value []byte, field string) control.AppID {
+	n := r.number(value, field)
+	if n == control.PageInboxShort {
+		return control.PageInbox
+	}
+	return n
+}
+
+// number reads an app id as it stands; null and absence are zero.
+func (r *elementReader) number(value []byte, field string) control.AppID {
 	if absent(value) {
 		return 0
 	}
 	n, ok := decimalID(value)
 	if !ok {
 		r.badID(value, r.path(field))
-	}
-	if control.AppID(n) == control.PageInboxShort {
-		return control.PageInbox
 	}
 	return control.AppID(n)
 }

@@ -80,7 +80,7 @@ func samples() []sample {
 		},
 		{
 			"echo of the inbox with 14 digits", `{` + echoed + `,"message":{"mid":"m_e1","is_echo":true,"app_id":26390203743090}}`,
-			with(echo, func(e *webhook.Event) { e.EchoApp = control.PageInbox }),
+			with(echo, func(e *webhook.Event) { e.EchoApp = control.PageInboxShort }),
 		},
 		{"echo of a human", `{` + echoed + `,"message":{"mid":"m_e1","is_echo":true,"text":"x"}}`, echo},
 		{

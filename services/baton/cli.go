@@ -19,6 +19,8 @@ type cli struct {
 	Inbox       inboxCommands      `cmd:"" help:"Do what a human would do in the page's inbox."`
 	App         appCommands        `cmd:"" help:"Look at apps and steer their deliveries."`
 	Delivery    deliveryCommands   `cmd:"" help:"Look at deliveries; send again what was given up."`
+	Doctor      doctorCommand      `cmd:"" help:"Look for what is missing, here and on the platform, and say the way out."`
+	Token       tokenCommands      `cmd:"" help:"Give apps tokens and take them back."`
 	Log         logCommands        `cmd:"" help:"Read and verify the log."`
 	Replay      replayCommand      `cmd:"" help:"Fold the log from its beginning and compare with the running store."`
 	Sim         simCommands        `cmd:"" help:"Be the people on the simulated platform."`

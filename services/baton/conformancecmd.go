@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -17,18 +18,14 @@ import (
 
 // conformanceCommand puts a server through the conformance vectors.
 type conformanceCommand struct {
-	URL    string `name:"url" help:"Base URL of the Graph API under test; that of the configuration by default." placeholder:"URL"`
-	Config string `help:"Description of the server under test." required:"" placeholder:"FILE"`
+	URL    string `name:"url" help:"Base URL of the Graph API under test, in place of the configuration's." placeholder:"URL"`
+	Config string `help:"Description of the server under test; without one this program is put to the test, in a process of its own." placeholder:"FILE"`
 	Row    string `help:"Only this row of the table, with its variants, or this variant." placeholder:"ROW"`
 	Story  string `help:"Only this story." placeholder:"NAME"`
 	Mode   string `help:"Only in this mode: h, h0, z or d." placeholder:"MODE"`
 }
 
 func (c *conformanceCommand) Run(ctx context.Context, g *Global, s *streams) error {
-	server, err := c.server()
-	if err != nil {
-		return err
-	}
 	vectors, err := conformance.Vectors()
 	if err != nil {
 		return err
@@ -37,7 +34,12 @@ func (c *conformanceCommand) Run(ctx context.Context, g *Global, s *streams) err
 	if !filter.Matches(vectors) {
 		return usage("no vector matches --row %q --story %q --mode %q", c.Row, c.Story, c.Mode)
 	}
+	server, stop, err := c.server(ctx)
+	if err != nil {
+		return err
+	}
 	report, err := conformance.Run(ctx, &server, c.steward(g, &server), vectors, filter)
+	err = errors.Join(err, stop())
 	if err != nil && (unreachable(err) || !conformance.Reachable(err)) {
 		return codedError{exitNotServed, err}
 	}
@@ -47,8 +49,26 @@ func (c *conformanceCommand) Run(ctx context.Context, g *Global, s *streams) err
 	return c.print(g, s, report)
 }
 
-// server reads the description of the server under test.
-func (c *conformanceCommand) server() (conformance.Server, error) {
+// server is the server under test: one that a file describes, or one that is
+// started. stop ends what was started.
+func (c *conformanceCommand) server(ctx context.Context) (described conformance.Server, stop func() error, err error) {
+	stop = func() error { return nil }
+	if c.Config != "" {
+		described, err = c.read()
+		return described, stop, err
+	}
+	if c.URL != "" {
+		return described, stop, usage("--url needs --config: how webhooks are signed, and who the apps are")
+	}
+	own, described, err := startOwnServer(ctx)
+	if err != nil {
+		return described, stop, fmt.Errorf("starting a server to test: %w", err)
+	}
+	return described, own.stop, nil
+}
+
+// read reads the description of the server under test.
+func (c *conformanceCommand) read() (conformance.Server, error) {
 	data, err := os.ReadFile(c.Config)
 	if err != nil {
 		return conformance.Server{}, usage("%w", err)

@@ -45,6 +45,7 @@ type node struct {
 
 	onDelivery func(fanout.Finished)
 
+	name     string
 	server   *embedded.Server // nil with a NATS URL
 	bus      *bus.Conn
 	identity bus.Identity
@@ -57,6 +58,8 @@ type node struct {
 
 	simulator *simulator.Service
 	ownership *ownership.Service
+	decides   bool // the role ownership runs here; else only its standby
+	assigned  assignments
 	ingress   *ingress.Service
 	graphapi  *graphapi.Service
 	fanout    *fanout.Service
@@ -119,6 +122,9 @@ func (n *node) close() error {
 func (n *node) openDataDir(context.Context) error {
 	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := n.openName(); err != nil {
+		return err
 	}
 	if n.cfg.NATS.URL == "" {
 		return nil
@@ -207,13 +213,18 @@ func (n *node) openPlatform(context.Context) (err error) {
 		base = n.simulator.URL()
 	}
 	n.clock = newClock(n.simulator)
-	n.platform, err = platform.New(platform.Config{
-		BaseURL: base, Version: p.Version, AppSecret: p.AppSecret.Value(), Timeout: time.Duration(p.Timeout),
-	})
+	n.platform, err = newPlatform(p, base)
 	if err == nil {
 		n.onClose(func() error { n.platform.Close(); return nil })
 	}
 	return err
+}
+
+// newPlatform is the client of the platform at an address.
+func newPlatform(p roster.Platform, base string) (*platform.Client, error) {
+	return platform.New(platform.Config{
+		BaseURL: base, Version: p.Version, AppSecret: p.AppSecret.Value(), Timeout: time.Duration(p.Timeout),
+	})
 }
 
 // publicURL is where apps and the platform reach Baton on this machine.
@@ -231,6 +242,9 @@ func scheme(c roster.Config) string {
 // run runs the roles until ctx ends, stops them in reverse order, and closes
 // everything.
 func (n *node) run(ctx context.Context) error {
+	if err := n.assign(); err != nil {
+		return errors.Join(err, n.close())
+	}
 	group := lifecycle.NewGroup(n.log)
 	group.Add(n.services()...)
 	err := group.Run(ctx)

@@ -22,7 +22,10 @@ type rosterFeed struct {
 	bus     *bus.Conn
 	log     *slog.Logger
 	current atomic.Pointer[roster.Snapshot]
-	mu      struct {
+	// changing is held by the change under way: on one node they queue up,
+	// instead of each starting anew whenever another one was faster.
+	changing chan struct{}
+	mu       struct {
 		sync.Mutex
 		versions map[uint64]*roster.Snapshot
 		changed  chan struct{}
@@ -31,7 +34,7 @@ type rosterFeed struct {
 
 // openRoster reads the newest roster.
 func openRoster(ctx context.Context, conn *bus.Conn, log *slog.Logger) (*rosterFeed, error) {
-	f := &rosterFeed{bus: conn, log: log}
+	f := &rosterFeed{bus: conn, log: log, changing: make(chan struct{}, 1)}
 	f.mu.versions = map[uint64]*roster.Snapshot{}
 	f.mu.changed = make(chan struct{})
 	empty, err := roster.Compile(roster.Document{Format: 1}, 0)
@@ -126,9 +129,15 @@ func (f *rosterFeed) At(ctx context.Context, version uint64) (*roster.Snapshot, 
 }
 
 // Change edits the newest roster and stores the result as its next version. It
-// is repeated when somebody else changed it meanwhile. An edit that returns the
+// is repeated when another node changed it meanwhile. An edit that returns the
 // same document stores nothing.
 func (f *rosterFeed) Change(ctx context.Context, edit func(roster.Document) (next roster.Document, changed bool, err error)) (uint64, error) {
+	select {
+	case f.changing <- struct{}{}:
+		defer func() { <-f.changing }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 	for {
 		cur := f.Current()
 		next, changed, err := edit(cur.Document())

@@ -25,6 +25,9 @@ func (s *Service) standBy(ctx context.Context) error {
 	return nil
 }
 
+// Follow is Run of a node that holds nothing: it only stands by.
+func (s *Service) Follow(ctx context.Context) error { return s.standBy(ctx) }
+
 func (s *Service) followAll(ctx context.Context) error {
 	after, err := s.standbyStart(ctx)
 	if err != nil {

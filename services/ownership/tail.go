@@ -46,7 +46,7 @@ func (s *Service) tails(ctx context.Context) (ends map[int]uint64, start uint64)
 		if err != nil || last.Sequence <= h.part.Applied().Sequence {
 			continue
 		}
-		if h.checkPositions(ctx) == nil {
+		if h.checkPositions(ctx) == nil && h.load() == nil {
 			ends[p], start = last.Sequence, min(start, h.applied.Sequence)
 		}
 	}

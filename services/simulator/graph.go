@@ -28,7 +28,7 @@ type call struct {
 	page *Page
 	edge string
 	// node is the first step of the path when it names neither me nor the
-	// token's page: a person.
+	// token's page: a person, an entry of a list, a conversation or a message.
 	node   string
 	params params
 	// switches are those in force when the call began.
@@ -52,24 +52,33 @@ type edgeFunc func(*Service, *http.Request, *call) (reply, error)
 // edges is what the platform offers to Baton's app, by method and edge.
 func edges() map[string]edgeFunc {
 	return map[string]edgeFunc{
-		"GET ":                        (*Service).readNode,
-		"POST messages":               (*Service).sendMessage,
-		"POST pass_thread_control":    (*Service).passControl,
-		"POST take_thread_control":    (*Service).takeControl,
-		"GET thread_owner":            (*Service).threadOwner,
-		"GET messenger_profile":       (*Service).readProfile,
-		"POST messenger_profile":      (*Service).writeProfile,
-		"DELETE messenger_profile":    (*Service).deleteProfile,
-		"GET custom_user_settings":    (*Service).readUserSettings,
-		"POST custom_user_settings":   (*Service).writeUserSettings,
-		"DELETE custom_user_settings": (*Service).deleteUserSettings,
-		"GET subscribed_apps":         (*Service).readSubscriptions,
-		"POST subscribed_apps":        (*Service).subscribe,
-		"DELETE subscribed_apps":      (*Service).unsubscribe,
-		"GET conversations":           (*Service).conversations,
-		"POST message_attachments":    (*Service).uploadAttachment,
-		"POST personas":               (*Service).createPersona,
-		"POST moderate_conversations": (*Service).moderate,
+		"GET ":                         (*Service).readNode,
+		"POST messages":                (*Service).sendMessage,
+		"POST pass_thread_control":     (*Service).passControl,
+		"POST take_thread_control":     (*Service).takeControl,
+		"GET thread_owner":             (*Service).threadOwner,
+		"GET messenger_profile":        (*Service).readProfile,
+		"POST messenger_profile":       (*Service).writeProfile,
+		"DELETE messenger_profile":     (*Service).deleteProfile,
+		"GET custom_user_settings":     (*Service).readUserSettings,
+		"POST custom_user_settings":    (*Service).writeUserSettings,
+		"DELETE custom_user_settings":  (*Service).deleteUserSettings,
+		"GET subscribed_apps":          (*Service).readSubscriptions,
+		"POST subscribed_apps":         (*Service).subscribe,
+		"DELETE subscribed_apps":       (*Service).unsubscribe,
+		"GET conversations":            (*Service).conversations,
+		"POST message_attachments":     (*Service).uploadAttachment,
+		"POST personas":                (*Service).createPersona,
+		"GET personas":                 (*Service).readPersonas,
+		"DELETE ":                      (*Service).removeNode,
+		"POST custom_labels":           (*Service).createLabel,
+		"GET custom_labels":            (*Service).readLabels,
+		"POST label":                   (*Service).label,
+		"DELETE label":                 (*Service).label,
+		"GET secondary_receivers":      (*Service).secondaryReceivers,
+		"GET insights":                 (*Service).nothing,
+		"GET messaging_feature_review": (*Service).nothing,
+		"POST moderate_conversations":  (*Service).moderate,
 	}
 }
 
@@ -93,6 +102,9 @@ func (s *Service) answer(table map[string]edgeFunc, w http.ResponseWriter, r *ht
 	p, err := readParams(w, r)
 	if err != nil {
 		return reply{}, err
+	}
+	if answer, ok, err := s.appCall(r, p); ok {
+		return answer, err
 	}
 	page := s.pageByToken(p.text("access_token"))
 	if page == nil {
@@ -157,7 +169,9 @@ func (c *call) route(path string) error {
 	if own {
 		return nil
 	}
-	if _, digits := control.ParseID(node); !digits || c.edge != "" {
+	_, digits := control.ParseID(node)
+	opaque := strings.HasPrefix(node, "t_") || strings.HasPrefix(node, "m_")
+	if !digits && !opaque || c.edge != "" && c.edge != "custom_labels" && c.edge != "label" {
 		return errNoObject(node)
 	}
 	c.node = node

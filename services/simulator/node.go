@@ -7,8 +7,8 @@ import (
 	"github.com/baton-router/baton/pkg/control"
 )
 
-// subscriptions are the fields that Baton's app gets of each page. Guarded by
-// Service.mu.
+// subscriptions are the fields that Baton's app gets of each page where they
+// were changed; none when it has left the page. Guarded by Service.mu.
 type subscriptions map[uint64][]string
 
 func (f subscriptions) copy() map[string][]string {
@@ -29,7 +29,8 @@ func fieldsOf(saved map[string][]string) subscriptions {
 	return f
 }
 
-// readNode is GET of a node alone: the page itself, or a person's profile.
+// readNode is GET of a node alone: the page itself, a person's profile, or one
+// of the things that readOther knows.
 func (s *Service) readNode(_ *http.Request, c *call) (reply, error) {
 	if c.node == "" {
 		page := map[string]any{"id": decimal(c.page.ID), "name": c.page.Name}
@@ -44,7 +45,7 @@ func (s *Service) readNode(_ *http.Request, c *call) (reply, error) {
 	known := s.threads[key] != nil
 	s.mu.Unlock()
 	if !known {
-		return reply{}, errNoObject(c.node)
+		return s.readOther(c)
 	}
 	first, last := s.name(key)
 	all := map[string]any{
@@ -71,15 +72,17 @@ func choose(all map[string]any, wish, id string) map[string]any {
 func (s *Service) readSubscriptions(_ *http.Request, c *call) (reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fields, subscribed := s.fields[c.page.ID]
-	if !subscribed {
+	fields, changed := s.fields[c.page.ID]
+	if !changed {
+		fields = webhookFields()
+	}
+	if len(fields) == 0 {
 		return ok(dataList()), nil
 	}
 	return ok(dataList(map[string]any{"id": decimal(s.config.AppID), "name": "Baton", "subscribed_fields": fields})), nil
 }
 
-// subscribe stores the fields. The simulator pushes every kind all the same: it
-// stands for a platform on which Baton subscribes to all.
+// subscribe stores the fields; see webhookFields.
 func (s *Service) subscribe(_ *http.Request, c *call) (reply, error) {
 	list, err := names(c.params.text("subscribed_fields"))
 	if err != nil || len(list) == 0 {
@@ -95,7 +98,7 @@ func (s *Service) subscribe(_ *http.Request, c *call) (reply, error) {
 func (s *Service) unsubscribe(_ *http.Request, c *call) (reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.fields, c.page.ID)
+	s.fields[c.page.ID] = []string{}
 	s.changed()
 	return ok(map[string]bool{"success": true}), nil
 }
@@ -110,15 +113,20 @@ func (s *Service) conversations(_ *http.Request, c *call) (reply, error) {
 		if key.Asset != c.page.ID || wanted != "" && wanted != decimal(key.Person) {
 			continue
 		}
-		t := s.begin(key, c.page)
-		list = append(list, map[string]any{
-			"id":       "t_" + decimal(key.Person),
-			"is_owner": !t.facts.inboxOwns(t.at),
-			"participants": dataList(
-				map[string]string{"id": decimal(key.Person)}, map[string]string{"id": decimal(c.page.ID), "name": c.page.Name}),
-		})
+		list = append(list, s.conversationOf(key, c.page))
 	}
 	return ok(dataList(list...)), nil
+}
+
+// conversationOf is a thread as a conversation of the Graph API. Needs mu.
+func (s *Service) conversationOf(key control.ThreadKey, page *Page) map[string]any {
+	t := s.begin(key, page)
+	return map[string]any{
+		"id":       "t_" + decimal(key.Person),
+		"is_owner": !t.facts.inboxOwns(t.at),
+		"participants": dataList(
+			map[string]string{"id": decimal(key.Person)}, map[string]string{"id": decimal(page.ID), "name": page.Name}),
+	}
 }
 
 func (s *Service) uploadAttachment(_ *http.Request, c *call) (reply, error) {
@@ -126,13 +134,6 @@ func (s *Service) uploadAttachment(_ *http.Request, c *call) (reply, error) {
 		return reply{}, errParam("The parameter message is required")
 	}
 	return ok(map[string]string{"attachment_id": s.digits("attachment")}), nil
-}
-
-func (s *Service) createPersona(_ *http.Request, c *call) (reply, error) {
-	if !c.params.has("name") {
-		return reply{}, errParam("The parameter name is required")
-	}
-	return ok(map[string]string{"id": s.digits("persona")}), nil
 }
 
 func (s *Service) moderate(_ *http.Request, c *call) (reply, error) {

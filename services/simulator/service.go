@@ -51,6 +51,7 @@ type Service struct {
 	faults     map[uint64]Switches
 	profiles   profiles
 	fields     subscriptions
+	lists      lists
 	ids        idSource
 	jumped     chan struct{} // closed when the clock moves
 }
@@ -70,7 +71,7 @@ func New(config Config, deps Deps) (*Service, error) {
 		config: config.withDefaults(), logger: deps.Logger, client: deps.Client, clock: deps.Clock,
 		file: &stateFile{path: filepath.Join(config.DataDir, fileName)},
 		kick: make(chan struct{}, 1), dirty: make(chan struct{}, 1), stopping: make(chan struct{}),
-		threads: map[control.ThreadKey]*thread{}, faults: map[uint64]Switches{}, transcript: newTranscript(), jumped: make(chan struct{}),
+		threads: map[control.ThreadKey]*thread{}, faults: map[uint64]Switches{}, lists: newLists(), transcript: newTranscript(), jumped: make(chan struct{}),
 	}
 	s.inFlight = make(chan struct{}, s.config.MaxInFlight)
 	if s.pages = deps.Pages; s.pages == nil {

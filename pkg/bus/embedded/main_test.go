@@ -60,13 +60,13 @@ func baton(t *testing.T, s *embedded.Server) *bus.Conn {
 }
 
 // counts is what the streams hold, to see that nothing was written.
-func counts(t *testing.T, c *bus.Conn) [5]uint64 {
+func counts(t *testing.T, c *bus.Conn) [6]uint64 {
 	t.Helper()
 	uses, err := c.StreamUse(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out [5]uint64
+	var out [6]uint64
 	for i, u := range uses {
 		out[i] = u.Last<<32 | u.Messages
 	}

@@ -3356,6 +3356,483 @@ func (x *StatusResponse) GetPublicUrl() string {
 	return ""
 }
 
+// ListTokensRequest asks for the tokens.
+type ListTokensRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensRequest) Reset() {
+	*x = ListTokensRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensRequest) ProtoMessage() {}
+
+func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
+func (*ListTokensRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{43}
+}
+
+// ListTokensResponse lists the tokens.
+type ListTokensResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The valid tokens, by page and app.
+	Tokens        []*Token `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensResponse) Reset() {
+	*x = ListTokensResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensResponse) ProtoMessage() {}
+
+func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
+func (*ListTokensResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ListTokensResponse) GetTokens() []*Token {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+// Token is one that an app may present for a page. Baton knows its hash alone.
+type Token struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Page or Instagram account.
+	PageId string `protobuf:"bytes,1,opt,name=page_id,json=pageId,proto3" json:"page_id,omitempty"`
+	// Id of the app.
+	AppId string `protobuf:"bytes,2,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// Name of the app.
+	AppName string `protobuf:"bytes,3,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	// SHA-256 of the token, in hex.
+	Fingerprint   string `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Token) GetPageId() string {
+	if x != nil {
+		return x.PageId
+	}
+	return ""
+}
+
+func (x *Token) GetAppId() string {
+	if x != nil {
+		return x.AppId
+	}
+	return ""
+}
+
+func (x *Token) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *Token) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+// ChangeTokenRequest adds or revokes a token.
+type ChangeTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// add or revoke.
+	Verb string `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	// Page of the token (add).
+	PageId string `protobuf:"bytes,2,opt,name=page_id,json=pageId,proto3" json:"page_id,omitempty"`
+	// Id or name of the app (add).
+	App string `protobuf:"bytes,3,opt,name=app,proto3" json:"app,omitempty"`
+	// SHA-256 of the token, in hex; to revoke, its first digits suffice, at least
+	// eight and no other token's.
+	Fingerprint string `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Say what would change, change nothing.
+	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeTokenRequest) Reset() {
+	*x = ChangeTokenRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeTokenRequest) ProtoMessage() {}
+
+func (x *ChangeTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeTokenRequest.ProtoReflect.Descriptor instead.
+func (*ChangeTokenRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ChangeTokenRequest) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *ChangeTokenRequest) GetPageId() string {
+	if x != nil {
+		return x.PageId
+	}
+	return ""
+}
+
+func (x *ChangeTokenRequest) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
+func (x *ChangeTokenRequest) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *ChangeTokenRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// ChangeTokenResponse says which token was changed.
+type ChangeTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token.
+	Token *Token `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// Roster version now in force.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Partitions that have not logged the version yet.
+	Missing       []uint32 `protobuf:"varint,3,rep,packed,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeTokenResponse) Reset() {
+	*x = ChangeTokenResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeTokenResponse) ProtoMessage() {}
+
+func (x *ChangeTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeTokenResponse.ProtoReflect.Descriptor instead.
+func (*ChangeTokenResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ChangeTokenResponse) GetToken() *Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *ChangeTokenResponse) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ChangeTokenResponse) GetMissing() []uint32 {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+// DoctorRequest asks what is missing.
+type DoctorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorRequest) Reset() {
+	*x = DoctorRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorRequest) ProtoMessage() {}
+
+func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
+func (*DoctorRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{48}
+}
+
+// DoctorResponse lists what was found.
+type DoctorResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The findings; none when all is well.
+	Findings []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	// What was looked at and found well, a line each.
+	Healthy       []string `protobuf:"bytes,2,rep,name=healthy,proto3" json:"healthy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorResponse) Reset() {
+	*x = DoctorResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorResponse) ProtoMessage() {}
+
+func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
+func (*DoctorResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *DoctorResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *DoctorResponse) GetHealthy() []string {
+	if x != nil {
+		return x.Healthy
+	}
+	return nil
+}
+
+// Finding is something that is missing or may be.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// problem: something will not work; note: it cannot be proven here.
+	Severity string `protobuf:"bytes,1,opt,name=severity,proto3" json:"severity,omitempty"`
+	// What it is about: the platform, a page, an app, the data.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// What is wrong.
+	What string `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	// Why it matters.
+	Why string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	// The way out.
+	WayOut        string `protobuf:"bytes,5,opt,name=way_out,json=wayOut,proto3" json:"way_out,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Finding) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *Finding) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Finding) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Finding) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Finding) GetWayOut() string {
+	if x != nil {
+		return x.WayOut
+	}
+	return ""
+}
+
 var File_baton_admin_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
@@ -3619,7 +4096,35 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x0eroster_version\x18\x06 \x01(\x04R\rrosterVersion\x12\x18\n" +
 	"\athreads\x18\a \x01(\x04R\athreads\x12\x1d\n" +
 	"\n" +
-	"public_url\x18\b \x01(\tR\tpublicUrl2\x83\v\n" +
+	"public_url\x18\b \x01(\tR\tpublicUrl\"\x13\n" +
+	"\x11ListTokensRequest\"C\n" +
+	"\x12ListTokensResponse\x12-\n" +
+	"\x06tokens\x18\x01 \x03(\v2\x15.baton.admin.v1.TokenR\x06tokens\"t\n" +
+	"\x05Token\x12\x17\n" +
+	"\apage_id\x18\x01 \x01(\tR\x06pageId\x12\x15\n" +
+	"\x06app_id\x18\x02 \x01(\tR\x05appId\x12\x19\n" +
+	"\bapp_name\x18\x03 \x01(\tR\aappName\x12 \n" +
+	"\vfingerprint\x18\x04 \x01(\tR\vfingerprint\"\x8e\x01\n" +
+	"\x12ChangeTokenRequest\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x17\n" +
+	"\apage_id\x18\x02 \x01(\tR\x06pageId\x12\x10\n" +
+	"\x03app\x18\x03 \x01(\tR\x03app\x12 \n" +
+	"\vfingerprint\x18\x04 \x01(\tR\vfingerprint\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"v\n" +
+	"\x13ChangeTokenResponse\x12+\n" +
+	"\x05token\x18\x01 \x01(\v2\x15.baton.admin.v1.TokenR\x05token\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
+	"\amissing\x18\x03 \x03(\rR\amissing\"\x0f\n" +
+	"\rDoctorRequest\"_\n" +
+	"\x0eDoctorResponse\x123\n" +
+	"\bfindings\x18\x01 \x03(\v2\x17.baton.admin.v1.FindingR\bfindings\x12\x18\n" +
+	"\ahealthy\x18\x02 \x03(\tR\ahealthy\"~\n" +
+	"\aFinding\x12\x1a\n" +
+	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x12\x17\n" +
+	"\away_out\x18\x05 \x01(\tR\x06wayOut2\xf9\f\n" +
 	"\fAdminService\x12V\n" +
 	"\vListThreads\x12\".baton.admin.v1.ListThreadsRequest\x1a#.baton.admin.v1.ListThreadsResponse\x12S\n" +
 	"\n" +
@@ -3638,7 +4143,11 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\tExportLog\x12 .baton.admin.v1.ExportLogRequest\x1a!.baton.admin.v1.ExportLogResponse0\x01\x12P\n" +
 	"\tVerifyLog\x12 .baton.admin.v1.VerifyLogRequest\x1a!.baton.admin.v1.VerifyLogResponse\x12G\n" +
 	"\x06Replay\x12\x1d.baton.admin.v1.ReplayRequest\x1a\x1e.baton.admin.v1.ReplayResponse\x12G\n" +
-	"\x06Status\x12\x1d.baton.admin.v1.StatusRequest\x1a\x1e.baton.admin.v1.StatusResponseB\xbf\x01\n" +
+	"\x06Status\x12\x1d.baton.admin.v1.StatusRequest\x1a\x1e.baton.admin.v1.StatusResponse\x12S\n" +
+	"\n" +
+	"ListTokens\x12!.baton.admin.v1.ListTokensRequest\x1a\".baton.admin.v1.ListTokensResponse\x12V\n" +
+	"\vChangeToken\x12\".baton.admin.v1.ChangeTokenRequest\x1a#.baton.admin.v1.ChangeTokenResponse\x12G\n" +
+	"\x06Doctor\x12\x1d.baton.admin.v1.DoctorRequest\x1a\x1e.baton.admin.v1.DoctorResponseB\xbf\x01\n" +
 	"\x12com.baton.admin.v1B\x11AdminServiceProtoP\x01Z<github.com/baton-router/baton/pkg/gen/baton/admin/v1;adminv1\xa2\x02\x03BAX\xaa\x02\x0eBaton.Admin.V1\xca\x02\x0eBaton\\Admin\\V1\xe2\x02\x1aBaton\\Admin\\V1\\GPBMetadata\xea\x02\x10Baton::Admin::V1b\x06proto3"
 
 var (
@@ -3653,7 +4162,7 @@ func file_baton_admin_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_baton_admin_v1_admin_service_proto_rawDescData
 }
 
-var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_baton_admin_v1_admin_service_proto_goTypes = []any{
 	(*ListThreadsRequest)(nil),       // 0: baton.admin.v1.ListThreadsRequest
 	(*ListThreadsResponse)(nil),      // 1: baton.admin.v1.ListThreadsResponse
@@ -3698,6 +4207,14 @@ var file_baton_admin_v1_admin_service_proto_goTypes = []any{
 	(*ReplayResponse)(nil),           // 40: baton.admin.v1.ReplayResponse
 	(*StatusRequest)(nil),            // 41: baton.admin.v1.StatusRequest
 	(*StatusResponse)(nil),           // 42: baton.admin.v1.StatusResponse
+	(*ListTokensRequest)(nil),        // 43: baton.admin.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),       // 44: baton.admin.v1.ListTokensResponse
+	(*Token)(nil),                    // 45: baton.admin.v1.Token
+	(*ChangeTokenRequest)(nil),       // 46: baton.admin.v1.ChangeTokenRequest
+	(*ChangeTokenResponse)(nil),      // 47: baton.admin.v1.ChangeTokenResponse
+	(*DoctorRequest)(nil),            // 48: baton.admin.v1.DoctorRequest
+	(*DoctorResponse)(nil),           // 49: baton.admin.v1.DoctorResponse
+	(*Finding)(nil),                  // 50: baton.admin.v1.Finding
 }
 var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 0: baton.admin.v1.ListThreadsResponse.threads:type_name -> baton.admin.v1.Thread
@@ -3720,45 +4237,54 @@ var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	22, // 17: baton.admin.v1.ResendDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
 	25, // 18: baton.admin.v1.ResendDeliveriesResponse.deliveries:type_name -> baton.admin.v1.DeadDelivery
 	6,  // 19: baton.admin.v1.TailLogResponse.entry:type_name -> baton.admin.v1.LogEntry
-	0,  // 20: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
-	4,  // 21: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
-	7,  // 22: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
-	9,  // 23: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
-	12, // 24: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
-	14, // 25: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
-	17, // 26: baton.admin.v1.AdminService.ShowApp:input_type -> baton.admin.v1.ShowAppRequest
-	20, // 27: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
-	23, // 28: baton.admin.v1.AdminService.ListDeliveries:input_type -> baton.admin.v1.ListDeliveriesRequest
-	27, // 29: baton.admin.v1.AdminService.ShowDelivery:input_type -> baton.admin.v1.ShowDeliveryRequest
-	29, // 30: baton.admin.v1.AdminService.ResendDeliveries:input_type -> baton.admin.v1.ResendDeliveriesRequest
-	31, // 31: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
-	33, // 32: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
-	35, // 33: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
-	37, // 34: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
-	39, // 35: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
-	41, // 36: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
-	1,  // 37: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
-	5,  // 38: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
-	8,  // 39: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
-	10, // 40: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
-	13, // 41: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
-	15, // 42: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
-	18, // 43: baton.admin.v1.AdminService.ShowApp:output_type -> baton.admin.v1.ShowAppResponse
-	21, // 44: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
-	24, // 45: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
-	28, // 46: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
-	30, // 47: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
-	32, // 48: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
-	34, // 49: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
-	36, // 50: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
-	38, // 51: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
-	40, // 52: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
-	42, // 53: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
-	37, // [37:54] is the sub-list for method output_type
-	20, // [20:37] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	45, // 20: baton.admin.v1.ListTokensResponse.tokens:type_name -> baton.admin.v1.Token
+	45, // 21: baton.admin.v1.ChangeTokenResponse.token:type_name -> baton.admin.v1.Token
+	50, // 22: baton.admin.v1.DoctorResponse.findings:type_name -> baton.admin.v1.Finding
+	0,  // 23: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
+	4,  // 24: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
+	7,  // 25: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
+	9,  // 26: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
+	12, // 27: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
+	14, // 28: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
+	17, // 29: baton.admin.v1.AdminService.ShowApp:input_type -> baton.admin.v1.ShowAppRequest
+	20, // 30: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
+	23, // 31: baton.admin.v1.AdminService.ListDeliveries:input_type -> baton.admin.v1.ListDeliveriesRequest
+	27, // 32: baton.admin.v1.AdminService.ShowDelivery:input_type -> baton.admin.v1.ShowDeliveryRequest
+	29, // 33: baton.admin.v1.AdminService.ResendDeliveries:input_type -> baton.admin.v1.ResendDeliveriesRequest
+	31, // 34: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
+	33, // 35: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
+	35, // 36: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
+	37, // 37: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
+	39, // 38: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
+	41, // 39: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
+	43, // 40: baton.admin.v1.AdminService.ListTokens:input_type -> baton.admin.v1.ListTokensRequest
+	46, // 41: baton.admin.v1.AdminService.ChangeToken:input_type -> baton.admin.v1.ChangeTokenRequest
+	48, // 42: baton.admin.v1.AdminService.Doctor:input_type -> baton.admin.v1.DoctorRequest
+	1,  // 43: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
+	5,  // 44: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
+	8,  // 45: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
+	10, // 46: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
+	13, // 47: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
+	15, // 48: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
+	18, // 49: baton.admin.v1.AdminService.ShowApp:output_type -> baton.admin.v1.ShowAppResponse
+	21, // 50: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
+	24, // 51: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
+	28, // 52: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
+	30, // 53: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
+	32, // 54: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
+	34, // 55: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
+	36, // 56: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
+	38, // 57: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
+	40, // 58: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
+	42, // 59: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
+	44, // 60: baton.admin.v1.AdminService.ListTokens:output_type -> baton.admin.v1.ListTokensResponse
+	47, // 61: baton.admin.v1.AdminService.ChangeToken:output_type -> baton.admin.v1.ChangeTokenResponse
+	49, // 62: baton.admin.v1.AdminService.Doctor:output_type -> baton.admin.v1.DoctorResponse
+	43, // [43:63] is the sub-list for method output_type
+	23, // [23:43] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_baton_admin_v1_admin_service_proto_init() }
@@ -3772,7 +4298,7 @@ func file_baton_admin_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_baton_admin_v1_admin_service_proto_rawDesc), len(file_baton_admin_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

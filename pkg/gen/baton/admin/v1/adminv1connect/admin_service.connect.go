@@ -74,6 +74,13 @@ const (
 	AdminServiceReplayProcedure = "/baton.admin.v1.AdminService/Replay"
 	// AdminServiceStatusProcedure is the fully-qualified name of the AdminService's Status RPC.
 	AdminServiceStatusProcedure = "/baton.admin.v1.AdminService/Status"
+	// AdminServiceListTokensProcedure is the fully-qualified name of the AdminService's ListTokens RPC.
+	AdminServiceListTokensProcedure = "/baton.admin.v1.AdminService/ListTokens"
+	// AdminServiceChangeTokenProcedure is the fully-qualified name of the AdminService's ChangeToken
+	// RPC.
+	AdminServiceChangeTokenProcedure = "/baton.admin.v1.AdminService/ChangeToken"
+	// AdminServiceDoctorProcedure is the fully-qualified name of the AdminService's Doctor RPC.
+	AdminServiceDoctorProcedure = "/baton.admin.v1.AdminService/Doctor"
 )
 
 // AdminServiceClient is a client for the baton.admin.v1.AdminService service.
@@ -114,6 +121,12 @@ type AdminServiceClient interface {
 	Replay(context.Context, *connect.Request[v1.ReplayRequest]) (*connect.Response[v1.ReplayResponse], error)
 	// Status describes the node.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
+	// ListTokens lists the apps' valid tokens by their fingerprints.
+	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
+	// ChangeToken adds a token or revokes one. It needs the role admin.
+	ChangeToken(context.Context, *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error)
+	// Doctor looks for what is missing, here and on the platform.
+	Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error)
 }
 
 // NewAdminServiceClient constructs a client for the baton.admin.v1.AdminService service. By
@@ -229,6 +242,24 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("Status")),
 			connect.WithClientOptions(opts...),
 		),
+		listTokens: connect.NewClient[v1.ListTokensRequest, v1.ListTokensResponse](
+			httpClient,
+			baseURL+AdminServiceListTokensProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ListTokens")),
+			connect.WithClientOptions(opts...),
+		),
+		changeToken: connect.NewClient[v1.ChangeTokenRequest, v1.ChangeTokenResponse](
+			httpClient,
+			baseURL+AdminServiceChangeTokenProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ChangeToken")),
+			connect.WithClientOptions(opts...),
+		),
+		doctor: connect.NewClient[v1.DoctorRequest, v1.DoctorResponse](
+			httpClient,
+			baseURL+AdminServiceDoctorProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Doctor")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -251,6 +282,9 @@ type adminServiceClient struct {
 	verifyLog        *connect.Client[v1.VerifyLogRequest, v1.VerifyLogResponse]
 	replay           *connect.Client[v1.ReplayRequest, v1.ReplayResponse]
 	status           *connect.Client[v1.StatusRequest, v1.StatusResponse]
+	listTokens       *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
+	changeToken      *connect.Client[v1.ChangeTokenRequest, v1.ChangeTokenResponse]
+	doctor           *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
 }
 
 // ListThreads calls baton.admin.v1.AdminService.ListThreads.
@@ -338,6 +372,21 @@ func (c *adminServiceClient) Status(ctx context.Context, req *connect.Request[v1
 	return c.status.CallUnary(ctx, req)
 }
 
+// ListTokens calls baton.admin.v1.AdminService.ListTokens.
+func (c *adminServiceClient) ListTokens(ctx context.Context, req *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error) {
+	return c.listTokens.CallUnary(ctx, req)
+}
+
+// ChangeToken calls baton.admin.v1.AdminService.ChangeToken.
+func (c *adminServiceClient) ChangeToken(ctx context.Context, req *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error) {
+	return c.changeToken.CallUnary(ctx, req)
+}
+
+// Doctor calls baton.admin.v1.AdminService.Doctor.
+func (c *adminServiceClient) Doctor(ctx context.Context, req *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error) {
+	return c.doctor.CallUnary(ctx, req)
+}
+
 // AdminServiceHandler is an implementation of the baton.admin.v1.AdminService service.
 type AdminServiceHandler interface {
 	// ListThreads lists threads in key order.
@@ -376,6 +425,12 @@ type AdminServiceHandler interface {
 	Replay(context.Context, *connect.Request[v1.ReplayRequest]) (*connect.Response[v1.ReplayResponse], error)
 	// Status describes the node.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
+	// ListTokens lists the apps' valid tokens by their fingerprints.
+	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
+	// ChangeToken adds a token or revokes one. It needs the role admin.
+	ChangeToken(context.Context, *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error)
+	// Doctor looks for what is missing, here and on the platform.
+	Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error)
 }
 
 // NewAdminServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -487,6 +542,24 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("Status")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceListTokensHandler := connect.NewUnaryHandler(
+		AdminServiceListTokensProcedure,
+		svc.ListTokens,
+		connect.WithSchema(adminServiceMethods.ByName("ListTokens")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceChangeTokenHandler := connect.NewUnaryHandler(
+		AdminServiceChangeTokenProcedure,
+		svc.ChangeToken,
+		connect.WithSchema(adminServiceMethods.ByName("ChangeToken")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceDoctorHandler := connect.NewUnaryHandler(
+		AdminServiceDoctorProcedure,
+		svc.Doctor,
+		connect.WithSchema(adminServiceMethods.ByName("Doctor")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/baton.admin.v1.AdminService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminServiceListThreadsProcedure:
@@ -523,6 +596,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceReplayHandler.ServeHTTP(w, r)
 		case AdminServiceStatusProcedure:
 			adminServiceStatusHandler.ServeHTTP(w, r)
+		case AdminServiceListTokensProcedure:
+			adminServiceListTokensHandler.ServeHTTP(w, r)
+		case AdminServiceChangeTokenProcedure:
+			adminServiceChangeTokenHandler.ServeHTTP(w, r)
+		case AdminServiceDoctorProcedure:
+			adminServiceDoctorHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -598,4 +677,16 @@ func (UnimplementedAdminServiceHandler) Replay(context.Context, *connect.Request
 
 func (UnimplementedAdminServiceHandler) Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.Status is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ListTokens is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ChangeToken(context.Context, *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.ChangeToken is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.Doctor is not implemented"))
 }
