@@ -59,7 +59,7 @@ packages_with = $(sort $(addprefix ./,$(dir $(shell grep -rlE --include='*_test.
 
 .PHONY: help
 help: ## Print this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z\/]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "%s\n", substr($$0, 5) } /^[a-z\/-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Run
 
@@ -80,6 +80,10 @@ dev: ## The same, built and started anew whenever a source file changes
 .PHONY: demo
 demo: build ## A conversation that plays itself on free ports, and leaves nothing behind
 	exec bin/baton demo $(ARGS)
+
+.PHONY: cluster
+cluster: ## Three NATS servers and three nodes on loopback, with a menu to kill them (ARGS="-run 'show; kill b2; wait; show'")
+	go run ./tools/cluster $(ARGS)
 
 .PHONY: build
 build: ## Build bin/baton
@@ -129,10 +133,22 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: $(BENCHSTAT) ## Micro-benchmarks, COUNT times; compared with .cache/bench/old.txt if it is there
+bench: build ## Measure Baton beside its floors and a baseline, 20 minutes (ARGS='--quick', '--help')
+	go run ./tools/bench $(ARGS)
+
+.PHONY: bench/micro
+bench/micro: $(BENCHSTAT) ## Micro-benchmarks, COUNT times; compared with .cache/bench/old.txt if it is there
 	@mkdir -p .cache/bench
 	go test -run '^$$' -bench '$(or $(RUN),.)' -benchmem -count $(COUNT) $(PKG) | tee .cache/bench/new.txt
 	$(BENCHSTAT) $(wildcard .cache/bench/old.txt) .cache/bench/new.txt
+
+# The baseline's own source is not part of Baton: BATON_BENCH_PGBASELINE says
+# where it is.
+.PHONY: bench-deps
+bench-deps: ## Install PostgreSQL, which bench runs a baseline on
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+		sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends postgresql; }
 
 .PHONY: readme
 readme: ## Run the code blocks of README.md
@@ -274,4 +290,4 @@ check/readme: readme demo
 
 .PHONY: clean
 clean: ## Remove what was built, tools included
-	rm -rf bin .bin .cache
+	rm -rf bin .bin .cache .bench

@@ -210,7 +210,9 @@ func (c *Conn) create(ctx context.Context, want jetstream.StreamConfig) (*jetstr
 	defer cancel()
 	stream, err := c.js.CreateStream(try, want)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		stream, err = c.lookup(ctx, want.Name)
+		if stream, err = c.lookup(ctx, want.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil, fmt.Errorf("create stream %s: %w: another node is creating it", want.Name, ErrUnavailable)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create stream %s: %w", want.Name, Config{Replicas: want.Replicas}.explain(adminError(err)))

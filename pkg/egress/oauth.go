@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,7 @@ import (
 
 // OAuth are client credentials (RFC 6749, 4.4). The zero value is none.
 type OAuth struct {
-	// TokenURL is an absolute http or https address; it is reached by the same
+	// TokenURL is an absolute http or https address, empty for no OAuth; it is reached by the same
 	// rules as the endpoint.
 	TokenURL     string
 	ClientID     string
@@ -25,25 +26,6 @@ type OAuth struct {
 	// InBody sends id and secret as form fields instead of Basic
 	// authentication.
 	InBody bool
-}
-
-// Set reports whether there are credentials.
-func (o OAuth) Set() bool { return o.TokenURL != "" || o.ClientID != "" || o.ClientSecret != "" }
-
-// Check reports what is missing or wrong; nil for none at all.
-func (o OAuth) Check() error {
-	if !o.Set() {
-		return nil
-	}
-	var faults []error
-	u, err := url.Parse(o.TokenURL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.Fragment != "" {
-		faults = append(faults, fmt.Errorf("token_url: %q is not an absolute http or https address without user and fragment", redacted(o.TokenURL)))
-	}
-	if o.ClientID == "" || o.ClientSecret == "" {
-		faults = append(faults, errors.New("client_id and client_secret are required"))
-	}
-	return errors.Join(faults...)
 }
 
 // ErrToken is returned (wrapped) when the token endpoint gave no access token.
@@ -189,8 +171,12 @@ func (t *tokens) request(ctx context.Context) (*http.Request, error) {
 }
 
 // authorize sends req with a token: once more with a new one when a token that
-// was kept is no longer accepted.
+// was kept is no longer accepted. The body is held in memory meanwhile.
 func (t *tokens) authorize(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
+	body, err := bodyOf(req)
+	if err != nil {
+		return nil, err
+	}
 	for {
 		token, fresh, err := t.get(req.Context())
 		if err != nil {
@@ -198,19 +184,26 @@ func (t *tokens) authorize(req *http.Request, send func(*http.Request) (*http.Re
 		}
 		try := req.Clone(req.Context())
 		try.Header.Set("Authorization", "Bearer "+token)
+		if len(body) > 0 {
+			try.Body = io.NopCloser(bytes.NewReader(body))
+		}
 		resp, err := send(try)
 		if err != nil || resp.StatusCode != http.StatusUnauthorized {
 			return resp, err
 		}
 		t.drop(token)
-		if fresh || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		if fresh {
 			return resp, nil
 		}
 		_ = resp.Body.Close()
-		if req.GetBody != nil {
-			if req.Body, err = req.GetBody(); err != nil {
-				return nil, err
-			}
-		}
 	}
+}
+
+// bodyOf reads and closes a request's body.
+func bodyOf(req *http.Request) ([]byte, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil, nil
+	}
+	body, err := io.ReadAll(req.Body)
+	return body, errors.Join(err, req.Body.Close())
 }

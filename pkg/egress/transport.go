@@ -38,7 +38,9 @@ type Policy struct {
 }
 
 const (
-	defaultResponseBytes  = 64 << 10
+	defaultResponseBytes = 64 << 10
+	// writeBuffer holds a usual POST, so that it leaves in one write.
+	writeBuffer           = 16 << 10
 	maxHeaderBytes        = 64 << 10
 	defaultConnectTimeout = 5 * time.Second
 	defaultIdleTimeout    = 30 * time.Second
@@ -76,12 +78,13 @@ func Transport(p Policy) *RoundTripper {
 		MaxConnsPerHost:        p.MaxConns,
 		MaxIdleConnsPerHost:    max(p.MaxConns, 1),
 		IdleConnTimeout:        idle,
+		WriteBufferSize:        writeBuffer,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}}
 	if t.maxBytes <= 0 {
 		t.maxBytes = defaultResponseBytes
 	}
-	if p.Credentials.OAuth.Set() {
+	if p.Credentials.OAuth.TokenURL != "" {
 		t.tokens = newTokens(p.Credentials.OAuth, roundTrip(t.send))
 	}
 	return t

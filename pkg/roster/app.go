@@ -8,7 +8,8 @@ type App struct {
 	Name string `yaml:"name" json:"name,omitempty"`
 	// Secret signs what Baton sends to the app and checks appsecret_proof.
 	Secret Secret `yaml:"secret" json:"secret"`
-	// PreviousSecret still proves calls while the app rotates its secret.
+	// PreviousSecret is valid beside Secret while the app rotates: it still
+	// proves calls, and Standard Webhooks signatures are made with both.
 	PreviousSecret Secret `yaml:"previous_secret" json:"previous_secret,omitzero"`
 	// CallbackURL receives the app's webhooks; empty for an app that only
 	// calls.
@@ -28,6 +29,10 @@ type App struct {
 	RequireAppsecretProof bool     `yaml:"require_appsecret_proof" json:"require_appsecret_proof,omitempty"`
 	Compat                Compat   `yaml:"compat" json:"compat,omitzero"`
 	Delivery              Delivery `yaml:"delivery" json:"delivery"`
+	// TLS is how Baton and the callback prove themselves to each other.
+	TLS CallbackTLS `yaml:"tls" json:"tls,omitzero"`
+	// OAuth gets an access token for what is posted to the callback.
+	OAuth OAuth `yaml:"oauth" json:"oauth,omitzero"`
 	// RateLimit bounds the app's Graph calls.
 	RateLimit RateLimit `yaml:"rate_limit" json:"rate_limit,omitzero"`
 	// PassThrough are the edges that Baton hands to the platform without
@@ -35,12 +40,54 @@ type App struct {
 	PassThrough []string `yaml:"pass_through" json:"pass_through,omitzero"`
 }
 
+// CallbackTLS are PEM texts, each ordinarily as file:PATH; empty for none.
+type CallbackTLS struct {
+	// Cert and Key are the client certificate that Baton shows.
+	Cert Secret `yaml:"cert" json:"cert,omitzero"`
+	Key  Secret `yaml:"key" json:"key,omitzero"`
+	// CA are the roots that sign the callback's certificate, instead of the
+	// system's.
+	CA Secret `yaml:"ca" json:"ca,omitzero"`
+}
+
+// OAuth are client credentials; empty for none.
+type OAuth struct {
+	TokenURL     string   `yaml:"token_url" json:"token_url,omitempty"`
+	ClientID     string   `yaml:"client_id" json:"client_id,omitempty"`
+	ClientSecret Secret   `yaml:"client_secret" json:"client_secret,omitzero"`
+	Scopes       []string `yaml:"scopes" json:"scopes,omitempty"`
+	Audience     string   `yaml:"audience" json:"audience,omitempty"`
+	// Auth says how the token endpoint is shown the secret: basic or body.
+	Auth string `yaml:"auth" json:"auth,omitempty"`
+}
+
+// IsZero reports whether there are none.
+func (o OAuth) IsZero() bool {
+	return o.TokenURL == "" && o.ClientID == "" && o.ClientSecret.IsZero() && len(o.Scopes) == 0 && o.Audience == "" && o.Auth == ""
+}
+
+// Ways of OAuth.Auth; empty is basic.
+const (
+	OAuthBasic = "basic"
+	OAuthBody  = "body"
+)
+
 // Compat bends what an app receives for clients that need it.
 type Compat struct {
 	NumericAppIDs   bool `yaml:"numeric_app_ids" json:"numeric_app_ids,omitempty"`
 	EmptyMessaging  bool `yaml:"empty_messaging" json:"empty_messaging,omitempty"`
 	StandbyExtended bool `yaml:"standby_extended" json:"standby_extended,omitempty"`
+	// Signatures is sha256 or sha1 for an app that wants only one of the two;
+	// empty or both sends both.
+	Signatures string `yaml:"signatures" json:"signatures,omitempty"`
 }
+
+// Values of Compat.Signatures.
+const (
+	SignaturesBoth   = "both"
+	SignaturesSHA256 = "sha256"
+	SignaturesSHA1   = "sha1"
+)
 
 // Delivery bounds the deliveries to an app.
 type Delivery struct {
@@ -52,6 +99,11 @@ type Delivery struct {
 	Timeout Duration `yaml:"timeout" json:"timeout"`
 	// RetryFor is how long an event is tried.
 	RetryFor Duration `yaml:"retry_for" json:"retry_for"`
+	// MaxPerSecond requests a second, 1 to 100,000; 0 for no bound.
+	MaxPerSecond int `yaml:"max_per_second" json:"max_per_second,omitempty"`
+	// DropStandbyOlderThan drops events on the standby channel that could not
+	// be delivered in that time, 1 s to 720 h; 0 delivers all of them.
+	DropStandbyOlderThan Duration `yaml:"drop_standby_older_than" json:"drop_standby_older_than,omitempty"`
 	// OnExhausted is skip, block_thread or pause_app.
 	OnExhausted string `yaml:"on_exhausted" json:"on_exhausted"`
 }

@@ -26,6 +26,9 @@ func (k *checker) settings(c *Config) {
 	if c.DataDir == "" {
 		k.report("data_dir", "is empty")
 	}
+	if strings.ContainsFunc(c.Node, notInNodeName) {
+		k.report("node", "%q has other characters than letters, digits, - and _", c.Node)
+	}
 	k.listen(c)
 	k.nats(&c.NATS)
 	k.oneOf("durability", string(c.Durability), string(DurabilityDev), string(DurabilityNode), string(DurabilityCluster))
@@ -45,12 +48,24 @@ func (k *checker) settings(c *Config) {
 	}
 	k.platform(&c.Platform)
 	k.egress(c.Egress.Allow)
+	k.proxy(&c.Egress.Proxy)
+	k.deliveryLog(&c.DeliveryLog)
 	k.retention(c)
+}
+
+func notInNodeName(r rune) bool {
+	return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
 func (k *checker) retention(c *Config) {
 	if c.Retention.Log != 0 {
 		k.report("retention.log", "the log is kept for ever: verify and replay need all of it; remove the setting or set 0")
+	}
+	if age := time.Duration(c.Retention.DeadLetters); age > 0 && age < time.Hour {
+		k.report("retention.dead_letters", "%s is below 1h; 0 is no bound", c.Retention.DeadLetters)
+	}
+	if size := c.Retention.DeadLettersBytes; size > 0 && size < 16<<20 {
+		k.report("retention.dead_letters_bytes", "%d is below 16 MiB; 0 is no bound", int64(size))
 	}
 	longest := c.LongestRetry()
 	if inbound := time.Duration(c.Retention.Inbound); inbound > 0 && inbound < longest && k.warn != nil {
@@ -123,6 +138,10 @@ func (k *checker) natsClient(n *NATS) {
 		u, err := url.Parse(strings.TrimSpace(address))
 		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			k.report("nats.url", "is not a nats:// or tls:// address, or several separated by commas")
+			break
+		}
+		if u.User != nil {
+			k.report("nats.url", "holds a user, which would show in logs: use nats.user and nats.password")
 			break
 		}
 	}

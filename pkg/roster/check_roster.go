@@ -72,7 +72,15 @@ func (k *checker) app(path, batonApp string, a *App) {
 	for i, t := range a.Testers {
 		k.id(fmt.Sprintf("%s.testers[%d]", path, i), t)
 	}
+	if a.Compat.Signatures != "" {
+		k.oneOf(path+".compat.signatures", a.Compat.Signatures, SignaturesBoth, SignaturesSHA256, SignaturesSHA1)
+	}
+	if !a.PreviousSecret.IsZero() && a.PreviousSecret.Equal(a.Secret) {
+		k.report(path+".previous_secret", "is the same as secret")
+	}
 	k.delivery(path+".delivery", a.Delivery)
+	k.callbackTLS(path+".tls", &a.TLS)
+	k.oauth(path+".oauth", &a.OAuth)
 	if a.RateLimit.PerSecond < 0 || a.RateLimit.Burst < 0 {
 		k.report(path+".rate_limit", "is negative")
 	}
@@ -103,6 +111,12 @@ func (k *checker) delivery(path string, d Delivery) {
 	}
 	if t := time.Duration(d.RetryFor); t > 30*24*time.Hour {
 		k.report(path+".retry_for", "%s is more than 720h", d.RetryFor)
+	}
+	if d.MaxPerSecond < 0 || d.MaxPerSecond > 100_000 {
+		k.report(path+".max_per_second", "%d is not between 0 and 100000", d.MaxPerSecond)
+	}
+	if t := time.Duration(d.DropStandbyOlderThan); t != 0 && (t < time.Second || t > 30*24*time.Hour) {
+		k.report(path+".drop_standby_older_than", "%s is not between 1s and 720h", d.DropStandbyOlderThan)
 	}
 	k.oneOf(path+".on_exhausted", d.OnExhausted, ExhaustedSkip, ExhaustedBlockThread, ExhaustedPauseApp)
 }

@@ -14,12 +14,17 @@ import (
 type Config struct {
 	// DataDir holds everything that the process keeps on disk.
 	DataDir string `yaml:"data_dir"`
+	// Node names this node among others: letters, digits, - and _. Empty makes
+	// one up at the first start and keeps it in DataDir.
+	Node    string `yaml:"node"`
 	Listen  Listen `yaml:"listen"`
 	NATS    NATS   `yaml:"nats"`
 	// Durability is dev, node or cluster.
 	Durability Durability `yaml:"durability"`
 	Retention  Retention  `yaml:"retention"`
-	Admin      Admin      `yaml:"admin"`
+	// DeliveryLog bounds what a node remembers of its deliveries.
+	DeliveryLog DeliveryLog `yaml:"delivery_log"`
+	Admin       Admin       `yaml:"admin"`
 	// Partitions is fixed for ever when the streams are created; 1 to 1024.
 	Partitions int      `yaml:"partitions"`
 	Control    Control  `yaml:"control"`
@@ -104,6 +109,22 @@ type Retention struct {
 	InboundBytes Bytes    `yaml:"inbound_bytes"`
 	Log          Duration `yaml:"log"`
 	Control      Duration `yaml:"control"`
+	// DeadLetters is how long deliveries that were given up are kept,
+	// DeadLettersBytes bounds them all: the oldest go first.
+	DeadLetters      Duration `yaml:"dead_letters"`
+	DeadLettersBytes Bytes    `yaml:"dead_letters_bytes"`
+}
+
+// DeliveryLog bounds a node's log of deliveries: every failure, and a sample of
+// what was taken.
+type DeliveryLog struct {
+	// Bytes and Age bound it; the oldest go first. Zero Bytes keeps none.
+	Bytes Bytes    `yaml:"bytes"`
+	Age   Duration `yaml:"age"`
+	// Successes keeps one in so many deliveries that were taken; 0 for none.
+	Successes int `yaml:"successes"`
+	// BodyBytes is how much of a body is kept; 0 for none.
+	BodyBytes Bytes `yaml:"body_bytes"`
 }
 
 // Admin guards the admin listener.
@@ -152,10 +173,22 @@ type Platform struct {
 // Simulator is the GraphURL of the built-in stand-in for the platform.
 const Simulator = "simulator"
 
-// Egress says which private addresses callbacks may reach.
+// Egress says which private addresses callbacks may reach, and how.
 type Egress struct {
 	// Allow are CIDRs, or host:port.
 	Allow []string `yaml:"allow"`
+	Proxy Proxy    `yaml:"proxy"`
+}
+
+// Proxy tunnels all that goes to callbacks and token endpoints (CONNECT). It
+// resolves their names, and judges the addresses.
+type Proxy struct {
+	// URL is http://host:port or https://host:port; empty for no proxy.
+	URL      string `yaml:"url"`
+	User     string `yaml:"user"`
+	Password Secret `yaml:"password"`
+	// CA is a PEM file with the roots of an https proxy; empty for the system's.
+	CA string `yaml:"ca"`
 }
 
 // Default returns the configuration that an empty file changes nothing of.
@@ -165,11 +198,14 @@ func Default() Config {
 		Listen:     Listen{Public: "127.0.0.1:8080", Admin: "127.0.0.1:8081"},
 		NATS:       NATS{Listen: "127.0.0.1:4222"},
 		Durability: DurabilityNode,
-		Retention:  Retention{Inbound: Duration(168 * time.Hour)},
-		Partitions: partition.Default,
-		Control:    Control{Encoding: "json"},
-		Limits:     Limits{WebhookBytes: 8 << 20, RequestBytes: 1 << 20, UploadBytes: 32 << 20},
-		Platform:   Platform{GraphURL: "https://graph.facebook.com", Timeout: Duration(20 * time.Second)},
+		Retention: Retention{
+			Inbound: Duration(168 * time.Hour), DeadLetters: Duration(720 * time.Hour), DeadLettersBytes: 256 << 20,
+		},
+		DeliveryLog: DeliveryLog{Bytes: 256 << 20, Age: Duration(72 * time.Hour), Successes: 1000, BodyBytes: 4 << 10},
+		Partitions:  partition.Default,
+		Control:     Control{Encoding: "json"},
+		Limits:      Limits{WebhookBytes: 8 << 20, RequestBytes: 1 << 20, UploadBytes: 32 << 20},
+		Platform:    Platform{GraphURL: "https://graph.facebook.com", Timeout: Duration(20 * time.Second)},
 	}
 }
 

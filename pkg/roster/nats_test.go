@@ -13,6 +13,7 @@ func TestNATSSettings(t *testing.T) {
 		"three servers":           {`{url: "nats://a:4222, nats://b:4222,tls://c:4222", nkey: /etc/baton/nats.nk}`, ""},
 		"creds":                   {`{url: "tls://a:4222", creds: /etc/baton/nats.creds, tls: {ca: ca.pem}}`, ""},
 		"user":                    {`{url: "nats://a:4222", user: baton, password: secret}`, ""},
+		"user in the address":     {`{url: "nats://u:p@a:4222"}`, "nats.user and nats.password"},
 		"one of them no address":  {`{url: "nats://a:4222,b:4222"}`, "nats.url: is not a nats://"},
 		"an empty one":            {`{url: "nats://a:4222,"}`, "nats.url: is not a nats://"},
 		"another scheme":          {`{url: "http://a:4222"}`, "nats.url: is not a nats://"},

@@ -23,6 +23,8 @@ import (
 //	dedupe     [generation u32][key 16]           decided-at
 //	buttons    [asset u64][person u64][payload]   app
 //	mids       [SHA-256 of the mid, 16 bytes]     position of the send
+//	deliveries [begun at u64][count u32]          a row of the node's delivery log
+//	segments   [first row's time u64]             bytes of a run of such rows
 //
 // A record without entries has the first position of the record after it, so
 // the stream sequence keeps them apart, and in order.
@@ -38,6 +40,8 @@ const (
 	tableDedupe
 	tableButtons
 	tableMids
+	tableDeliveries
+	tableDeliverySegments
 )
 
 // ownPartition holds the database's own rows.

@@ -24,6 +24,9 @@ type Partition struct {
 		// floor: no timer is due before it. lowered counts when it was.
 		floor   control.Millis
 		lowered uint64
+		// memory has the de-duplication keys, once it was filled.
+		memory memory
+		filled bool
 	}
 }
 
@@ -59,6 +62,7 @@ func (p *Partition) load() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.applied, p.mu.floor = applied, minInstant
+	p.mu.memory, p.mu.filled = memory{}, false
 	return nil
 }
 

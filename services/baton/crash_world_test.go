@@ -85,6 +85,14 @@ func (w *world) configure(partitions int) {
 	b.line(0, "listen: {public: %q, admin: %q}", w.public, w.admin)
 	b.line(0, "nats: {listen: %q}", w.nats)
 	b.line(0, "durability: node")
+	w.settings(&b, partitions)
+	if err := os.WriteFile(w.config, []byte(b.String()), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// settings writes what all nodes of an installation share.
+func (w *world) settings(b *configText, partitions int) {
 	b.line(0, "partitions: %d", partitions)
 	b.line(0, "platform: {graph_url: %q, app_id: %q, app_secret: %q, verify_token: verify}",
 		w.platform.server.URL, strconv.Itoa(crashBaton), crashAppSecret)
@@ -107,9 +115,6 @@ func (w *world) configure(partitions int) {
 	for _, app := range crashApps() {
 		b.line(3, "- {app: %q, access_token: %q, tasks: [MODERATE, MESSAGING], permissions: [pages_messaging]}",
 			strconv.FormatUint(app, 10), crashToken(app))
-	}
-	if err := os.WriteFile(w.config, []byte(b.String()), 0o600); err != nil {
-		w.t.Fatal(err)
 	}
 }
 

@@ -44,6 +44,7 @@ type node struct {
 
 	onDelivery func(fanout.Finished)
 
+	name     string
 	server   *embedded.Server // nil with a NATS URL
 	bus      *bus.Conn
 	identity bus.Identity
@@ -56,6 +57,8 @@ type node struct {
 
 	simulator *simulator.Service
 	ownership *ownership.Service
+	decides   bool // the role ownership runs here; else only its standby
+	assigned  assignments
 	ingress   *ingress.Service
 	graphapi  *graphapi.Service
 	fanout    *fanout.Service
@@ -116,6 +119,9 @@ func (n *node) close() error {
 func (n *node) openDataDir(context.Context) error {
 	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := n.openName(); err != nil {
+		return err
 	}
 	if n.cfg.NATS.URL == "" {
 		return nil
@@ -233,6 +239,9 @@ func scheme(c roster.Config) string {
 // run runs the roles until ctx ends, stops them in reverse order, and closes
 // everything.
 func (n *node) run(ctx context.Context) error {
+	if err := n.assign(); err != nil {
+		return errors.Join(err, n.close())
+	}
 	group := lifecycle.NewGroup(n.log)
 	group.Add(n.services()...)
 	err := group.Run(ctx)

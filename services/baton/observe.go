@@ -49,7 +49,7 @@ func (n *node) observeFanout() fanout.Observers {
 		Attempt: func(a fanout.Attempt) { m.DeliverySeconds.With(a.App.String()).Observe(a.Took) },
 		Finished: func(f fanout.Finished) {
 			m.Deliveries.With(f.App.String(), f.Channel.String(), string(f.Outcome)).Inc()
-			if f.Outcome != fanout.OutcomeDelivered {
+			if f.Outcome != fanout.OutcomeDelivered && f.Outcome != fanout.OutcomeOutdated {
 				m.DeadLetters.With(f.App.String(), string(f.Outcome)).Inc()
 			}
 			if n.onDelivery != nil {
@@ -58,6 +58,9 @@ func (n *node) observeFanout() fanout.Observers {
 		},
 		Claimed: func(p int) { n.health.Clear(fmt.Sprintf("fanout %d", p)) },
 		Deposed: func(p int) {
+			if n.server == nil {
+				return // a move that the assignment sees to
+			}
 			n.health.Set(fmt.Sprintf("fanout %d", p), lifecycle.NotReady, "another node has taken the partition's deliveries over")
 		},
 		Skipped: func(int, control.Position) { m.FencedRecords.Inc() },
@@ -111,6 +114,7 @@ func (n *node) measure(ctx context.Context) error {
 	defer t.Stop()
 	for {
 		n.measurePartitions()
+		n.measureAssignment()
 		n.measureApps()
 		n.measureStreams(ctx)
 		select {
@@ -145,14 +149,14 @@ func (n *node) measurePartitions() {
 	n.metrics.PartitionsHeld.Set(float64(held))
 	n.metrics.PartitionsHalted.Set(float64(halted))
 	n.metrics.TimersStopped.Set(float64(doubtful))
-	if n.ownership == nil {
+	if !n.decides {
 		return
 	}
 	n.metrics.ControlTopicLag.Set(float64(n.ownership.Lag()))
-	if held+halted < n.cfg.Partitions {
+	if n.server != nil && held+halted < n.cfg.Partitions { // with others, the assignment says what nobody holds
 		n.health.Set("partitions", lifecycle.NotReady, fmt.Sprintf("%d of %d held", held, n.cfg.Partitions))
 	} else {
-		n.health.Set("partitions", lifecycle.OK, fmt.Sprintf("%d held", held))
+		n.health.Set("partitions", lifecycle.OK, fmt.Sprintf("%d held here", held))
 	}
 	if doubtful > 0 {
 		n.health.Set("clock", lifecycle.Degraded, "the wall clock has jumped or differs from the time of NATS; nothing expires until they agree")

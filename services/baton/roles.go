@@ -80,12 +80,15 @@ func (n *node) services() []lifecycle.Service {
 	if n.simulator != nil {
 		all = append(all, lifecycle.Func("clock", n.clock.Run))
 	}
-	if n.ownership != nil {
-		all = append(all, n.ownership)
+	switch {
+	case n.assigned.ownership != nil:
+		all = append(all, n.ownership, n.assigned.ownership)
+	case n.ownership != nil:
+		all = append(all, lifecycle.Func("standby", n.ownership.Follow))
 	}
 	all = append(all, n.extra...) // apps are there before the first delivery and after the last
 	if n.fanout != nil {
-		all = append(all, stopping{lifecycle.Func("fanout", n.fanout.Run), 6 * time.Second})
+		all = append(all, stopping{lifecycle.Func("fanout", n.fanout.Run), 6 * time.Second}, n.assigned.fanout)
 	}
 	if n.ingress != nil {
 		all = append(all, lifecycle.Func("ingress", n.ingress.Run))
@@ -108,18 +111,21 @@ type stopping struct {
 
 func (s stopping) StopWithin() time.Duration { return s.within }
 
-func buildOwnership(n *node) error { return buildOwnershipOn(n, n.bus) }
+func buildOwnership(n *node) error {
+	n.decides = true
+	n.health.Set("partitions", lifecycle.NotReady, fmt.Sprintf("0 of %d held", n.cfg.Partitions))
+	return buildOwnershipOn(n, n.bus)
+}
 
 // buildOwnershipOn builds the role on a log; tests give it one that fails.
 func buildOwnershipOn(n *node, log ownership.Log) (err error) {
 	n.ownership, err = ownership.New(ownership.Config{
-		Partitions: n.cfg.Partitions, Holder: nodeName(), BatonID: n.identity.BatonID, Barrier: n.server == nil,
+		Partitions: n.cfg.Partitions, Holder: n.name, BatonID: n.identity.BatonID, Barrier: n.server == nil, Standby: n.server == nil,
 		RetainInbound: time.Duration(n.cfg.Retention.Inbound), Encoding: topicEncoding(n.cfg.Control.Encoding),
 	}, ownership.Deps{
 		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
 		Platform: upstream{n.platform, n.rosters}, Observe: n.observeOwnership(), Logger: n.log.With("role", "ownership"),
 	})
-	n.health.Set("partitions", lifecycle.NotReady, fmt.Sprintf("0 of %d held", n.cfg.Partitions))
 	return err
 }
 
@@ -142,7 +148,8 @@ func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 	}
 	c := fanout.Default(n.cfg.Partitions)
 	c.DrainFor = 4 * time.Second // a stop of all roles takes at most 10 s
-	c.Node, c.BatonID, c.Sole = nodeName(), n.identity.BatonID, n.server != nil
+	c.Node, c.BatonID, c.Sole = n.name, n.identity.BatonID, n.server != nil
+	c.Partitions = nil // assigned
 	n.fanout, err = fanout.New(c, fanout.Deps{
 		Log: n.bus, Inbound: n.bus, Cursors: cursors, Rosters: n.rosters, Steering: n.bus,
 		Transport: func(_ control.AppID, maxConns int) fanout.Transport {
@@ -190,11 +197,21 @@ func buildConsole(n *node) error {
 	if err != nil {
 		return err
 	}
+	if n.ownership == nil && n.server == nil { // what operators see comes from this node's store
+		if err := buildOwnershipOn(n, n.bus); err != nil {
+			return err
+		}
+	}
 	deps := console.Deps{
-		Bus: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(), Doctor: n.examine,
+		Bus: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(),
+		Doctor: n.examine,
 		Health: n.health.Live(), Ready: n.health.Ready(), Metrics: n.metrics.Handler(),
 		Refused: n.metrics.UnauthenticatedCalls.With("admin").Inc, Logger: n.log.With("role", "console"),
 	}
+	if n.server == nil {
+		deps.CatchUp = n.ownership.CatchUp
+	}
+	deps.Mounts = append(deps.Mounts, n.mountAssignments())
 	if n.simulator != nil {
 		path, handler := n.simulator.NewHandler()
 		deps.Mounts = append(deps.Mounts, console.Mount{Path: path, Handler: handler, Role: console.RoleOperator})
@@ -245,15 +262,6 @@ func (n *node) statuses() []ownership.Status {
 		return nil
 	}
 	return n.ownership.Statuses()
-}
-
-// nodeName names this process in claims and cursors.
-func nodeName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "node"
-	}
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 func readCertificates(file string) (*x509.CertPool, error) {

@@ -42,9 +42,12 @@ func (n *node) openBus(ctx context.Context) error {
 func (n *node) openStreams(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, streamsWithin)
 	defer cancel()
-	for said := false; ; {
+	said := false
+	for tries := 0; ; tries++ {
 		n.identity, err = n.bus.EnsureStreams(ctx, n.streamConfig())
-		if !errors.Is(err, bus.ErrUnavailable) || n.server != nil {
+		// A stream that is missing may be one that another node is making.
+		again := errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrStreamMissing) && tries < 5
+		if !again || n.server != nil {
 			return err
 		}
 		if !said {

@@ -81,7 +81,7 @@ func (s *Service) Replay(ctx context.Context, _ *connect.Request[adminv1.ReplayR
 		return nil, err
 	}
 	resp := &adminv1.ReplayResponse{Equal: true}
-	want, total, err := s.storeDigests()
+	want, total, err := s.storeDigests(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -120,10 +120,14 @@ type storeDigest struct {
 	digest eventlog.Digest
 }
 
-func (s *Service) storeDigests() (map[uint32]storeDigest, eventlog.Digest, error) {
+func (s *Service) storeDigests(ctx context.Context) (map[uint32]storeDigest, eventlog.Digest, error) {
 	all, digests := map[uint32]storeDigest{}, map[uint32]eventlog.Digest{}
 	for p := range s.deps.Node.Partitions {
-		head, digest, err := s.part(p).DigestAt()
+		part, err := s.fresh(ctx, p)
+		if err != nil {
+			return nil, eventlog.Digest{}, err
+		}
+		head, digest, err := part.DigestAt()
 		if err != nil {
 			return nil, eventlog.Digest{}, fmt.Errorf("digest of the store: %w", err)
 		}

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -116,7 +117,10 @@ type Deps struct {
 	Apps    Apps
 	Node    Node
 	// Doctor looks for what is missing, here and on the platform.
-	Doctor  func(ctx context.Context) *adminv1.DoctorResponse
+	Doctor func(ctx context.Context) *adminv1.DoctorResponse
+	// CatchUp brings the store up to the end of a partition's log where another
+	// node writes it; nil when none can.
+	CatchUp func(ctx context.Context, partition int) error
 	Health  http.Handler // /healthz
 	Ready   http.Handler // /readyz
 	Metrics http.Handler
@@ -170,6 +174,8 @@ func (s *Service) mux() *http.ServeMux {
 	mux.Handle("GET /readyz", s.deps.Ready)
 	mux.Handle("GET /metrics", s.deps.Metrics)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.Handle("/debug/pprof/block", newWaiting("block"))
+	mux.Handle("/debug/pprof/mutex", newWaiting("mutex"))
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
@@ -208,6 +214,16 @@ func (s *Service) Status(ctx context.Context, _ *connect.Request[adminv1.StatusR
 
 // part is a partition of the store.
 func (s *Service) part(p int) *store.Partition { return s.parts[p] }
+
+// fresh returns a partition of the store with everything that its log holds now.
+func (s *Service) fresh(ctx context.Context, p int) (*store.Partition, error) {
+	if s.deps.CatchUp != nil {
+		if err := s.deps.CatchUp(ctx, p); err != nil {
+			return nil, fmt.Errorf("partition %d is not up to date here: %w", p, err)
+		}
+	}
+	return s.parts[p], nil
+}
 
 func (s *Service) names() names { return names{s.deps.Rosters.Current()} }
 

@@ -101,7 +101,11 @@ func (s *Service) threads(ctx context.Context, f threadFilter) ([]keyedState, er
 			return nil, ctx.Err()
 		}
 		mine := 0
-		err := s.part(p).EachThread(func(key control.ThreadKey, st control.State) error {
+		part, err := s.fresh(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		err = part.EachThread(func(key control.ThreadKey, st control.State) error {
 			if !f.wants(key, st) {
 				return nil
 			}
@@ -140,8 +144,11 @@ func (s *Service) ShowThread(ctx context.Context, req *connect.Request[adminv1.S
 	if page == nil {
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("unknown page %s", req.Msg.GetPageId()))
 	}
-	part := s.part(partition.Of(key, s.deps.Node.Partitions))
 	at, err := pastTime(req.Msg.GetAt())
+	if err != nil {
+		return nil, err
+	}
+	part, err := s.fresh(ctx, partition.Of(key, s.deps.Node.Partitions))
 	if err != nil {
 		return nil, err
 	}

@@ -40,11 +40,18 @@ type App struct {
 	MaxInFlight int
 	// MaxBatch bounds the events of one POST; 0 is 20.
 	MaxBatch int
+	// MaxPerSecond bounds the POSTs a second; 0 for no bound.
+	MaxPerSecond int
+	// StandbyWithin drops events on the standby channel that are older when
+	// their turn comes; 0 delivers all.
+	StandbyWithin time.Duration
 	// Timeout bounds one POST; 0 is 5 s.
 	Timeout time.Duration
 	// RetryFor is how long a failing event is tried; 0 is 36 h.
 	RetryFor    time.Duration
 	OnExhausted Exhaustion
+	// WithoutSHA1 and WithoutSHA256 leave one of the two signatures out.
+	WithoutSHA1, WithoutSHA256 bool
 }
 
 const (
@@ -78,8 +85,10 @@ func appOf(a *roster.Application) App {
 		ID: a.Number, Name: a.Name, Callback: a.CallbackURL, VerifyToken: a.VerifyToken.Value(),
 		Secret: []byte(a.Secret.Value()), EmptyMessaging: a.Compat.EmptyMessaging,
 		NumericIDs:  a.Compat.NumericAppIDs,
+		WithoutSHA1: a.Compat.Signatures == roster.SignaturesSHA256, WithoutSHA256: a.Compat.Signatures == roster.SignaturesSHA1,
 		MaxInFlight: a.Delivery.MaxInFlight, MaxBatch: a.Delivery.MaxBatch, Timeout: time.Duration(a.Delivery.Timeout),
-		RetryFor: time.Duration(a.Delivery.RetryFor),
+		RetryFor: time.Duration(a.Delivery.RetryFor), MaxPerSecond: a.Delivery.MaxPerSecond,
+		StandbyWithin: time.Duration(a.Delivery.DropStandbyOlderThan),
 	}
 	switch a.Delivery.OnExhausted {
 	case roster.ExhaustedBlockThread:

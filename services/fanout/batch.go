@@ -21,7 +21,10 @@ type batch struct {
 	cancel  context.CancelFunc
 	stopped atomic.Bool // cancelled by us, not by its time-out
 	probe   bool        // the breaker's
+	old     bool        // too old to be posted
 	retry   bool        // of a parked head
+	lent    bool        // its socket is
+	begun   time.Time
 	parcel  *parcel
 	attempt int // of the head
 	started time.Time
@@ -74,13 +77,11 @@ func (e *engine) gather(now time.Time) *batch {
 	if ln == nil {
 		return nil
 	}
-	if e.limit != nil {
-		if wait := e.limit.Wait(); wait > 0 {
-			e.mu.until = now.Add(wait)
-			return nil
-		}
+	lent, ok := e.admit(now)
+	if !ok {
+		return nil
 	}
-	b := &batch{app: e.mu.app, via: e.mu.transport, probe: probe, retry: retry}
+	b := &batch{app: e.mu.app, via: e.mu.transport, probe: probe, retry: retry, lent: lent, begun: now}
 	e.load(b, ln)
 	b.ctx, b.cancel = context.WithTimeout(e.ctx, b.app.Timeout)
 	e.mu.batches[b] = struct{}{}
@@ -96,6 +97,46 @@ func (e *engine) gather(now time.Time) *batch {
 	return b
 }
 
+// admit asks for a socket and for a place in the rate.
+func (e *engine) admit(now time.Time) (lent, ok bool) {
+	if e.mu.asked {
+		return false, false
+	}
+	if ok, lent = e.sockets.enter(e, e.mu.flying-e.mu.lent); !ok {
+		e.mu.asked = true
+		return false, false
+	}
+	if lent {
+		e.mu.lent++
+	}
+	if e.mu.rate == nil {
+		return lent, true
+	}
+	r := e.mu.rate.ReserveN(now, 1)
+	if wait := r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
+		e.mu.until = now.Add(wait)
+		e.giveBack(lent)
+		return false, false
+	}
+	return lent, true
+}
+
+// giveBack gives a socket back that was lent.
+func (e *engine) giveBack(lent bool) {
+	if !lent {
+		return
+	}
+	e.mu.lent--
+	if waiting := e.sockets.giveBack(); len(waiting) > 0 {
+		e.flights.Go(func() { // not under this engine's lock
+			for _, other := range waiting {
+				other.called()
+			}
+		})
+	}
+}
+
 // open reports whether the app may be posted to now, and whether as a probe.
 func (e *engine) open(now time.Time) (ok, probe bool) {
 	if !e.mu.verified || e.mu.paused || e.mu.closing || e.mu.flying >= e.concurrency() || now.Before(e.mu.until) {
@@ -105,11 +146,19 @@ func (e *engine) open(now time.Time) (ok, probe bool) {
 }
 
 // concurrency is how many POSTs may be under way.
-func (e *engine) concurrency() int { return e.mu.app.MaxInFlight }
+func (e *engine) concurrency() int { return e.mu.pace.now() }
 
-// retrySlots is how many of them may be retries of parked heads: first attempts
-// never wait for those that hang.
+// retrySlots is how many of them are for retries of parked heads, and not for
+// first attempts while there are any: neither waits for the other.
 func (e *engine) retrySlots() int { return max(1, e.concurrency()/4) }
+
+// firstSlots is how many are for first attempts.
+func (e *engine) firstSlots() int {
+	if e.concurrency() == 1 || e.mu.due.Len() == 0 && e.mu.retrying == 0 {
+		return e.concurrency()
+	}
+	return e.concurrency() - e.retrySlots()
+}
 
 // unpark moves the parked lanes whose time has come to those that are due.
 func (e *engine) unpark(now time.Time) {
@@ -138,7 +187,9 @@ func (e *engine) pick(probe bool) (ln *lane, retry bool) {
 
 // source is the list to take the next lane from.
 func (e *engine) source(probe bool) (in *list.List, retry bool) {
-	in = e.oldest()
+	if e.mu.flying-e.mu.retrying < e.firstSlots() {
+		in = e.oldest()
+	}
 	if e.mu.due.Len() == 0 || e.mu.retrying >= e.retrySlots() {
 		return in, false
 	}
@@ -176,6 +227,7 @@ func (e *engine) hold(ln *lane) {
 // class that are ready. What has failed, and a probe, goes alone.
 func (e *engine) load(b *batch, ln *lane) {
 	head := ln.head()
+	b.old = b.dated(head)
 	if head.attempts > 0 || b.probe {
 		e.board(b, ln, 1)
 		return
@@ -183,7 +235,7 @@ func (e *engine) load(b *batch, ln *lane) {
 	room, bytes := e.mu.app.MaxBatch, maxBodyBytes
 	same := &e.mu.fresh[head.class()]
 	for ln != nil {
-		n := ln.run(room, bytes)
+		n := b.run(ln, room, bytes)
 		if n == 0 && len(b.letters) == 0 {
 			n = 1
 		}
@@ -199,6 +251,24 @@ func (e *engine) load(b *batch, ln *lane) {
 		}
 		ln = e.nextReady(same)
 	}
+}
+
+// dated reports whether a letter is too old to be posted.
+func (b *batch) dated(l *letter) bool { return l.outdated(b.app.StandbyWithin, b.begun) }
+
+// run is how many letters from the front of a lane may share the POST: fresh, of
+// the class of the first, as old as the others, at most limit and bytes.
+func (b *batch) run(ln *lane, limit, bytes int) int {
+	class, n := ln.head().class(), 0
+	for n < len(ln.queue) && n < limit {
+		next := ln.queue[n]
+		if next.attempts > 0 || next.class() != class || len(next.element) > bytes || b.dated(next) != b.old {
+			break
+		}
+		bytes -= len(next.element)
+		n++
+	}
+	return n
 }
 
 // nextReady is the first lane of a list whose origin may start.

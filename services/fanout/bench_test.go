@@ -47,7 +47,8 @@ func runEngine(b *testing.B, app App, transport Transport) {
 	app.ID, app.Secret = testApp, []byte("secret")
 	e := newEngine(engineParts{
 		app: app, transport: transport, log: quiet(), agent: "Baton/bench", observers: &Observers{},
-		bounds: bounds{letters: 8192, bytes: 8 << 20, floor: 1 << 16, shared: &budget{limit: 64 << 20}},
+		bounds:  bounds{letters: 8192, bytes: 8 << 20, floor: 1 << 16, shared: &budget{limit: 64 << 20}},
+		sockets: &sockets{limit: 4096},
 	})
 	e.enable(e.settings())
 	origin := &counting{done: make(chan struct{})}

@@ -31,7 +31,10 @@ const (
 	// breakerThreads is how many different threads must fail in a row. One
 	// thread that the app chokes on must not stop the others: a permanent 5xx
 	// on one kind of event is normal (clients.md).
-	breakerThreads  = 5
+	breakerThreads = 5
+	// breakerShare of all recent POSTs failing opens it too, when as many
+	// threads take part in it.
+	breakerShare    = 0.5
 	breakerPauseMin = time.Second
 	breakerPauseMax = 30 * time.Second
 )
@@ -43,9 +46,12 @@ type breaker struct {
 	state  BreakerState
 	failed []control.ThreadKey // different ones, since the last success
 	dials  int                 // failures to connect since the last success
-	until  time.Time           // open: end of the pause
-	pause  time.Duration
-	since  time.Time // first failure since the last success
+	// suspects are different threads that failed while some failed all the
+	// time.
+	suspects []control.ThreadKey
+	until    time.Time // open: end of the pause
+	pause    time.Duration
+	since    time.Time // first failure since the last success
 }
 
 // admits reports whether a POST may start, and whether it is the probe.
@@ -71,33 +77,39 @@ func (b *breaker) abandoned() {
 	}
 }
 
-// succeeded notes a 2xx.
-func (b *breaker) succeeded() { *b = breaker{failed: b.failed[:0]} }
+// succeeded notes a 2xx; share is that of failures among recent POSTs.
+func (b *breaker) succeeded(share float64) {
+	suspects := b.suspects
+	if b.state != BreakerClosed || share < breakerShare/4 {
+		suspects = suspects[:0]
+	}
+	*b = breaker{failed: b.failed[:0], suspects: suspects}
+}
 
 // failure notes a failed POST whose first letter was of thread.
-func (b *breaker) failure(thread control.ThreadKey, unreachable bool, now time.Time) {
+func (b *breaker) failure(thread control.ThreadKey, unreachable bool, share float64, now time.Time) {
 	if b.since.IsZero() {
 		b.since = now
 	}
 	if unreachable {
 		b.dials++
 	}
-	b.remember(thread)
+	b.failed, b.suspects = remember(b.failed, thread), remember(b.suspects, thread)
+	flapping := len(b.suspects) >= breakerThreads && share > breakerShare
 	switch {
 	case b.state == BreakerHalfOpen:
 		b.open(min(2*b.pause, breakerPauseMax), now)
-	case b.state == BreakerClosed && (len(b.failed) >= breakerThreads || b.dials >= breakerThreads):
+	case b.state == BreakerClosed && (len(b.failed) >= breakerThreads || b.dials >= breakerThreads || flapping):
 		b.open(breakerPauseMin, now)
 	}
 }
 
-func (b *breaker) remember(thread control.ThreadKey) {
-	if len(b.failed) >= breakerThreads {
-		return
+// remember adds a thread to those that failed, up to as many as count.
+func remember(threads []control.ThreadKey, thread control.ThreadKey) []control.ThreadKey {
+	if len(threads) >= breakerThreads || slices.Contains(threads, thread) {
+		return threads
 	}
-	if !slices.Contains(b.failed, thread) {
-		b.failed = append(b.failed, thread)
-	}
+	return append(threads, thread)
 }
 
 func (b *breaker) open(pause time.Duration, now time.Time) {

@@ -39,6 +39,7 @@ func (s *Service) catchUp(ctx context.Context, e *engine) {
 		again = nil
 		for ctx.Err() == nil && !e.starves() && s.catchUpOnce(ctx, e) {
 		}
+		s.reissue(ctx, e)
 		if e.starves() {
 			again = time.After(time.Second)
 		}

@@ -117,6 +117,7 @@ func (h *holder) restore(c *cursorv1.Cursor) error {
 		}
 		app := control.AppID(a.GetApp())
 		places[app] = &place{app: app, holder: h, track: t, paused: a.GetPaused(), pauseReason: a.GetPauseReason()}
+		places[app].restoreResent(a.GetResent())
 		places[app].replayUntil = control.Position(a.GetReplayUntil())
 		h.mu.open += len(t.owed)
 		if at := t.at; !places[app].replays(at) && at.position < h.mu.read.position && at.position+nearPositions >= h.mu.settled {

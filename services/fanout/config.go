@@ -44,6 +44,9 @@ type Config struct {
 	// TotalBytes bounds what waits for all apps together; 128 MiB. An app may
 	// always hold AppBytes/16 of its own.
 	TotalBytes int
+	// TotalPosts bounds the POSTs under way for all apps together; 4,096. Half
+	// of them are shared out evenly, the other half to whoever needs them.
+	TotalPosts int
 	// CacheBytes bounds the payload cache, shared evenly by the partitions;
 	// 64 MiB, at least 256 KiB each.
 	CacheBytes int
@@ -59,6 +62,7 @@ func Default(partitions int) Config {
 		All:       partitions,
 		UserAgent: "Baton/1", SaveEvery: time.Second, SaveTimeout: 2 * time.Second, LeaseFor: 3 * time.Second,
 		ReclaimAfter: 10 * time.Second, DrainFor: 6 * time.Second, AppLetters: 8192, AppBytes: 8 << 20, TotalBytes: 128 << 20, CacheBytes: 64 << 20,
+		TotalPosts: 4096,
 	}
 	for p := range partitions {
 		c.Partitions = append(c.Partitions, p)
@@ -83,6 +87,7 @@ func (c *Config) Validate() error {
 	check(c.AppLetters > 0 && c.AppLetters <= maxOpenPerApp, "app_letters %d must be 1 to %d", c.AppLetters, maxOpenPerApp)
 	check(c.AppBytes > 0, "app_bytes %d must be above 0", c.AppBytes)
 	check(c.TotalBytes >= c.AppBytes, "total_bytes %d must not be below app_bytes %d", c.TotalBytes, c.AppBytes)
+	check(c.TotalPosts > 1, "total_posts %d must be above 1", c.TotalPosts)
 	check(c.CacheBytes > 0, "cache_bytes %d must be above 0", c.CacheBytes)
 	return errors.Join(faults...)
 }

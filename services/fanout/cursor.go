@@ -100,7 +100,7 @@ func encodeCursor(c *cursorv1.Cursor, places map[control.AppID]*place) []byte {
 	clocks := maxFailures
 	for app, pl := range places {
 		a := encodeTracker(app, &pl.track, clocks)
-		a.Paused, a.PauseReason = pl.paused, pl.pauseReason
+		a.Paused, a.PauseReason, a.Resent = pl.paused, pl.pauseReason, pl.resent()
 		if until := uint64(pl.replayUntil); a.GetWatermark() < until {
 			a.ReplayUntil = until
 		}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/baton-router/baton/pkg/control"
 )
 
@@ -22,13 +24,6 @@ var errStopped = errors.New("fanout: stopped")
 type Transport interface {
 	http.RoundTripper
 	CloseIdleConnections()
-}
-
-// RateLimit bounds how fast an app is posted to. Wait returns how long the next
-// POST must still wait; zero also takes its place in the rate. Called under the
-// engine's lock; must not block.
-type RateLimit interface {
-	Wait() time.Duration
 }
 
 // budget is memory shared by the engines of a service, in bytes.
@@ -56,13 +51,15 @@ type engine struct {
 	observers *Observers
 	agent     string
 	bounds    bounds
-	limit     RateLimit // nil for none
+	sockets   *sockets
 	// onPause is called on a goroutine of its own when the app answers 410 or
 	// its policy pauses it.
 	onPause func(app control.AppID, reason string)
 
 	journal Journal // nil for none
 	parcels sync.Pool
+	// rendering is held while a POST is written and signed.
+	rendering sync.Mutex
 
 	// ctx ends the POSTs; flights counts the goroutines of the engine.
 	ctx     context.Context //nolint:containedctx // the engine's own lifetime, ended by close
@@ -88,6 +85,10 @@ type engine struct {
 		batches   map[*batch]struct{}
 		landed    chan struct{} // closed at the end of the next POST, when somebody waits
 		flying    int           // POSTs under way
+		lent      int           // those of them with a socket that is lent
+		asked     bool          // waits for a socket
+		pace      pace
+		rate      *rate.Limiter // of POSTs; nil for none
 		retrying  int           // those of them that retry a parked head
 		lastRetry bool
 		letters   int
@@ -109,7 +110,7 @@ type engineParts struct {
 	observers *Observers
 	agent     string
 	bounds    bounds
-	limit     RateLimit
+	sockets   *sockets
 	journal   Journal
 	onPause   func(app control.AppID, reason string)
 }
@@ -117,11 +118,14 @@ type engineParts struct {
 func newEngine(p engineParts) *engine {
 	e := &engine{
 		id: p.app.ID, log: p.log.With("app_id", p.app.ID.String()), observers: p.observers, agent: p.agent,
-		bounds: p.bounds, limit: p.limit, journal: p.journal, onPause: p.onPause, room: make(chan struct{}, 1),
+		bounds: p.bounds, sockets: p.sockets, journal: p.journal, onPause: p.onPause, room: make(chan struct{}, 1),
 		knock: make(chan struct{}, 1),
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.mu.app, e.mu.transport = p.app.settled(), p.transport
+	e.mu.pace.resize(e.mu.app.MaxInFlight)
+	e.mu.rate = rateOf(e.mu.app)
+	e.sockets.join()
 	e.mu.lanes = make(map[control.ThreadKey]*lane)
 	e.mu.batches = make(map[*batch]struct{})
 	e.mu.timer = time.AfterFunc(time.Hour, e.wake)
@@ -310,6 +314,10 @@ func (e *engine) configure(app App, transport Transport) {
 	defer e.mu.Unlock()
 	old := e.mu.app
 	e.mu.app = app
+	e.mu.pace.resize(app.MaxInFlight)
+	if old.MaxPerSecond != app.MaxPerSecond {
+		e.mu.rate = rateOf(app)
+	}
 	if transport != nil {
 		e.mu.transport.CloseIdleConnections()
 		e.mu.transport = transport
@@ -318,6 +326,23 @@ func (e *engine) configure(app App, transport Transport) {
 		e.mu.verified, e.mu.breaker, e.mu.until = false, breaker{}, time.Time{}
 		signal(e.knock)
 	}
+	e.pump()
+}
+
+// rateOf is the limit of an app's POSTs; nil for none. What was not used for a
+// second may be used at once.
+func rateOf(app App) *rate.Limiter {
+	if app.MaxPerSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(app.MaxPerSecond), app.MaxPerSecond)
+}
+
+// called tells an engine that waited for a socket to ask again.
+func (e *engine) called() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.mu.asked = false
 	e.pump()
 }
 
@@ -388,6 +413,7 @@ func (e *engine) drain(ctx context.Context) {
 	stop()
 	e.cancel(errStopped)
 	transport.CloseIdleConnections()
+	e.sockets.quit()
 }
 
 // release gives the memory of all that is queued back to the shared budget. To

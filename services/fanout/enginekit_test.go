@@ -175,6 +175,11 @@ type bench struct {
 
 func newBench(tb testing.TB, app App) *bench {
 	tb.Helper()
+	return newBenchOn(tb, app, &sockets{limit: 4096})
+}
+
+func newBenchOn(tb testing.TB, app App, common *sockets) *bench {
+	tb.Helper()
 	b := &bench{sink: newSink(), end: &endpoint{}, finished: map[control.Position]Outcome{}}
 	app.ID, app.Callback, app.Secret = testApp, "http://app.test/webhook", []byte("secret")
 	b.engine = newEngine(engineParts{
@@ -191,7 +196,8 @@ func newBench(tb testing.TB, app App) *bench {
 				b.attempts = append(b.attempts, a)
 			},
 		},
-		bounds: bounds{letters: 1000, bytes: 1 << 20, floor: 1 << 16, shared: &budget{limit: 1 << 20}},
+		bounds:  bounds{letters: 1000, bytes: 1 << 20, floor: 1 << 16, shared: &budget{limit: 1 << 20}},
+		sockets: common,
 	})
 	b.enable(b.settings())
 	tb.Cleanup(func() {

@@ -102,6 +102,9 @@ func (h *holder) attach() {
 		case pl.engine != e:
 			h.join(pl, e)
 		}
+		if pl.engine != nil && len(pl.again) > 0 {
+			pl.engine.look() // its reader may have looked before the partition was there
+		}
 	}
 }
 

@@ -115,7 +115,7 @@ func (l *letter) dead(app control.AppID, o Outcome, r *result) *DeadLetter {
 
 // tell shows the journal a POST and what its events' verdicts are.
 func (e *engine) tell(b *batch, r *result, verdicts []verdict) {
-	if e.journal == nil || r.answer == answerCancelled || !e.journal.Wants(e.id, r.answer == answerTaken) {
+	if e.journal == nil || r.answer == answerCancelled || r.answer == answerOutdated || !e.journal.Wants(e.id, r.answer == answerTaken) {
 		return
 	}
 	x := &Exchange{

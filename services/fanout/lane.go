@@ -49,22 +49,6 @@ func (l *lane) pop(n int) {
 	}
 }
 
-// run is how many letters from the front may share a POST: fresh, of the class
-// of the first, at most limit and bytes.
-func (l *lane) run(limit, bytes int) int {
-	class := l.head().class()
-	n := 0
-	for n < len(l.queue) && n < limit {
-		next := l.queue[n]
-		if next.attempts > 0 || next.class() != class || len(next.element) > bytes {
-			break
-		}
-		bytes -= len(next.element)
-		n++
-	}
-	return n
-}
-
 // leave takes the lane out of the list that it waits in, if any.
 func (l *lane) leave() {
 	if l.in != nil {

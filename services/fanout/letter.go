@@ -22,6 +22,7 @@ type letter struct {
 	attempts int
 	first    time.Time
 	next     time.Time // of a letter resumed from a cursor: not before
+	again    bool      // a dead letter that an operator has sent again
 }
 
 // letterOverhead is what a waiting letter costs beside its element, in bytes:
@@ -35,6 +36,12 @@ func (l *letter) size() int { return len(l.element) + letterOverhead }
 func (l *letter) class() int { return int(l.object)<<1 | int(l.channel) }
 
 const classes = 4
+
+// outdated reports whether a letter on the standby channel is older than its app
+// wants; within is 0 for any age.
+func (l *letter) outdated(within time.Duration, now time.Time) bool {
+	return within > 0 && l.channel == control.ChannelStandby && now.Sub(time.UnixMilli(int64(l.at))) > within
+}
 
 // origin is the place that a letter came from: an app's place in a partition.
 // Methods are called without the engine's lock, except mayStart.
@@ -67,6 +74,9 @@ const (
 	OutcomeRetention Outcome = "retention"
 	// OutcomeUnreadable is a letter whose payload cannot be rendered.
 	OutcomeUnreadable Outcome = "unreadable"
+	// OutcomeOutdated is a letter on the standby channel that was older than
+	// App.StandbyWithin before it could be posted; it is no dead letter.
+	OutcomeOutdated Outcome = "outdated"
 	// OutcomeAppGone is a letter for an app that no longer exists.
 	OutcomeAppGone Outcome = "app_gone"
 )

@@ -109,7 +109,10 @@ func (h *holder) steer(ctx context.Context, req *fanoutv1.SteerRequest) error {
 		return h.pause(ctx, app, e, req.GetReason())
 	case fanoutv1.Verb_VERB_RESUME:
 		return h.resume(ctx, app, e)
+	case fanoutv1.Verb_VERB_RESEND:
+		return h.resend(ctx, app, e, req.GetPositions())
 	case fanoutv1.Verb_VERB_SKIP:
+		h.forgetResent(app)
 		at := h.readerAt()
 		return h.move(ctx, app, e, target{mark: at, position: at.position})
 	case fanoutv1.Verb_VERB_REWIND:

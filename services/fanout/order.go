@@ -28,7 +28,7 @@ var (
 
 // Order is what an operator asks for.
 type Order struct {
-	// Verb is pause, resume, rewind, skip or replay.
+	// Verb is pause, resume, rewind, skip, replay or resend.
 	Verb string
 	App  control.AppID
 	// Partition is the one meant; negative for all of them.
@@ -40,6 +40,12 @@ type Order struct {
 	From time.Time
 	// Reason of a pause, for people.
 	Reason string
+	// Positions of the dead letters of one partition that are to be delivered
+	// again, with the ids they had: each is planned from the log by the roster
+	// of then, and goes through the app's engine behind what its thread has
+	// waiting. The cursor names them until each is delivered or given up once
+	// more; what is still undelivered is left as it is.
+	Positions []control.Position
 }
 
 func (o *Order) request() (*fanoutv1.SteerRequest, error) {
@@ -64,8 +70,16 @@ func (o *Order) request() (*fanoutv1.SteerRequest, error) {
 		if r.GetFromMs() == 0 {
 			return nil, fmt.Errorf("%w: a replay needs a point in time", ErrOrder)
 		}
+	case "resend":
+		r.Verb = fanoutv1.Verb_VERB_RESEND
+		if o.Partition < 0 || len(o.Positions) == 0 {
+			return nil, fmt.Errorf("%w: a resend needs a partition and positions", ErrOrder)
+		}
+		for _, p := range o.Positions {
+			r.Positions = append(r.Positions, uint64(p))
+		}
 	default:
-		return nil, fmt.Errorf("%w: unknown verb %q, want pause, resume, rewind, skip or replay", ErrOrder, o.Verb)
+		return nil, fmt.Errorf("%w: unknown verb %q, want pause, resume, rewind, skip, replay or resend", ErrOrder, o.Verb)
 	}
 	return r, nil
 }

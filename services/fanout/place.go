@@ -21,6 +21,9 @@ type place struct {
 	// limited says that the place stopped reading because of maxOpenPerApp or
 	// maxOpenPerPartition.
 	limited bool
+	// again are the positions of dead letters that are delivered again, each
+	// with the inRound in which it was offered, 0 for not yet.
+	again map[control.Position]uint64
 	// unread is when the oldest event that it could not take was decided; 0
 	// when that is not known.
 	unread control.Millis
@@ -42,7 +45,13 @@ func (pl *place) finished(l *letter) {
 	h := pl.holder
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if l.round != pl.round || !pl.track.finish(l.position) {
+	switch {
+	case l.round != pl.round:
+		return
+	case l.again:
+		pl.reissued(l)
+		return
+	case !pl.track.finish(l.position):
 		return
 	}
 	h.mu.open--
@@ -58,7 +67,7 @@ func (pl *place) failed(l *letter, f failure) {
 	h := pl.holder
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if l.round != pl.round {
+	if l.round != pl.round || l.again { // its clock begins anew after a restart
 		return
 	}
 	pl.track.fail(l.position, f)

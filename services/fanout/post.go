@@ -16,13 +16,18 @@ const drainBytes = 16 << 10
 // post sends a batch and classes the end. It blocks for at most the app's
 // time-out.
 func (e *engine) post(b *batch) result {
+	if b.old {
+		return result{answer: answerOutdated}
+	}
 	for _, l := range b.letters {
 		if !l.from.mayStart() {
 			return result{answer: answerCancelled}
 		}
 	}
 	b.parcel = e.parcel()
+	e.rendering.Lock() // one at a time: an app with many slots takes no more of the CPU
 	b.render(e.agent)
+	e.rendering.Unlock()
 	b.started = time.Now()
 	r, stale := e.exchange(b)
 	if stale {

@@ -53,12 +53,13 @@ const (
 	answerRejected                  // any other 4xx
 	answerGone                      // 410
 	answerCancelled                 // we stopped it
+	answerOutdated                  // we did not post it: too old by App.StandbyWithin
 )
 
 // String is the class's name in metrics.
 func (a answer) String() string {
 	return [...]string{
-		"taken", "failed", "busy", "timeout", "unreachable", "broken", "rejected", "gone", "cancelled",
+		"taken", "failed", "busy", "timeout", "unreachable", "broken", "rejected", "gone", "cancelled", "outdated",
 	}[a]
 }
 

@@ -87,7 +87,7 @@ func (s *Service) receive(app App) {
 		bounds: bounds{
 			letters: s.config.AppLetters, bytes: s.config.AppBytes, floor: s.config.AppBytes / 16, shared: s.memory,
 		},
-		limit: s.rateLimit(app.ID), journal: s.deps.Journal, onPause: s.pauseByApp,
+		sockets: s.sockets, journal: s.deps.Journal, onPause: s.pauseByApp,
 	})
 	ctx, cancel := context.WithCancel(s.work)
 	s.mu.engines[app.ID], s.mu.closers[app.ID] = e, cancel
@@ -101,13 +101,6 @@ func (s *Service) receive(app App) {
 // under way, one for the handshake.
 func (s *Service) transport(app App) Transport {
 	return s.deps.Transport(app.ID, app.settled().MaxInFlight+1)
-}
-
-func (s *Service) rateLimit(app control.AppID) RateLimit {
-	if s.deps.RateLimit == nil {
-		return nil
-	}
-	return s.deps.RateLimit(app)
 }
 
 // end stops an engine whose app is gone: POSTs under way may end, nothing more

@@ -43,8 +43,8 @@ type Rosters interface {
 	Changed() <-chan struct{}
 }
 
-// Deps is what the role needs from outside. All are required but Observers,
-// Journal and RateLimit.
+// Deps is what the role needs from outside. All are required but Observers
+// and Journal.
 type Deps struct {
 	Log     Log
 	Inbound Inbound
@@ -55,9 +55,6 @@ type Deps struct {
 	// Transport makes the transport of one app; its connections are shared
 	// with no other. maxConns is what the app may use at once.
 	Transport func(app control.AppID, maxConns int) Transport
-	// RateLimit makes the rate limit of an app; nil, or a nil result, for
-	// none.
-	RateLimit func(app control.AppID) RateLimit
 	Observers Observers
 	// Journal keeps exchanges and dead letters; nil for nobody.
 	Journal Journal
@@ -79,6 +76,7 @@ type Service struct {
 	observers *Observers
 	payloads  *payloads
 	memory    *budget
+	sockets   *sockets
 	id        [16]byte // of this process, in the cursors that it writes
 	// joined is signalled when the set of held partitions changes.
 	joined chan struct{}
@@ -107,7 +105,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, log: d.Logger, observers: &d.Observers, id: newIdentity(), joined: make(chan struct{}, 1),
-		memory: &budget{limit: int64(c.TotalBytes)},
+		memory: &budget{limit: int64(c.TotalBytes)}, sockets: &sockets{limit: c.TotalPosts},
 	}
 	s.payloads = newPayloads(d.Inbound, c.CacheBytes, s.observers)
 	s.mu.engines = map[control.AppID]*engine{}

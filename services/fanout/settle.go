@@ -47,6 +47,8 @@ func (e *engine) settle(b *batch, r result) *batch {
 	if b.retry {
 		e.mu.retrying--
 	}
+	e.giveBack(b.lent)
+	e.adapt(b, &r, now)
 	verdicts := e.judge(b, r, now)
 	state := e.mu.breaker.state
 	e.mu.Unlock()
@@ -71,14 +73,34 @@ func (e *engine) settle(b *batch, r result) *batch {
 	return next
 }
 
+// adapt lets a POST's end have its say about how many there may be.
+func (e *engine) adapt(b *batch, r *result, now time.Time) {
+	first := b.letters[0].attempts == 0
+	switch r.answer {
+	case answerTaken:
+		if first {
+			e.mu.pace.count(false)
+		}
+		e.mu.pace.answered(r.took, e.mu.flying+1 >= e.concurrency(), b.begun, now)
+	case answerCancelled, answerGone, answerRejected, answerOutdated:
+	case answerFailed, answerBusy, answerTimeout, answerUnreachable, answerBroken:
+		if first {
+			e.mu.pace.count(true)
+		}
+		e.mu.pace.failed(r.answer, b.begun, now)
+	}
+}
+
 // announce tells the observers and the origins. It comes before the next POST,
 // so that what a cursor says is never far behind what was posted.
 func (e *engine) announce(b *batch, r *result, verdicts []verdict) {
 	e.tell(b, r, verdicts)
-	e.observers.attempt(Attempt{
-		App: e.id, Channel: b.letters[0].channel, Events: len(b.letters), Answer: r.answer.String(), Status: r.status,
-		Took: r.took,
-	})
+	if r.answer != answerOutdated {
+		e.observers.attempt(Attempt{
+			App: e.id, Channel: b.letters[0].channel, Events: len(b.letters), Answer: r.answer.String(), Status: r.status,
+			Took: r.took,
+		})
+	}
 	for _, v := range verdicts {
 		switch {
 		case v.outcome == "":
@@ -90,7 +112,7 @@ func (e *engine) announce(b *batch, r *result, verdicts []verdict) {
 			e.observers.finished(v.letter.ended(e.id, v.outcome))
 		}
 	}
-	if r.answer != answerTaken && r.answer != answerCancelled {
+	if r.answer != answerTaken && r.answer != answerCancelled && r.answer != answerOutdated {
 		e.log.Warn("delivery failed", "answer", r.answer.String(), "status", r.status, "events", len(b.letters),
 			"partition", b.letters[0].partition, "position", uint64(b.letters[0].position), "err", r.err)
 	}
@@ -108,8 +130,11 @@ func (l *letter) ended(app control.AppID, o Outcome) Finished {
 func (e *engine) judge(b *batch, r result, now time.Time) []verdict {
 	switch r.answer {
 	case answerTaken:
-		e.mu.breaker.succeeded()
-		return e.taken(b)
+		e.mu.breaker.succeeded(e.mu.pace.share)
+		return e.done(b, OutcomeDelivered)
+	case answerOutdated:
+		e.mu.breaker.abandoned()
+		return e.done(b, OutcomeOutdated)
 	case answerCancelled:
 		e.mu.breaker.abandoned()
 		e.landAll(b)
@@ -125,11 +150,14 @@ func (e *engine) judge(b *batch, r result, now time.Time) []verdict {
 	return nil
 }
 
-func (e *engine) taken(b *batch) []verdict {
+// done ends all letters of a batch.
+func (e *engine) done(b *batch, o Outcome) []verdict {
 	verdicts := make([]verdict, 0, len(b.letters))
 	for _, l := range b.letters {
-		l.attempts++
-		verdicts = append(verdicts, verdict{letter: l, outcome: OutcomeDelivered})
+		if o == OutcomeDelivered {
+			l.attempts++
+		}
+		verdicts = append(verdicts, verdict{letter: l, outcome: o})
 		e.forget(l)
 	}
 	for _, ln := range b.lanes {
@@ -164,7 +192,7 @@ func (e *engine) land(ln *lane) {
 // for what may be one event's fault is split: its events go out at once, one
 // per POST, so that the innocent do not wait.
 func (e *engine) failedBatch(b *batch, r result, now time.Time) []verdict {
-	e.mu.breaker.failure(b.letters[0].thread, r.answer == answerUnreachable, now)
+	e.mu.breaker.failure(b.letters[0].thread, r.answer == answerUnreachable, e.mu.pace.share, now)
 	if r.answer == answerBusy {
 		e.mu.until = now.Add(r.retryAfter)
 	}

@@ -140,7 +140,7 @@ func (h *holder) where(pl *place) PlaceStatus {
 	t := &pl.track
 	st := PlaceStatus{
 		Partition: h.partition, Node: h.service.config.Node, Watermark: t.watermark(), Read: t.read,
-		Head: h.mu.read.position, Undelivered: t.unfinished(),
+		Head: h.mu.read.position, Undelivered: t.unfinished() + len(pl.again),
 	}
 	switch {
 	case t.read >= st.Head:

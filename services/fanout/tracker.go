@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -99,18 +100,24 @@ func (t *tracker) advance(to control.Position, at *mark) {
 	t.owed = t.owed[n:]
 }
 
+// isOpen reports whether the event at a position is undelivered.
+func (t *tracker) isOpen(p control.Position) bool {
+	i, found := t.search(p)
+	if found && !t.open[i].done {
+		return true
+	}
+	_, owed := slices.BinarySearch(t.owed, p)
+	return owed
+}
+
+func (t *tracker) search(p control.Position) (i int, found bool) {
+	return slices.BinarySearchFunc(t.open, p, func(o open, p control.Position) int { return cmp.Compare(o.position, p) })
+}
+
 // finish notes that nothing more is done about an event. False for one that is
 // not open.
 func (t *tracker) finish(p control.Position) bool {
-	i, found := slices.BinarySearchFunc(t.open, p, func(o open, p control.Position) int {
-		if o.position < p {
-			return -1
-		}
-		if o.position > p {
-			return 1
-		}
-		return 0
-	})
+	i, found := t.search(p)
 	if !found || t.open[i].done {
 		return false
 	}

@@ -112,26 +112,28 @@ func (h *holder) decideInput(s *step, m bus.Message) {
 // decideRest goes on with the message under way.
 func (h *holder) decideRest(s *step) {
 	r := &h.unread
-	for r.next < len(r.batch.GetEvents()) {
+	events := r.batch.GetEvents()[r.next:]
+	earlier := s.seenEarlier(events)
+	for i, e := range events {
 		if s.brimful() {
 			return
 		}
-		h.decideEvent(s, r.batch.GetEvents()[r.next], control.Ref{Sequence: r.sequence, Index: uint32(r.next)})
+		h.decideEvent(s, e, control.Ref{Sequence: r.sequence, Index: uint32(r.next)}, earlier[i])
 		r.next++
 	}
 	h.consumed = r.sequence
 	h.unread = inboundRest{}
 }
 
-// decideEvent decides one webhook event, unless it came before.
-func (h *holder) decideEvent(s *step, e *inboundv1.Event, ref control.Ref) {
+// decideEvent decides one webhook event, unless it came before, in this step or
+// in an earlier one.
+func (h *holder) decideEvent(s *step, e *inboundv1.Event, ref control.Ref, earlier bool) {
 	page := h.snapshot.Page(e.GetAsset())
 	if page == nil {
 		return // ingress counted it; the page has gone since
 	}
-	var dedupe [16]byte
-	copy(dedupe[:], e.GetDedupe())
-	if s.seen(dedupe) {
+	dedupe := id16(e.GetDedupe())
+	if _, now := s.tables.seen[dedupe]; now || earlier {
 		h.deps.Observe.duplicate()
 		return
 	}
@@ -141,15 +143,18 @@ func (h *holder) decideEvent(s *step, e *inboundv1.Event, ref control.Ref) {
 	s.decide(key, page, h.webhook(s, key, page, e, ref, dedupe), c)
 }
 
-// seen reports whether the event was decided before, in this step or within
-// the time that duplicates are remembered.
-func (s *step) seen(key [16]byte) bool {
-	if _, ok := s.tables.seen[key]; ok {
-		return true
+// seenEarlier reports, for each event, whether it was decided in an earlier step
+// within the time that duplicates are remembered. The result is good until the
+// next call.
+func (s *step) seenEarlier(events []*inboundv1.Event) []bool {
+	h := s.h
+	h.keys, h.earlier = h.keys[:0], h.earlier[:0]
+	for _, e := range events {
+		h.keys, h.earlier = append(h.keys, id16(e.GetDedupe())), append(h.earlier, false)
 	}
-	_, seen, err := s.h.part.Seen(key, s.now)
-	s.fail("looking up a duplicate", err)
-	return seen
+	err := h.part.SeenOf(h.keys, s.now, func(i int, _ control.Millis) { h.earlier[i] = true })
+	s.fail("looking up duplicates", err)
+	return h.earlier
 }
 
 // maxMid bounds the message ids that are kept, in bytes. What an event carries

@@ -44,6 +44,8 @@ const (
 	// Deliver from a point in time what the app would have got, had it been
 	// connected then as it is today.
 	Verb_VERB_REPLAY Verb = 6
+	// Deliver dead letters again.
+	Verb_VERB_RESEND Verb = 7
 )
 
 // Enum value maps for Verb.
@@ -56,6 +58,7 @@ var (
 		4: "VERB_REWIND",
 		5: "VERB_SKIP",
 		6: "VERB_REPLAY",
+		7: "VERB_RESEND",
 	}
 	Verb_value = map[string]int32{
 		"VERB_UNSPECIFIED": 0,
@@ -65,6 +68,7 @@ var (
 		"VERB_REWIND":      4,
 		"VERB_SKIP":        5,
 		"VERB_REPLAY":      6,
+		"VERB_RESEND":      7,
 	}
 )
 
@@ -175,7 +179,9 @@ type SteerRequest struct {
 	// A position beyond the log means its end instead of being a fault.
 	Clamp bool `protobuf:"varint,5,opt,name=clamp,proto3" json:"clamp,omitempty"`
 	// Why, for people (pause).
-	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Positions of the dead letters (resend).
+	Positions     []uint64 `protobuf:"varint,7,rep,packed,name=positions,proto3" json:"positions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -250,6 +256,13 @@ func (x *SteerRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *SteerRequest) GetPositions() []uint64 {
+	if x != nil {
+		return x.Positions
+	}
+	return nil
 }
 
 // SteerResponse says what was done, and where the apps stand.
@@ -638,14 +651,15 @@ var File_baton_fanout_v1_steer_proto protoreflect.FileDescriptor
 
 const file_baton_fanout_v1_steer_proto_rawDesc = "" +
 	"\n" +
-	"\x1bbaton/fanout/v1/steer.proto\x12\x0fbaton.fanout.v1\"\xae\x01\n" +
+	"\x1bbaton/fanout/v1/steer.proto\x12\x0fbaton.fanout.v1\"\xcc\x01\n" +
 	"\fSteerRequest\x12)\n" +
 	"\x04verb\x18\x01 \x01(\x0e2\x15.baton.fanout.v1.VerbR\x04verb\x12\x10\n" +
 	"\x03app\x18\x02 \x01(\x06R\x03app\x12\x1a\n" +
 	"\bposition\x18\x03 \x01(\x04R\bposition\x12\x17\n" +
 	"\afrom_ms\x18\x04 \x01(\x03R\x06fromMs\x12\x14\n" +
 	"\x05clamp\x18\x05 \x01(\bR\x05clamp\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xac\x01\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1c\n" +
+	"\tpositions\x18\a \x03(\x04R\tpositions\"\xac\x01\n" +
 	"\rSteerResponse\x12,\n" +
 	"\x05fault\x18\x01 \x01(\x0e2\x16.baton.fanout.v1.FaultR\x05fault\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
@@ -676,7 +690,7 @@ const file_baton_fanout_v1_steer_proto_rawDesc = "" +
 	"\toldest_ms\x18\x05 \x01(\x03R\boldestMs\x12\x16\n" +
 	"\x06paused\x18\x06 \x01(\bR\x06paused\x12!\n" +
 	"\fpause_reason\x18\a \x01(\tR\vpauseReason\x12!\n" +
-	"\freplay_until\x18\b \x01(\x04R\vreplayUntil*}\n" +
+	"\freplay_until\x18\b \x01(\x04R\vreplayUntil*\x8e\x01\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tVERB_SHOW\x10\x01\x12\x0e\n" +
@@ -685,7 +699,8 @@ const file_baton_fanout_v1_steer_proto_rawDesc = "" +
 	"\vVERB_RESUME\x10\x03\x12\x0f\n" +
 	"\vVERB_REWIND\x10\x04\x12\r\n" +
 	"\tVERB_SKIP\x10\x05\x12\x0f\n" +
-	"\vVERB_REPLAY\x10\x06*\x84\x01\n" +
+	"\vVERB_REPLAY\x10\x06\x12\x0f\n" +
+	"\vVERB_RESEND\x10\a*\x84\x01\n" +
 	"\x05Fault\x12\x15\n" +
 	"\x11FAULT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eFAULT_NOT_HELD\x10\x01\x12\x15\n" +
