@@ -116,4 +116,3 @@ func (c *run) describeReceived() string {
 	}
 	return strings.Join(lines, "; ")
 }
-
