@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/egress"
 	"github.com/baton-router/baton/pkg/roster"
 )
 
@@ -31,8 +32,11 @@ type App struct {
 	Callback string
 	// VerifyToken is presented in the hub.challenge handshake.
 	VerifyToken string
-	// Secret signs deliveries.
-	Secret []byte
+	// Secret signs deliveries; PreviousSecret is valid beside it while the app
+	// rotates, nil for none.
+	Secret, PreviousSecret []byte
+	// Credentials are what the callback wants beside signatures.
+	Credentials egress.Credentials
 	// EmptyMessaging adds "messaging":[] to standby entries, NumericIDs writes
 	// app ids in handover events as numbers. Source: clients.md.
 	EmptyMessaging, NumericIDs bool
@@ -90,6 +94,13 @@ func appOf(a *roster.Application) App {
 		RetryFor: time.Duration(a.Delivery.RetryFor), MaxPerSecond: a.Delivery.MaxPerSecond,
 		StandbyWithin: time.Duration(a.Delivery.DropStandbyOlderThan),
 	}
+	if previous := a.PreviousSecret.Value(); previous != "" {
+		app.PreviousSecret = []byte(previous)
+	}
+	app.Credentials = egress.Credentials{Cert: a.TLS.Cert.Value(), Key: a.TLS.Key.Value(), CA: a.TLS.CA.Value(), OAuth: egress.OAuth{
+		TokenURL: a.OAuth.TokenURL, ClientID: a.OAuth.ClientID, ClientSecret: a.OAuth.ClientSecret.Value(), Scopes: a.OAuth.Scopes,
+		Audience: a.OAuth.Audience, InBody: a.OAuth.Auth == roster.OAuthBody,
+	}}
 	switch a.Delivery.OnExhausted {
 	case roster.ExhaustedBlockThread:
 		app.OnExhausted = BlockThread
