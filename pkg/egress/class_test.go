@@ -230,10 +230,10 @@ func settle(t *testing.T, check func() string) {
 
 func TestClassesSayWhoIsToBlame(t *testing.T) {
 	t.Parallel()
-	if c := ClassOf(failed(ClassToken, failed(ClassProxy, ErrProxy))); c != ClassProxy || c.Charged() {
+	if c := ClassOf(fmt.Errorf("%w: %w", ErrToken, failed(ClassProxy, ErrProxy))); c != ClassProxy || c.Charged() {
 		t.Errorf("a token behind a broken proxy: %q", c)
 	}
-	if c := ClassOf(failed(ClassToken, failed(ClassTLS, errors.New("bad")))); c != ClassToken || !c.Charged() || !c.Unreachable() {
+	if c := ClassOf(fmt.Errorf("%w: %w", ErrToken, failed(ClassTLS, errors.New("bad")))); c != ClassToken || !c.Charged() || !c.Unreachable() {
 		t.Errorf("a token endpoint with bad TLS: %q", c)
 	}
 	if c := ClassOf(nil); c != ClassNone || c.Charged() {
