@@ -82,8 +82,8 @@ demo: build ## A conversation that plays itself on free ports, and leaves nothin
 	exec bin/baton demo $(ARGS)
 
 .PHONY: cluster
-cluster: ## Three NATS servers and three nodes on loopback, with a menu to kill them (ARGS="-run 'show; kill b2; wait; show'")
-	go run ./tools/cluster $(ARGS)
+cluster: build ## Three NATS servers and three nodes on loopback, with a menu to kill them (ARGS="-run 'show; kill b2; wait; show'")
+	go run ./tools/cluster -baton bin/baton $(ARGS)
 
 .PHONY: build
 build: ## Build bin/baton
