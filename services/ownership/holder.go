@@ -94,6 +94,9 @@ func newHolder(s *Service, p int) (*holder, error) {
 	}
 	h.current.Store(&Status{Partition: p})
 	h.behind.Store(unknown)
+	if s.cfg.Standby {
+		h.intake.pass(unknown)
+	}
 	return h, nil
 }
 

@@ -169,5 +169,6 @@ func (s *Service) Unable() (list []int) {
 	return list
 }
 
-// unknown is more than any sequence: where a standby stands is not known yet.
+// unknown is more than any sequence: where a standby, or its reader of the
+// input, stands is not known yet.
 const unknown = ^uint64(0)
