@@ -46,8 +46,8 @@ type holder struct {
 
 	consumed  uint64 // last BATON_IN sequence decided, logged or not
 	unread    inboundRest
-	keys      [][16]byte // of seenEarlier, used again
-	earlier   []bool     // likewise
+	keys      [][16]byte     // of seenEarlier, used again
+	earlier   []bool         // likewise
 	dueAt     control.Millis // when to look for due timers; 0 = no timer armed
 	due       []store.Timer
 	dueNeeds  uint64 // BATON_IN sequence to consume before deciding due
