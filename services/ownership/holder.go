@@ -152,7 +152,7 @@ func (h *holder) tenure(ctx context.Context) error {
 }
 
 // hold claims, serves and decides.
-func (h *holder) hold(ctx context.Context) error {
+func (h *holder) hold(ctx context.Context) (err error) {
 	if err := h.claim(ctx); err != nil {
 		return err
 	}
@@ -167,7 +167,11 @@ func (h *holder) hold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer h.dismiss()
+	defer func() {
+		if errors.Is(err, context.Canceled) && !errors.Is(context.Cause(ctx), errDeposed) {
+			h.dismiss()
+		}
+	}()
 	defer stop()
 	h.publishStatus(true)
 	defer h.publishStatus(false)
