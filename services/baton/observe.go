@@ -52,7 +52,7 @@ func (n *node) observeFanout() fanout.Observers {
 		},
 		Finished: func(f fanout.Finished) {
 			m.Deliveries.With(f.App.String(), f.Channel.String(), string(f.Outcome)).Inc()
-			if f.Outcome != fanout.OutcomeDelivered {
+			if f.Outcome != fanout.OutcomeDelivered && f.Outcome != fanout.OutcomeOutdated {
 				m.DeadLetters.With(f.App.String(), string(f.Outcome)).Inc()
 			}
 			if n.onDelivery != nil {

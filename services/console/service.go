@@ -178,6 +178,8 @@ func (s *Service) mux() *http.ServeMux {
 	mux.Handle("GET /readyz", s.deps.Ready)
 	mux.Handle("GET /metrics", s.deps.Metrics)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.Handle("/debug/pprof/block", newWaiting("block"))
+	mux.Handle("/debug/pprof/mutex", newWaiting("mutex"))
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)

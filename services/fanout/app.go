@@ -54,6 +54,8 @@ type App struct {
 	// RetryFor is how long a failing event is tried; 0 is 36 h.
 	RetryFor    time.Duration
 	OnExhausted Exhaustion
+	// WithoutSHA1 and WithoutSHA256 leave one of the two signatures out.
+	WithoutSHA1, WithoutSHA256 bool
 }
 
 const (
@@ -87,6 +89,7 @@ func appOf(a *roster.Application) App {
 		ID: a.Number, Name: a.Name, Callback: a.CallbackURL, VerifyToken: a.VerifyToken.Value(),
 		Secret: []byte(a.Secret.Value()), EmptyMessaging: a.Compat.EmptyMessaging,
 		NumericIDs:  a.Compat.NumericAppIDs,
+		WithoutSHA1: a.Compat.Signatures == roster.SignaturesSHA256, WithoutSHA256: a.Compat.Signatures == roster.SignaturesSHA1,
 		MaxInFlight: a.Delivery.MaxInFlight, MaxBatch: a.Delivery.MaxBatch, Timeout: time.Duration(a.Delivery.Timeout),
 		RetryFor: time.Duration(a.Delivery.RetryFor), MaxPerSecond: a.Delivery.MaxPerSecond,
 		StandbyWithin: time.Duration(a.Delivery.DropStandbyOlderThan),

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -33,13 +34,13 @@ type parcel struct {
 	blank            *http.Request // to target, to be filled in
 	entries          []webhook.Entry
 	body             []byte
-	content          *content
 	spent            bool // an earlier request of it may still be read by the transport
 	header           http.Header
 	ids              []byte
 	trace            httptrace.ClientTrace
 	reused           atomic.Bool
 	got              atomic.Int64 // when there was a connection, Unix nanoseconds; 0 for not
+	written          atomic.Bool
 	first            atomic.Int64 // when the first byte of the answer came, Unix nanoseconds; 0 for not
 	answer           [maxAnswerKept]byte
 	rest             [1 << 10]byte
@@ -51,36 +52,9 @@ func newParcel() *parcel {
 		p.reused.Store(i.Reused)
 		p.got.Store(time.Now().UnixNano())
 	}
+	p.trace.WroteRequest = func(httptrace.WroteRequestInfo) { p.written.Store(true) }
 	p.trace.GotFirstResponseByte = func() { p.first.Store(time.Now().UnixNano()) }
 	return p
-}
-
-// content is a POST's body as the transport reads it.
-type content struct {
-	data   []byte
-	at     int
-	closed atomic.Bool
-}
-
-func (c *content) Read(dst []byte) (int, error) {
-	if c.at >= len(c.data) {
-		return 0, io.EOF
-	}
-	n := copy(dst, c.data[c.at:])
-	c.at += n
-	return n, nil
-}
-
-// WriteTo implements io.WriterTo: the bytes need no buffer in between.
-func (c *content) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(c.data[c.at:])
-	c.at += n
-	return int64(n), err //nolint:wrapcheck // the transport's own writer
-}
-
-func (c *content) Close() error {
-	c.closed.Store(true)
-	return nil
 }
 
 // maxKeptBody bounds the buffers that wait for another POST.
@@ -89,13 +63,13 @@ const maxKeptBody = 64 << 10
 // reusable reports whether the transport has let go of the parcel, and whether
 // it is worth keeping.
 func (p *parcel) reusable() bool {
-	return !p.spent && p.content != nil && p.content.closed.Load() && cap(p.body) <= maxKeptBody
+	return !p.spent && p.written.Load() && cap(p.body) <= maxKeptBody
 }
 
-// load makes the body ready to be posted.
+// load makes the parcel ready to be posted.
 func (p *parcel) load() {
-	p.content = &content{data: p.body}
 	p.reused.Store(false)
+	p.written.Store(false)
 	p.got.Store(0)
 	p.first.Store(0)
 }
@@ -150,6 +124,12 @@ func (p *parcel) sign(app *App) {
 	sha1, sha256 := p.signer.Sign(p.body)
 	p.set(headerSHA1, sha1)
 	p.set(headerSHA256, sha256)
+	if app.WithoutSHA1 { // the parcel may have served the app before it changed
+		delete(p.header, headerSHA1)
+	}
+	if app.WithoutSHA256 {
+		delete(p.header, headerSHA256)
+	}
 	id, now := string(p.ids), time.Now().Unix()
 	p.set(webhook.HeaderID, id)
 	p.set(webhook.HeaderTimestamp, strconv.FormatInt(now, 10))
@@ -177,6 +157,8 @@ func (p *parcel) request(ctx context.Context, callback string) (*http.Request, e
 		}
 	}
 	req := p.blank.WithContext(httptrace.WithClientTrace(ctx, &p.trace))
-	req.Body, req.ContentLength = p.content, int64(len(p.body))
+	// A bytes.Reader is known to the transport to be in memory: headers and
+	// body leave in one write.
+	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(p.body)), int64(len(p.body))
 	return req, nil
 }
