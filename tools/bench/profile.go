@@ -57,13 +57,14 @@ func (b *bench) profileLoad(ctx context.Context, s *batonStage, name string, d t
 // eachProfile takes one profile after the other, each while a load runs for
 // about its time.
 func (b *bench) eachProfile(ctx context.Context, s *batonStage, name string, load func(time.Duration) error) error {
-	dir := filepath.Join(b.options.out, "profiles")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := b.profileFolder()
+	if err != nil {
 		return err
 	}
 	for _, kind := range profiles {
 		taken := make(chan error, 1)
-		go func() { taken <- s.take(ctx, kind, int(b.size.profile.Seconds()), filepath.Join(dir, name+"-"+kind)) }()
+		query := fmt.Sprintf("%s?seconds=%d", kind, max(int(b.size.profile.Seconds()), 1))
+		go func() { taken <- s.take(ctx, kind, query, filepath.Join(dir, name+"-"+kind)) }()
 		if err := errors.Join(load(b.size.profile), <-taken); err != nil {
 			return fmt.Errorf("profile %s of %s: %w", kind, name, err)
 		}
@@ -72,10 +73,15 @@ func (b *bench) eachProfile(ctx context.Context, s *batonStage, name string, loa
 	return nil
 }
 
-// take writes a profile of the next seconds to file.pprof, and what is at its
-// top to file.txt where Go is installed.
-func (b *baton) take(ctx context.Context, kind string, seconds int, file string) error {
-	raw, err := b.get(ctx, fmt.Sprintf("/debug/pprof/%s?seconds=%d", kind, max(seconds, 1)))
+func (b *bench) profileFolder() (string, error) {
+	dir := filepath.Join(b.options.out, "profiles")
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// take writes a profile to file.pprof, and what is at its top to file.txt where
+// Go is installed.
+func (b *baton) take(ctx context.Context, kind, query, file string) error {
+	raw, err := b.get(ctx, "/debug/pprof/"+query)
 	if err != nil {
 		return err
 	}
