@@ -81,6 +81,10 @@ dev: ## The same, built and started anew whenever a source file changes
 demo: build ## A conversation that plays itself on free ports, and leaves nothing behind
 	exec bin/baton demo $(ARGS)
 
+.PHONY: cluster
+cluster: ## Three NATS servers and three nodes on loopback, with a menu to kill them (ARGS="-run 'show; kill b2; wait; show'")
+	go run ./tools/cluster $(ARGS)
+
 .PHONY: build
 build: ## Build bin/baton
 	go build -ldflags='-X main.Version=$(VERSION)' -o bin/baton ./services/baton

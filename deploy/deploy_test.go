@@ -22,7 +22,7 @@ func TestUnitStartsTheBinaryAsDocumented(t *testing.T) {
 		"Service.ExecStartPre":             {"/usr/bin/baton check --config /etc/baton/baton.yaml"},
 		"Service.Restart":                  {"on-failure"},
 		"Service.RestartPreventExitStatus": {"2"}, // a wrong configuration does not mend itself
-		"Service.TimeoutStopSec":           {"15"},
+		"Service.TimeoutStopSec":           {"30"},
 		"Service.LimitNOFILE":              {"65536"},
 		"Service.Environment":              {"BATON_DATA_DIR=%S/baton"},
 		"Service.EnvironmentFile":          {"-/etc/baton/baton.env"},

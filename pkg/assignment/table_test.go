@@ -238,7 +238,6 @@ func TestEveryPartitionComesToItsNode(t *testing.T) {
 // scenario runs a test on an island of three settled nodes.
 func scenario(t *testing.T, test func(*island)) {
 	t.Helper()
-	t.Parallel()
 	i := newIsland(t)
 	for _, name := range []string{"a", "b", "c"} {
 		i.start(name)
@@ -252,6 +251,7 @@ func scenario(t *testing.T, test func(*island)) {
 
 // Nodes that start together claim each partition once: no herd, no moves.
 func TestNodesThatStartTogetherClaimOnce(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(i *island) {
 		if i.claims != islandPartitions || i.moves != 0 {
 			i.t.Fatalf("%d claims and %d moves of %d partitions", i.claims, i.moves, islandPartitions)
@@ -262,6 +262,7 @@ func TestNodesThatStartTogetherClaimOnce(t *testing.T) {
 // What a killed node held is held again within the time of suspicion and two
 // beats, and nothing else moves.
 func TestKilledNodeIsReplacedInTime(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(i *island) {
 		had := len(i.nodes["b"].mine.Held)
 		delete(i.nodes, "b")
@@ -279,6 +280,7 @@ func TestKilledNodeIsReplacedInTime(t *testing.T) {
 // A node that comes gets its share by asking: no partition is ever claimed from
 // a holder that lives.
 func TestNewcomerAsks(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(i *island) {
 		before := i.claims
 		i.start("d")
@@ -295,6 +297,7 @@ func TestNewcomerAsks(t *testing.T) {
 // A node that slept and wakes, or was cut off, does not believe the others dead
 // because it has not heard them.
 func TestSleeperJudgesNobody(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(i *island) {
 		n := i.nodes["a"]
 		n.asleep = true
@@ -310,6 +313,7 @@ func TestSleeperJudgesNobody(t *testing.T) {
 
 // A node that leaves gives everything away, and is asked for nothing twice.
 func TestLeaverIsDrained(t *testing.T) {
+	t.Parallel()
 	scenario(t, func(i *island) {
 		n := i.nodes["c"]
 		had := len(n.mine.Held)

@@ -48,6 +48,7 @@ func (p *Partition) Apply(r *eventlog.Record, raw []byte, sequence uint64, chang
 		b.thread(&changes[i])
 	}
 	b.set(p.key(tableMeta), applied.append(nil))
+	b.memorize()
 	if err := b.commit(); err != nil {
 		return fmt.Errorf("store: apply partition %d, position %d: %w", p.number, r.First, err)
 	}
@@ -55,6 +56,17 @@ func (p *Partition) Apply(r *eventlog.Record, raw []byte, sequence uint64, chang
 	defer p.mu.Unlock()
 	p.mu.applied = applied
 	return nil
+}
+
+// memorize adds the record's de-duplication keys to the memory. That comes before
+// they are written: what the memory does not know, nobody looks for.
+func (b *batch) memorize() {
+	p := b.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range b.seen {
+		p.mu.memory.remember(generation(b.now), &b.seen[i])
+	}
 }
 
 // check says whether r continues the partition, and where it leads.
@@ -111,6 +123,7 @@ type batch struct {
 	b     *pebble.Batch
 	now   control.Millis // the record's decided-at
 	floor control.Millis // the earliest timer armed
+	seen  [][16]byte     // the de-duplication keys
 	key   []byte
 	value []byte
 	err   error
@@ -184,6 +197,9 @@ func (b *batch) lapse(before control.Millis) {
 	b.dropBefore(tableAnswers, now)
 	if now > 0 {
 		b.dropBefore(tableDedupe, now-1)
+		b.p.mu.Lock()
+		defer b.p.mu.Unlock()
+		b.p.mu.memory.lapse(now - 1)
 	}
 }
 
@@ -199,6 +215,7 @@ func (b *batch) Remember(id [16]byte, at control.Millis) {
 	k := append(generationOf(b.start(tableDedupe), generation(at)), id[:]...)
 	b.value = instant(b.value[:0], at)
 	b.set(k, b.value)
+	b.seen = append(b.seen, id)
 }
 
 // Answer implements eventlog.Tables. An answer replaces one in another

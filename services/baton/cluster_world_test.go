@@ -130,6 +130,3 @@ func complete(held map[string][]int, partitions int) bool {
 	}
 	return true
 }
-
-// nodeOf is the number of a node's name.
-func nodeOf(name string) int { return int(name[len(name)-1]-'0') - 1 }

@@ -54,7 +54,7 @@ type Deps struct {
 	Steering Steering
 	// Transport makes the transport of one app; its connections are shared
 	// with no other. maxConns is what the app may use at once.
-	Transport func(app control.AppID, maxConns int) Transport
+	Transport func(app App, maxConns int) Transport
 	Observers Observers
 	// Journal keeps exchanges and dead letters; nil for nobody.
 	Journal Journal

@@ -127,6 +127,9 @@ func (h *holder) replay(msg bus.Message) error {
 	if err != nil {
 		return halt("record at log sequence %d: %v", msg.Sequence, err)
 	}
+	if err := h.load(); err != nil {
+		return err
+	}
 	changes := h.refold(&rec)
 	err = h.part.Apply(&rec, msg.Data, msg.Sequence, changes)
 	switch {

@@ -46,8 +46,8 @@ type holder struct {
 
 	consumed  uint64 // last BATON_IN sequence decided, logged or not
 	unread    inboundRest
-	keys      [][16]byte // of seenEarlier, used again
-	earlier   []bool     // likewise
+	keys      [][16]byte     // of seenEarlier, used again
+	earlier   []bool         // likewise
 	dueAt     control.Millis // when to look for due timers; 0 = no timer armed
 	due       []store.Timer
 	dueNeeds  uint64 // BATON_IN sequence to consume before deciding due
@@ -150,7 +150,7 @@ func (h *holder) tenure(ctx context.Context) error {
 }
 
 // hold claims, serves and decides.
-func (h *holder) hold(ctx context.Context) error {
+func (h *holder) hold(ctx context.Context) (err error) {
 	if err := h.claim(ctx); err != nil {
 		return err
 	}
@@ -165,7 +165,11 @@ func (h *holder) hold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer h.dismiss()
+	defer func() {
+		if errors.Is(err, context.Canceled) && !errors.Is(context.Cause(ctx), errDeposed) {
+			h.dismiss()
+		}
+	}()
 	defer stop()
 	h.publishStatus(true)
 	defer h.publishStatus(false)

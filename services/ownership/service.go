@@ -156,7 +156,9 @@ func (*Service) Name() string { return "ownership" }
 // the records under way and returns when everything it started has ended. It
 // returns early only on an error that concerns the whole node.
 func (s *Service) Run(ctx context.Context) error {
-	s.replayTail(ctx)
+	if !s.cfg.Standby { // which does the same, and goes on
+		s.replayTail(ctx)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, h := range s.holders {
 		g.Go(func() error { return h.run(ctx) })

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/eventlog"
 )
+
+// standbyRetry spaces the beginnings of the standby's reader.
+const standbyRetry = 200 * time.Millisecond
 
 // standBy follows the log of all partitions until ctx ends, so that this node's
 // store and memory are those of a holder a moment ago.
@@ -18,8 +22,8 @@ func (s *Service) standBy(ctx context.Context) error {
 			return nil //nolint:nilerr // stopped, not failed
 		}
 		s.deps.Logger.Warn("standby: reading the log begins again", "err", err)
-		if pause(ctx, repeatDelay) != nil {
-			return nil
+		if pause(ctx, standbyRetry) != nil {
+			break
 		}
 	}
 	return nil
@@ -93,8 +97,7 @@ func (h *holder) prepare(ctx context.Context) (next uint64, err error) {
 
 // haltOr halts the partition if that is what the error says.
 func (h *holder) haltOr(err error) error {
-	var halted haltError
-	if errors.As(err, &halted) {
+	if halted, ok := errors.AsType[haltError](err); ok {
 		h.setHalted(halted.reason)
 		return nil
 	}
@@ -113,9 +116,6 @@ func (h *holder) follow(ctx context.Context, m bus.Message) error {
 	case h.tenured:
 		h.noticeSuccessor(m)
 		return nil
-	}
-	if err := h.load(); err != nil {
-		return err
 	}
 	h.applied = h.part.Applied()
 	switch {
@@ -153,9 +153,6 @@ func (s *Service) CatchUp(ctx context.Context, p int) error {
 	}
 	if reason := h.halted.Load(); reason != nil {
 		return halt("partition %d: %s", p, *reason)
-	}
-	if err := h.load(); err != nil {
-		return err
 	}
 	h.applied = h.part.Applied()
 	return h.catchUp(ctx)

@@ -27,6 +27,8 @@ type setup struct {
 	maxBatch  int
 	// inFlight bounds the requests per app at once; 0 for the default.
 	inFlight int
+	// cold leaves out the warm-up.
+	cold bool
 }
 
 // write writes the configuration into dir. What is not named stays as it is

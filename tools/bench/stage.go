@@ -178,16 +178,48 @@ func complete(apps []traffic.Tally, want uint64) error {
 
 // warm sends every thread an event, as an installation in service has seen
 // them.
-func (s *stage) warm(ctx context.Context) error {
-	_, err := s.play(ctx, shape{events: s.threads, perPost: 20})
-	return err
+func (s *stage) warm(ctx context.Context) (outcome, error) {
+	return s.play(ctx, shape{events: s.threads, perPost: perWarm})
 }
+
+// perWarm are the events of a POST where only the number of events counts.
+const perWarm = 100
 
 // batonStage is a stage with a Baton of its own.
 type batonStage struct {
 	*stage
 	*baton
 	dir string
+}
+
+// crash kills the Baton as kill -9 does and starts it again on its data.
+func (s *batonStage) crash(ctx context.Context, program string) error {
+	if err := s.baton.kill(); err != nil {
+		return err
+	}
+	return s.again(ctx, program)
+}
+
+// again starts a Baton on the data of the one that has ended.
+func (s *batonStage) again(ctx context.Context, program string) error {
+	node, err := startBaton(ctx, program, s.dir)
+	if err == nil {
+		s.baton, s.router = node, node
+	}
+	return err
+}
+
+// resident is the memory in use, in MiB, after a collection and some time in
+// which the runtime gives back what that has freed.
+func (b *bench) resident(ctx context.Context, s *batonStage) (float64, error) {
+	if _, err := s.get(ctx, "/debug/pprof/heap?gc=1"); err != nil {
+		return 0, err
+	}
+	if err := traffic.Pause(ctx, b.size.idle); err != nil {
+		return 0, err
+	}
+	u, err := s.baton.usage()
+	return float64(u.Resident) / (1 << 20), err
 }
 
 // onBaton measures with a fresh Baton, warmed up. Its directory is removed
@@ -212,7 +244,10 @@ func (b *bench) onBaton(ctx context.Context, name string, apps, threads int, con
 	}
 	s.router = node
 	bs := &batonStage{stage: s, baton: node, dir: dir}
-	if err = s.warm(ctx); err == nil {
+	if !conf.cold {
+		_, err = s.warm(ctx)
+	}
+	if err == nil {
 		err = measure(bs)
 	}
 	if err = errors.Join(err, bs.baton.stop()); err == nil {

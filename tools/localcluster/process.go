@@ -44,7 +44,7 @@ func (p *Process) Start() error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	cmd := exec.Command(p.line[0], p.line[1:]...) //nolint:noctx // it outlives the call
+	cmd := exec.Command(p.line[0], p.line[1:]...) //nolint:noctx,gosec // it outlives the call; the line is the caller's
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), p.environment...), log, log
 	cmd.SysProcAttr = attributes()
 	if err := cmd.Start(); err != nil {
