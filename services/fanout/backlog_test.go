@@ -39,7 +39,7 @@ func serveEndpoint() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(ln.Addr())
+	_, _ = fmt.Fprintln(os.Stdout, ln.Addr())
 	seen := order{last: map[string]uint64{}}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/swaps" {
@@ -93,7 +93,7 @@ func (o *order) check(ids string, body []byte) {
 // swaps asks an endpoint how many events came out of the order of their thread.
 func swaps(tb testing.TB, address string) float64 {
 	tb.Helper()
-	resp, err := http.Get(address + "/swaps") //nolint:noctx // of a child process
+	resp, err := http.Get(address + "/swaps")
 	if err != nil {
 		tb.Fatal(err)
 	}

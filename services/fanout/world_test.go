@@ -346,13 +346,13 @@ func (w *world) count(what *int) int {
 	return *what
 }
 
-// outcomes counts the ends of deliveries to an app.
-func (w *world) outcomes(app uint64, o Outcome) int {
+// outcomes counts the ends of deliveries to the faq app.
+func (w *world) outcomes(o Outcome) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
 	for _, f := range w.finished {
-		if f.App == control.AppID(app) && f.Outcome == o {
+		if f.App == control.AppID(faq) && f.Outcome == o {
 			n++
 		}
 	}
