@@ -82,8 +82,8 @@ demo: build ## A conversation that plays itself on free ports, and leaves nothin
 	exec bin/baton demo $(ARGS)
 
 .PHONY: cluster
-cluster: ## Three NATS servers and three nodes on loopback, with a menu to kill them (ARGS="-run 'show; kill b2; wait; show'")
-	go run ./tools/cluster $(ARGS)
+cluster: build ## Three NATS servers and three nodes on loopback, with a menu to kill them (ARGS="-run 'show; kill b2; wait; show'")
+	go run ./tools/cluster -baton bin/baton $(ARGS)
 
 .PHONY: build
 build: ## Build bin/baton
@@ -121,8 +121,8 @@ model: system ## Check the model of the fence in all its states: minutes, 4 GB o
 	go test -count=1 -timeout 0 -v ./tools/model -full
 
 .PHONY: conformance
-conformance: ## Run the vectors on Baton itself, or on URL=http://...
-	$(if $(URL),go run ./services/baton conformance --url $(URL) $(ARGS),$(if $(wildcard pkg/conformance/*.go),$(GO_TEST) -count=1 ./pkg/conformance/...,@echo "conformance: no vectors yet"))
+conformance: build ## Put Baton through the conformance vectors over HTTP (another server: ARGS='--config FILE')
+	bin/baton conformance $(if $(URL),--url $(URL)) $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,7 +61,7 @@ type holder struct {
 	delayed   delayedJobs                  // effects whose time has not come
 
 	// folding guards part, applied and threads while no tenure owns them.
-	folding sync.Mutex
+	folding longLock
 	tenured bool                                    // a tenure owns them
 	counted bool                                    // the threads' owners are in the gauges
 	passed  uint64                                  // last sequence that the standby has come by
@@ -91,9 +90,13 @@ func newHolder(s *Service, p int) (*holder, error) {
 		waiting:  map[control.ThreadKey][]call{},
 		busy:     map[busyKey]busyState{},
 		refusals: newRefusalLog(),
+		folding:  make(longLock, 1),
 	}
 	h.current.Store(&Status{Partition: p})
 	h.behind.Store(unknown)
+	if s.cfg.Standby {
+		h.intake.pass(unknown)
+	}
 	return h, nil
 }
 

@@ -14,41 +14,44 @@ import (
 // other measurements bears their cost.
 var profiles = []string{"profile", "allocs", "block", "mutex"}
 
-// profiled keeps profiles of Baton under four loads beside the results.
+// profiled keeps profiles of Baton under several loads beside the results.
 func (b *bench) profiled(ctx context.Context) error {
-	for name, maxBatch := range map[string]int{"alone": 1, "together": 20} {
-		perPost := maxBatch
-		err := b.onBaton(ctx, "profile/"+name, subscribers, b.size.threads, setup{maxBatch: maxBatch}, func(s *batonStage) error {
-			return b.eachProfile(ctx, s, name, func(d time.Duration) error {
-				_, err := s.play(ctx, shape{during: d, perPost: perPost})
-				return err
-			})
+	for _, name := range b.size.profiled {
+		conf := setup{maxBatch: 20}
+		if name == "alone" {
+			conf.maxBatch = 1
+		}
+		err := b.onBaton(ctx, "profile/"+name, subscribers, b.size.threads, conf, func(s *batonStage) error {
+			return b.eachProfile(ctx, s, name, func(d time.Duration) error { return b.profileLoad(ctx, s, name, d) })
 		})
 		if err != nil {
 			return err
 		}
 	}
-	err := b.onBaton(ctx, "profile/control", subscribers, b.size.threads, setup{maxBatch: 20}, func(s *batonStage) error {
-		return b.eachProfile(ctx, s, "control", func(d time.Duration) error {
-			calls := graphCalls(s.public, b.size)
-			calls.Times, calls.For = 1000, d
-			_, err := s.call(ctx, calls)
-			return err
-		})
-	})
-	if err != nil {
-		return err
+	return nil
+}
+
+// profileLoad puts Baton under a load for about a time.
+func (b *bench) profileLoad(ctx context.Context, s *batonStage, name string, d time.Duration) (err error) {
+	switch name {
+	case "alone":
+		_, err = s.play(ctx, shape{during: d, perPost: 1})
+	case "together":
+		_, err = s.play(ctx, shape{during: d, perPost: 20})
+	case "control":
+		calls := graphCalls(s.public, b.size)
+		calls.Times, calls.For = 1000, d
+		_, err = s.call(ctx, calls)
+	case "backlog":
+		in, fault := s.hoard(ctx, d)
+		if fault != nil {
+			return fault
+		}
+		_, err = s.drain(ctx, in.events)
+	default:
+		err = fmt.Errorf("no load %q", name)
 	}
-	return b.onBaton(ctx, "profile/backlog", subscribers, b.size.threads, setup{maxBatch: 20}, func(s *batonStage) error {
-		return b.eachProfile(ctx, s, "backlog", func(d time.Duration) error {
-			in, err := s.hoard(ctx, d)
-			if err != nil {
-				return err
-			}
-			_, err = s.drain(ctx, in.events)
-			return err
-		})
-	})
+	return err
 }
 
 // eachProfile takes one profile after the other, each while a load runs for
