@@ -75,36 +75,21 @@ func failed(class Class, err error) error {
 }
 
 // ClassOf classes the error of a RoundTrip or of reading its body; ClassNone for
-// nil. The innermost step that failed counts: a token that could not be fetched
-// because of the proxy is the proxy's failure.
+// nil. A token that could not be fetched because of the proxy is the proxy's
+// failure.
 func ClassOf(err error) Class {
-	if err == nil {
+	switch {
+	case err == nil:
 		return ClassNone
+	case errors.Is(err, ErrProxy):
+		return ClassProxy
+	case errors.Is(err, ErrToken):
+		return ClassToken
 	}
-	class := ClassNone
-	for e := err; e != nil; {
-		f, ok := errors.AsType[*fault](e)
-		if !ok {
-			break
-		}
-		class, e = f.class, f.err
-		if class == ClassProxy {
-			return class
-		}
-	}
-	if token(err) {
-		class = ClassToken
-	}
-	if class != ClassNone {
-		return class
+	if f, ok := errors.AsType[*fault](err); ok {
+		return f.class
 	}
 	return classOfExchange(err)
-}
-
-// token reports whether the outermost fault is that of the token endpoint.
-func token(err error) bool {
-	f, ok := errors.AsType[*fault](err)
-	return ok && f.class == ClassToken
 }
 
 // classOfExchange classes what happens on an open connection.

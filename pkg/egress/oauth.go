@@ -67,7 +67,7 @@ func (t *tokens) get(ctx context.Context) (token string, fresh bool, err error) 
 	select {
 	case t.turn <- struct{}{}:
 	case <-ctx.Done():
-		return "", false, failed(ClassToken, fmt.Errorf("%w: %w", ErrToken, ctx.Err()))
+		return "", false, fmt.Errorf("%w: %w", ErrToken, ctx.Err())
 	}
 	defer func() { <-t.turn }()
 	now := time.Now()
@@ -80,7 +80,7 @@ func (t *tokens) get(ctx context.Context) (token string, fresh bool, err error) 
 	answer, err := t.fetch(ctx)
 	if err != nil {
 		t.token = ""
-		err = failed(ClassToken, fmt.Errorf("%w: %s: %w", ErrToken, redacted(t.oauth.TokenURL), err))
+		err = fmt.Errorf("%w: %s: %w", ErrToken, redacted(t.oauth.TokenURL), err)
 		if !errors.Is(ctx.Err(), context.Canceled) {
 			t.failure = err
 			t.again = time.Now().Add(min(tokenPauseMin<<min(t.failures, 6), tokenPauseMax))

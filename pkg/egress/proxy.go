@@ -87,7 +87,7 @@ func (d *dialer) openThrough(ctx context.Context, network, host, port string) (n
 	}
 	conn, err := d.proxy.connect(ctx, network)
 	if err != nil {
-		return nil, failed(ClassProxy, fmt.Errorf("%w: %w", ErrProxy, err))
+		return nil, fmt.Errorf("%w: %w", ErrProxy, err)
 	}
 	tunnel, err := d.proxy.tunnel(ctx, conn, net.JoinHostPort(host, port))
 	if err != nil {
@@ -116,25 +116,25 @@ func (p *Proxy) tunnel(ctx context.Context, conn net.Conn, target string) (net.C
 		request += "Proxy-Authorization: " + p.identity + "\r\n"
 	}
 	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
-		return nil, failed(ClassProxy, fmt.Errorf("%w: CONNECT %s: %w", ErrProxy, target, err))
+		return nil, fmt.Errorf("%w: CONNECT %s: %w", ErrProxy, target, err)
 	}
 	bounded := &io.LimitedReader{R: conn, N: maxTunnelHeader}
 	r := bufio.NewReader(bounded)
 	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
 	if err != nil {
-		return nil, failed(ClassProxy, fmt.Errorf("%w: CONNECT %s: %w", ErrProxy, target, err))
+		return nil, fmt.Errorf("%w: CONNECT %s: %w", ErrProxy, target, err)
 	}
 	_ = resp.Body.Close() // nothing was read of it; conn belongs to the caller
 	switch {
 	case resp.StatusCode == http.StatusForbidden:
 		return nil, failed(ClassDenied, fmt.Errorf("%w: the egress proxy refuses %s (status 403)", ErrAddressDenied, target))
 	case resp.StatusCode != http.StatusOK:
-		return nil, failed(ClassProxy, fmt.Errorf("%w: CONNECT %s: status %d", ErrProxy, target, resp.StatusCode))
+		return nil, fmt.Errorf("%w: CONNECT %s: status %d", ErrProxy, target, resp.StatusCode)
 	case r.Buffered() > 0:
-		return nil, failed(ClassProxy, fmt.Errorf("%w: CONNECT %s: bytes before the tunnel was used", ErrProxy, target))
+		return nil, fmt.Errorf("%w: CONNECT %s: bytes before the tunnel was used", ErrProxy, target)
 	}
 	if !stop() { // the context has ended, and with it the deadline was set
-		return nil, failed(ClassProxy, fmt.Errorf("%w: CONNECT %s: %w", ErrProxy, target, context.Cause(ctx)))
+		return nil, fmt.Errorf("%w: CONNECT %s: %w", ErrProxy, target, context.Cause(ctx))
 	}
 	return conn, nil
 }

@@ -38,7 +38,9 @@ type Policy struct {
 }
 
 const (
-	defaultResponseBytes  = 64 << 10
+	defaultResponseBytes = 64 << 10
+	// writeBuffer holds a usual POST, so that it leaves in one write.
+	writeBuffer           = 16 << 10
 	maxHeaderBytes        = 64 << 10
 	defaultConnectTimeout = 5 * time.Second
 	defaultIdleTimeout    = 30 * time.Second
@@ -76,6 +78,7 @@ func Transport(p Policy) *RoundTripper {
 		MaxConnsPerHost:        p.MaxConns,
 		MaxIdleConnsPerHost:    max(p.MaxConns, 1),
 		IdleConnTimeout:        idle,
+		WriteBufferSize:        writeBuffer,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}}
 	if t.maxBytes <= 0 {

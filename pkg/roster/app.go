@@ -77,7 +77,17 @@ type Compat struct {
 	NumericAppIDs   bool `yaml:"numeric_app_ids" json:"numeric_app_ids,omitempty"`
 	EmptyMessaging  bool `yaml:"empty_messaging" json:"empty_messaging,omitempty"`
 	StandbyExtended bool `yaml:"standby_extended" json:"standby_extended,omitempty"`
+	// Signatures is sha256 or sha1 for an app that wants only one of the two;
+	// empty or both sends both.
+	Signatures string `yaml:"signatures" json:"signatures,omitempty"`
 }
+
+// Values of Compat.Signatures.
+const (
+	SignaturesBoth   = "both"
+	SignaturesSHA256 = "sha256"
+	SignaturesSHA1   = "sha1"
+)
 
 // Delivery bounds the deliveries to an app.
 type Delivery struct {

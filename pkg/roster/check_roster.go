@@ -72,6 +72,9 @@ func (k *checker) app(path, batonApp string, a *App) {
 	for i, t := range a.Testers {
 		k.id(fmt.Sprintf("%s.testers[%d]", path, i), t)
 	}
+	if a.Compat.Signatures != "" {
+		k.oneOf(path+".compat.signatures", a.Compat.Signatures, SignaturesBoth, SignaturesSHA256, SignaturesSHA1)
+	}
 	if !a.PreviousSecret.IsZero() && a.PreviousSecret.Equal(a.Secret) {
 		k.report(path+".previous_secret", "is the same as secret")
 	}

@@ -24,9 +24,10 @@ type Partition struct {
 		// floor: no timer is due before it. lowered counts when it was.
 		floor   control.Millis
 		lowered uint64
-		// seenFrom is the oldest generation of de-duplication keys that counts
-		// while seenOf is the newest; seenOf is 0 when that is not known.
-		seenOf, seenFrom uint32
+		// seen and called have the keys of events and of calls, once they were
+		// filled.
+		seen, called memory
+		filled       bool
 	}
 }
 
@@ -61,7 +62,8 @@ func (p *Partition) load() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.applied, p.mu.floor, p.mu.seenOf = applied, minInstant, 0
+	p.mu.applied, p.mu.floor = applied, minInstant
+	p.mu.seen, p.mu.called, p.mu.filled = memory{}, memory{}, false
 	return nil
 }
 

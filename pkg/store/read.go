@@ -42,31 +42,31 @@ func (p *Partition) EachThread(do func(control.ThreadKey, control.State) error) 
 
 // Seen returns when a webhook event with this key was decided on, if that is
 // remembered at now. Nearly every event is new, so a miss is what must be cheap:
-// it reads filters alone.
+// it reads memory alone.
 func (p *Partition) Seen(id [16]byte, now control.Millis) (at control.Millis, ok bool, err error) {
 	err = p.SeenOf([][16]byte{id}, now, func(_ int, decided control.Millis) { at, ok = decided, true })
 	return at, ok, err
 }
 
-// SeenOf is Seen for many keys at once, at about 60 % of the cost per key: it
-// calls found with the index of each key that is remembered, and when it was
+// SeenOf is Seen for many keys at once: it calls found with the index of each key that is remembered, and when it was
 // decided on.
 func (p *Partition) SeenOf(ids [][16]byte, now control.Millis, found func(i int, at control.Millis)) error {
+	if err := p.fill(); err != nil {
+		return fmt.Errorf("store: de-duplication keys of partition %d: %w", p.number, err)
+	}
+	var it *pebble.Iterator
 	newest := generation(max(now, p.Applied().DecidedAt))
-	oldest, err := p.oldestSeen(newest)
-	if err != nil {
-		return fmt.Errorf("store: de-duplication keys of partition %d: %w", p.number, err)
-	}
-	prefix := p.key(tableDedupe)
-	it, err := p.db.NewIter(&pebble.IterOptions{
-		LowerBound: generationOf(p.key(tableDedupe), oldest), UpperBound: generationOf(p.key(tableDedupe), newest+1),
-		UseL6Filters: true,
-	})
-	if err != nil {
-		return fmt.Errorf("store: de-duplication keys of partition %d: %w", p.number, err)
-	}
 	for i := range ids {
-		at, ok, err := seen(it, prefix, newest, oldest, &ids[i])
+		if !p.mayKnow(&ids[i]) {
+			continue
+		}
+		if it == nil {
+			var err error
+			if it, err = p.seenRows(newest); err != nil {
+				return fmt.Errorf("store: de-duplication keys of partition %d: %w", p.number, err)
+			}
+		}
+		at, ok, err := seen(it, p.key(tableDedupe), newest, &ids[i])
 		if err != nil {
 			return fmt.Errorf("store: de-duplication key %x: %w", ids[i], errors.Join(err, it.Close()))
 		}
@@ -74,41 +74,24 @@ func (p *Partition) SeenOf(ids [][16]byte, now control.Millis, found func(i int,
 			found(i, at)
 		}
 	}
+	if it == nil {
+		return nil
+	}
 	return it.Close()
 }
 
-// oldestSeen is the oldest generation that a de-duplication key may be in: the
-// one before the newest, or the newest when that one is empty for good, because
-// time has left it.
-func (p *Partition) oldestSeen(newest uint32) (uint32, error) {
-	p.mu.Lock()
-	applied, of, oldest := p.mu.applied, p.mu.seenOf, p.mu.seenFrom
-	p.mu.Unlock()
-	if of == newest && of != 0 {
-		return oldest, nil
-	}
-	before := newest - min(newest, 1)
-	if before == newest || generation(applied.DecidedAt) < newest {
-		return before, nil
-	}
-	oldest = newest
-	err := scan(p.db, generationOf(p.key(tableDedupe), before), generationOf(p.key(tableDedupe), newest), func(_, _ []byte) (bool, error) {
-		oldest = before
-		return false, nil
+// seenRows iterates over the rows of the newest generation and of the one before.
+func (p *Partition) seenRows(newest uint32) (*pebble.Iterator, error) {
+	return p.db.NewIter(&pebble.IterOptions{
+		LowerBound: generationOf(p.key(tableDedupe), newest-min(newest, 1)), UpperBound: generationOf(p.key(tableDedupe), newest+1),
+		UseL6Filters: true,
 	})
-	if err != nil {
-		return before, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mu.seenOf, p.mu.seenFrom = newest, oldest
-	return oldest, nil
 }
 
-// seen looks a key up in the newest generation and, unless that is the oldest,
-// in the one before. prefix has room for the rest of the key.
-func seen(it *pebble.Iterator, prefix []byte, newest, oldest uint32, id *[16]byte) (control.Millis, bool, error) {
-	for g := newest; g+1 > oldest; g-- {
+// seen looks a key up in the newest generation and in the one before. prefix has
+// room for the rest of the key.
+func seen(it *pebble.Iterator, prefix []byte, newest uint32, id *[16]byte) (control.Millis, bool, error) {
+	for _, g := range [...]uint32{newest, newest - min(newest, 1)} {
 		k := append(generationOf(prefix, g), id[:]...)
 		if !it.SeekPrefixGE(k) {
 			if err := it.Error(); err != nil {
@@ -128,9 +111,57 @@ func seen(it *pebble.Iterator, prefix []byte, newest, oldest uint32, id *[16]byt
 	return 0, false, nil
 }
 
+// mayKnow reports whether a key may be in the store: false for nearly every key
+// that is new.
+func (p *Partition) mayKnow(id *[16]byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.seen.mayKnow(id)
+}
+
+// fill reads the keys of events and of calls into memory, once; not those of a
+// kind of which there are too many.
+func (p *Partition) fill() (err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.filled {
+		return nil
+	}
+	if p.mu.seen, err = p.keysOf(tableDedupe); err != nil {
+		return err
+	}
+	if p.mu.called, err = p.keysOf(tableAnswers); err != nil {
+		return err
+	}
+	p.mu.filled = true
+	return nil
+}
+
+// keysOf reads the keys of a table of generations.
+func (p *Partition) keysOf(t table) (memory, error) {
+	m := newMemory()
+	prefix := p.key(t)
+	err := scan(p.db, prefix, after(prefix), func(k, _ []byte) (bool, error) {
+		k, err := tail(k, 4+16)
+		if err != nil {
+			return false, err
+		}
+		id := [16]byte(k[4:])
+		m.remember(binary.BigEndian.Uint32(k), &id)
+		return m.complete, nil
+	})
+	return m, err
+}
+
 // Answer returns the answer of a command id or an idempotency key, if it counts
 // at now, which is not before the last decided-at.
 func (p *Partition) Answer(id [16]byte, now control.Millis) (a eventlog.Answer, ok bool, err error) {
+	if err := p.fill(); err != nil {
+		return eventlog.Answer{}, false, fmt.Errorf("store: answers of partition %d: %w", p.number, err)
+	}
+	if !p.mayAnswer(&id) {
+		return eventlog.Answer{}, false, nil
+	}
 	first := generation(max(now, p.Applied().DecidedAt))
 	for _, g := range [...]uint32{first, first + 1} {
 		ok, err = get(p.db, append(generationOf(p.key(tableAnswers), g), id[:]...), func(v []byte) (err error) {
@@ -148,6 +179,13 @@ func (p *Partition) Answer(id [16]byte, now control.Millis) (a eventlog.Answer, 
 		return eventlog.Answer{}, false, nil
 	}
 	return a, true, nil
+}
+
+// mayAnswer reports whether there may be an answer under a key.
+func (p *Partition) mayAnswer(id *[16]byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.called.mayKnow(id)
 }
 
 // Button returns the app that sent a button with this payload on the thread.

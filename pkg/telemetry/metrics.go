@@ -20,6 +20,10 @@ type Metrics struct {
 	Expiries             Counter      // baton_expiries_total
 	Deliveries           CounterVec   // baton_deliveries_total{app,channel,outcome}
 	DeliverySeconds      HistogramVec // baton_delivery_seconds{app}
+	DeliveryAttempts     CounterVec   // baton_delivery_attempts_total{app,answer,failure}
+	AppBreaker           GaugeVec     // baton_app_breaker{app}
+	DeliveryLogDropped   Counter      // baton_delivery_log_dropped_total
+	DeliveryLogBytes     Gauge        // baton_delivery_log_bytes
 	AppLagEvents         GaugeVec     // baton_app_lag_events{app,stage}
 	AppLagSeconds        GaugeVec     // baton_app_lag_seconds{app,stage}
 	LogAppendSeconds     Histogram    // baton_log_append_seconds
@@ -82,8 +86,12 @@ func (m *Metrics) log(r *registry) {
 }
 
 func (m *Metrics) output(r *registry) {
-	m.Deliveries = r.counters("baton_deliveries_total", "Delivery attempts, by app, channel and outcome.", "app", "channel", "outcome")
+	m.Deliveries = r.counters("baton_deliveries_total", "Deliveries that ended, by app, channel and outcome.", "app", "channel", "outcome")
 	m.DeliverySeconds = r.histograms("baton_delivery_seconds", "Time of one delivery request, by app.", deliveryBuckets(), "app")
+	m.DeliveryAttempts = r.counters("baton_delivery_attempts_total", "Delivery requests, by app, class of the answer and step that failed.", "app", "answer", "failure")
+	m.AppBreaker = r.gauges("baton_app_breaker", "State of an app's breaker: 0 closed, 1 open, 2 half open.", "app")
+	m.DeliveryLogDropped = r.counter("baton_delivery_log_dropped_total", "Exchanges that the node's delivery log had no room or time for.")
+	m.DeliveryLogBytes = r.gauge("baton_delivery_log_bytes", "Bytes in the node's delivery log.")
 	m.AppLagEvents = r.gauges("baton_app_lag_events", "Events that an app has not got yet, by stage.", "app", "stage")
 	m.AppLagSeconds = r.gauges("baton_app_lag_seconds", "Age of the oldest event that an app has not got yet, by stage.", "app", "stage")
 	m.DeadLetters = r.counters("baton_dead_letters_total", "Events given up for an app, by reason.", "app", "reason")

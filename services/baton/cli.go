@@ -18,6 +18,7 @@ type cli struct {
 	Thread      threadCommands     `cmd:"" help:"Look at threads and move control."`
 	Inbox       inboxCommands      `cmd:"" help:"Do what a human would do in the page's inbox."`
 	App         appCommands        `cmd:"" help:"Look at apps and steer their deliveries."`
+	Delivery    deliveryCommands   `cmd:"" help:"Look at deliveries; send again what was given up."`
 	Doctor      doctorCommand      `cmd:"" help:"Look for what is missing, here and on the platform, and say the way out."`
 	Token       tokenCommands      `cmd:"" help:"Give apps tokens and take them back."`
 	Log         logCommands        `cmd:"" help:"Read and verify the log."`

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -15,22 +14,7 @@ import (
 // graphCall makes a Graph call with a token and returns status and body.
 func (d *desk) graphCall(method, path, token, body string) (status int, answer string) {
 	d.t.Helper()
-	r, err := http.NewRequestWithContext(d.t.Context(), method, d.dev.node.publicURL()+path, strings.NewReader(body))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return resp.StatusCode, string(raw)
+	return request(d.t, method, d.dev.node.publicURL()+path, token, body)
 }
 
 // TestTokensAreAddedAndRevoked: several are valid at once, a revoked one is
@@ -74,7 +58,7 @@ func TestTokensAreAddedAndRevoked(t *testing.T) {
 			Message       string
 			Type          string
 			Code          int
-			Error_subcode int //nolint:revive // as the platform writes it
+			Error_subcode int
 		}
 	}
 	if err := json.Unmarshal([]byte(answer), &e); err != nil || status != 400 || e.Error.Code != 190 || e.Error.Error_subcode != 460 {

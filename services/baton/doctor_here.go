@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/services/fanout"
 )
@@ -111,12 +110,12 @@ func appLabel(app *roster.Application) string {
 
 // examineDeliveries looks for apps that get nothing at present.
 func examineDeliveries(e *examination, snapshot *roster.Snapshot, states []fanout.AppStatus) {
-	for _, st := range states {
-		app, ok := snapshot.App(control.AppID(st.App))
+	for i := range states {
+		app, ok := snapshot.App(states[i].App)
 		if !ok || app.CallbackURL == "" {
 			continue
 		}
-		switch state, _ := st.State(); state {
+		switch state, reason := states[i].State(); state {
 		case "active":
 			e.well("app %s: active", appLabel(app))
 		case "waiting":
@@ -126,7 +125,7 @@ func examineDeliveries(e *examination, snapshot *roster.Snapshot, states []fanou
 			})
 		default:
 			e.find(problem, "app "+appLabel(app), advice{
-				"its deliveries are " + state + " " + st.PauseReason, "its events wait in the log", "baton app ls shows the lag; baton app resume continues a paused app",
+				"its deliveries are " + state + " " + reason, "its events wait in the log", "baton app ls shows the lag; baton app resume continues a paused app",
 			})
 		}
 	}

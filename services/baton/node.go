@@ -14,6 +14,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/bus/embedded"
+	"github.com/baton-router/baton/pkg/deadletter"
 	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/pkg/platform"
 	"github.com/baton-router/baton/pkg/roster"
@@ -63,6 +64,8 @@ type node struct {
 	graphapi  *graphapi.Service
 	fanout    *fanout.Service
 	console   *console.Service
+	letters   *deadletter.Keeper
+	journal   *journal
 	extra     []lifecycle.Service // demo apps and the like
 	closers   []func() error      // what open opened, to close in reverse
 	decided   uint64              // newest input decided here; measure's own
@@ -92,7 +95,7 @@ func openNode(ctx context.Context, cfg roster.Config, log *slog.Logger, o nodeOp
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openDataDir, n.openBus, n.openRoster, n.openStore, n.openListeners, n.openPlatform,
+		n.openDataDir, n.openBus, n.openRoster, n.openStore, n.openJournal, n.openListeners, n.openPlatform,
 	} {
 		if err := open(ctx); err != nil {
 			return n, err

@@ -46,10 +46,13 @@ func (n *node) observeOwnership() ownership.Observer {
 func (n *node) observeFanout() fanout.Observers {
 	m := n.metrics
 	return fanout.Observers{
-		Attempt: func(a fanout.Attempt) { m.DeliverySeconds.With(a.App.String()).Observe(a.Took) },
+		Attempt: func(a fanout.Attempt) {
+			m.DeliverySeconds.With(a.App.String()).Observe(a.Took)
+			m.DeliveryAttempts.With(a.App.String(), a.Answer, string(a.Failure)).Inc()
+		},
 		Finished: func(f fanout.Finished) {
 			m.Deliveries.With(f.App.String(), f.Channel.String(), string(f.Outcome)).Inc()
-			if f.Outcome != fanout.OutcomeDelivered {
+			if f.Outcome != fanout.OutcomeDelivered && f.Outcome != fanout.OutcomeOutdated {
 				m.DeadLetters.With(f.App.String(), string(f.Outcome)).Inc()
 			}
 			if n.onDelivery != nil {
@@ -174,6 +177,7 @@ func (n *node) measureApps() {
 		n.metrics.AppLagEvents.With(id, "undelivered").Set(float64(a.Undelivered))
 		n.metrics.AppLagEvents.With(id, "unread").Set(float64(a.Unread))
 		n.metrics.AppLagSeconds.With(id, "undelivered").Set(a.Oldest.Seconds())
+		n.metrics.AppBreaker.With(id).Set(float64(a.Breaker))
 	}
 }
 

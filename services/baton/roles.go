@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/egress"
 	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/lifecycle"
@@ -88,6 +87,7 @@ func (n *node) services() []lifecycle.Service {
 	}
 	all = append(all, n.extra...) // apps are there before the first delivery and after the last
 	if n.fanout != nil {
+		all = append(all, lifecycle.Func("delivery log", n.journal.run))
 		all = append(all, stopping{lifecycle.Func("fanout", n.fanout.Run), 6 * time.Second}, n.assigned.fanout)
 	}
 	if n.ingress != nil {
@@ -142,7 +142,7 @@ func buildFanout(n *node) error { return buildFanoutOn(n, n.bus) }
 // buildFanoutOn builds the role on a place for its cursors; tests give it one
 // that fails.
 func buildFanoutOn(n *node, cursors fanout.Cursors) error {
-	allow, err := egress.ParseAllow(n.cfg.Egress.Allow)
+	allow, proxy, err := wayOut(n.cfg.Egress)
 	if err != nil {
 		return err
 	}
@@ -152,16 +152,33 @@ func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 	c.Partitions = nil // assigned
 	n.fanout, err = fanout.New(c, fanout.Deps{
 		Log: n.bus, Inbound: n.bus, Cursors: cursors, Rosters: n.rosters, Steering: n.bus,
-		Transport: func(_ control.AppID, maxConns int) fanout.Transport {
-			return egress.Transport(egress.Policy{Allow: allow, MaxConns: maxConns})
+		Transport: func(app fanout.App, maxConns int) fanout.Transport {
+			return egress.Transport(egress.Policy{Allow: allow, Proxy: proxy, Credentials: app.Credentials, MaxConns: maxConns})
 		},
-		Observers: n.observeFanout(), Logger: n.log.With("role", "fanout"),
+		Observers: n.observeFanout(), Journal: n.journal, Logger: n.log.With("role", "fanout"),
 	})
 	return err
 }
 
+// wayOut is how callbacks are reached.
+func wayOut(c roster.Egress) (egress.Allow, *egress.Proxy, error) {
+	allow, err := egress.ParseAllow(c.Allow)
+	if err != nil {
+		return allow, nil, err
+	}
+	o := egress.ProxyOptions{URL: c.Proxy.URL, User: c.Proxy.User, Password: c.Proxy.Password.Value()}
+	if c.Proxy.CA != "" {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if o.TLS.RootCAs, err = readCertificates(c.Proxy.CA); err != nil {
+			return allow, nil, err
+		}
+	}
+	proxy, err := egress.NewProxy(o)
+	return allow, proxy, err
+}
+
 func buildGraphAPI(n *node) error {
-	allow, err := egress.ParseAllow(n.cfg.Egress.Allow)
+	allow, proxy, err := wayOut(n.cfg.Egress)
 	if err != nil {
 		return err
 	}
@@ -173,7 +190,7 @@ func buildGraphAPI(n *node) error {
 	}
 	n.graphapi, err = graphapi.New(c, graphapi.Deps{
 		Roster: n.rosters.Current, Holder: n.bus, Platform: n.platform, PlatformURL: n.platform.BaseURL(),
-		Rosters: n.rosters, Callbacks: egress.Transport(egress.Policy{Allow: allow}), Observe: n.observeGraphAPI(),
+		Rosters: n.rosters, Callbacks: egress.Transport(egress.Policy{Allow: allow, Proxy: proxy}), Observe: n.observeGraphAPI(),
 		Logger: n.log.With("role", "graphapi"),
 	})
 	return err
@@ -203,7 +220,9 @@ func buildConsole(n *node) error {
 		}
 	}
 	deps := console.Deps{
-		Bus: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(), Doctor: n.examine,
+		Letters: n.letters, Deliveries: n.journal,
+		Bus: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(),
+		Doctor: n.examine,
 		Health: n.health.Live(), Ready: n.health.Ready(), Metrics: n.metrics.Handler(),
 		Refused: n.metrics.UnauthenticatedCalls.With("admin").Inc, Logger: n.log.With("role", "console"),
 	}

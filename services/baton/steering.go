@@ -43,6 +43,7 @@ func appStatus(a *fanout.AppStatus) console.AppStatus {
 func (s steering) Steer(ctx context.Context, o console.Order) error {
 	err := s.remote.Steer(ctx, fanout.Order{
 		Verb: o.Verb, App: o.App, Partition: o.Partition, Position: o.Position, From: o.From, Reason: "by an operator",
+		Positions: o.Positions,
 	})
 	for _, wrong := range []error{fanout.ErrUnknownApp, fanout.ErrBeyondLog, fanout.ErrOrder} {
 		if errors.Is(err, wrong) {

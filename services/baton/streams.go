@@ -84,7 +84,8 @@ func (n *node) streamConfig() bus.Config {
 	}
 	return bus.Config{
 		Partitions: n.cfg.Partitions, Replicas: replicas, InboundBytes: int64(n.cfg.Retention.InboundBytes),
-		ControlAge: time.Duration(n.cfg.Retention.Control),
+		ControlAge: time.Duration(n.cfg.Retention.Control), LettersAge: time.Duration(n.cfg.Retention.DeadLetters),
+		LettersBytes: int64(n.cfg.Retention.DeadLettersBytes),
 	}
 }
 

@@ -49,11 +49,12 @@ type Apps interface {
 
 // Order is what an operator wants done with an app's deliveries.
 type Order struct {
-	Verb      string // pause, resume, rewind, skip, replay
+	Verb      string // pause, resume, rewind, skip, replay, resend
 	App       control.AppID
 	Partition int // negative for all
 	Position  control.Position
-	From      time.Time // zero for none
+	From      time.Time          // zero for none
+	Positions []control.Position // of dead letters (resend)
 }
 
 // AppStatus is the state of an app's deliveries.
@@ -115,7 +116,10 @@ type Deps struct {
 	Store   *store.Store
 	Rosters Rosters
 	Apps    Apps
-	Node    Node
+	Letters Letters
+	// Deliveries is this node's delivery log.
+	Deliveries DeliveryLog
+	Node       Node
 	// Doctor looks for what is missing, here and on the platform.
 	Doctor func(ctx context.Context) *adminv1.DoctorResponse
 	// CatchUp brings the store up to the end of a partition's log where another
@@ -174,6 +178,8 @@ func (s *Service) mux() *http.ServeMux {
 	mux.Handle("GET /readyz", s.deps.Ready)
 	mux.Handle("GET /metrics", s.deps.Metrics)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.Handle("/debug/pprof/block", newWaiting("block"))
+	mux.Handle("/debug/pprof/mutex", newWaiting("mutex"))
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/egress"
 	"github.com/baton-router/baton/pkg/roster"
 )
 
@@ -31,8 +32,11 @@ type App struct {
 	Callback string
 	// VerifyToken is presented in the hub.challenge handshake.
 	VerifyToken string
-	// Secret signs deliveries.
-	Secret []byte
+	// Secret signs deliveries; PreviousSecret is valid beside it while the app
+	// rotates, nil for none.
+	Secret, PreviousSecret []byte
+	// Credentials are what the callback wants beside signatures.
+	Credentials egress.Credentials
 	// EmptyMessaging adds "messaging":[] to standby entries, NumericIDs writes
 	// app ids in handover events as numbers. Source: clients.md.
 	EmptyMessaging, NumericIDs bool
@@ -50,6 +54,8 @@ type App struct {
 	// RetryFor is how long a failing event is tried; 0 is 36 h.
 	RetryFor    time.Duration
 	OnExhausted Exhaustion
+	// WithoutSHA1 and WithoutSHA256 leave one of the two signatures out.
+	WithoutSHA1, WithoutSHA256 bool
 }
 
 const (
@@ -83,10 +89,18 @@ func appOf(a *roster.Application) App {
 		ID: a.Number, Name: a.Name, Callback: a.CallbackURL, VerifyToken: a.VerifyToken.Value(),
 		Secret: []byte(a.Secret.Value()), EmptyMessaging: a.Compat.EmptyMessaging,
 		NumericIDs:  a.Compat.NumericAppIDs,
+		WithoutSHA1: a.Compat.Signatures == roster.SignaturesSHA256, WithoutSHA256: a.Compat.Signatures == roster.SignaturesSHA1,
 		MaxInFlight: a.Delivery.MaxInFlight, MaxBatch: a.Delivery.MaxBatch, Timeout: time.Duration(a.Delivery.Timeout),
 		RetryFor: time.Duration(a.Delivery.RetryFor), MaxPerSecond: a.Delivery.MaxPerSecond,
 		StandbyWithin: time.Duration(a.Delivery.DropStandbyOlderThan),
 	}
+	if previous := a.PreviousSecret.Value(); previous != "" {
+		app.PreviousSecret = []byte(previous)
+	}
+	app.Credentials = egress.Credentials{Cert: a.TLS.Cert.Value(), Key: a.TLS.Key.Value(), CA: a.TLS.CA.Value(), OAuth: egress.OAuth{
+		TokenURL: a.OAuth.TokenURL, ClientID: a.OAuth.ClientID, ClientSecret: a.OAuth.ClientSecret.Value(), Scopes: a.OAuth.Scopes,
+		Audience: a.OAuth.Audience, InBody: a.OAuth.Auth == roster.OAuthBody,
+	}}
 	switch a.Delivery.OnExhausted {
 	case roster.ExhaustedBlockThread:
 		app.OnExhausted = BlockThread

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -86,7 +88,8 @@ const someRecords = 64
 // more than that.
 func (s *Service) readSome(ctx context.Context, places map[int]reading) error {
 	for range someRecords {
-		for p, r := range places {
+		for _, p := range slices.Sorted(maps.Keys(places)) {
+			r := places[p]
 			m, err := s.deps.Log.NextLog(ctx, p, r.after)
 			if err != nil {
 				return fmt.Errorf("fanout: record of partition %d behind sequence %d: %w", p, r.after, err)
@@ -116,6 +119,7 @@ func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 		o.Partitions = append(o.Partitions, p)
 		o.After = min(o.After, r.after)
 	}
+	slices.Sort(o.Partitions)
 	return s.deps.Log.ReadLog(ctx, o, func(m bus.Message) error {
 		r, open := places[m.Partition]
 		if !open {

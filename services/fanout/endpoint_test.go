@@ -94,58 +94,6 @@ func TestStaleConnectionIsTriedAgainOnceAtOnce(t *testing.T) {
 	}
 }
 
-// TestBadEndpointsAreBounded: whatever an endpoint does, the POST ends within its
-// time-out, is classed, and leaves nothing behind.
-func TestBadEndpointsAreBounded(t *testing.T) {
-	t.Parallel()
-	endless := strings.Repeat("x", 1<<16)
-	for name, c := range map[string]struct {
-		want    string
-		handler http.HandlerFunc
-	}{
-		"hangs": {"timeout", func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			<-r.Context().Done()
-		}},
-		"drips headers": {"timeout", func(w http.ResponseWriter, r *http.Request) { drip(w, r, "HTTP/1.1 200 OK\r\nX-Slow: ") }},
-		"endless body": {"taken", func(w http.ResponseWriter, r *http.Request) {
-			for r.Context().Err() == nil {
-				if _, err := io.WriteString(w, endless); err != nil {
-					return
-				}
-			}
-		}},
-		"200 with garbage": {"taken", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "\x00<html>") }},
-		"redirect": {"failed", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://10.0.0.1/", http.StatusFound)
-		}},
-		"not HTTP": {"broken", func(w http.ResponseWriter, _ *http.Request) { raw(w, "SSH-2.0-nope\r\n") }},
-		"closes":   {"broken", func(w http.ResponseWriter, _ *http.Request) { raw(w, "") }},
-		"endless headers": {"broken", func(w http.ResponseWriter, _ *http.Request) {
-			raw(w, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("y", 1<<17)+"\r\n\r\n")
-		}},
-		"only 1xx": {"broken", func(w http.ResponseWriter, _ *http.Request) {
-			raw(w, strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 1<<13))
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			srv := httptest.NewServer(c.handler)
-			t.Cleanup(srv.CloseClientConnections)
-			t.Cleanup(srv.Close)
-			t.Cleanup(srv.CloseClientConnections)
-			e, s, attempts := liveEngine(t, srv.URL, App{Timeout: 300 * time.Millisecond})
-			e.enable(e.settings())
-			started := time.Now()
-			post(e, s, 1)
-			a := <-attempts
-			if a.Answer != c.want || time.Since(started) > 3*time.Second {
-				t.Errorf("%+v after %v, want %s", a, time.Since(started), c.want)
-			}
-		})
-	}
-}
-
 // drip sends a head and then a byte at a time, for ever.
 func drip(w http.ResponseWriter, _ *http.Request, head string) {
 	conn, _, err := http.NewResponseController(w).Hijack()

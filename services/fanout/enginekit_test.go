@@ -96,6 +96,7 @@ type endpoint struct {
 	answer func(posted) (status int, took time.Duration, err error)
 	landed func(posted) // the POST is about to end
 	header http.Header
+	seen   func(http.Header, []byte) // each POST as it comes
 }
 
 var errRefused = errors.New("endpoint: broken")
@@ -112,6 +113,9 @@ func (p *endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	p.posts = append(p.posts, seen)
 	answer, header, landed := p.answer, p.header, p.landed
+	if p.seen != nil {
+		p.seen(req.Header, body)
+	}
 	p.mu.Unlock()
 	status, took, err := http.StatusOK, time.Duration(0), error(nil)
 	if answer != nil {

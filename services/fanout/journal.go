@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/egress"
 )
 
 // Journal keeps what an operator asks about later: exchanges, and the letters
@@ -38,18 +39,20 @@ type Exchange struct {
 	Deliveries []Posted
 	// Answer is the class of its end, as in Attempt.
 	Answer string
-	Status int // 0 without an answer
-	Err    error
-	// Started is when the POST began; FirstByte is how long the first byte of
+	// Failure is the step that failed; none for what was taken.
+	Failure egress.Class
+	Status  int // 0 without an answer
+	Err     error
+	// Connect is how long it took to get a connection. Started is when the POST began; FirstByte is how long the first byte of
 	// the answer took, 0 for none, Took how long all of it did. Reused says
 	// that the connection was kept from an earlier POST.
-	Started         time.Time
-	FirstByte, Took time.Duration
-	Reused          bool
-	RequestHeader   http.Header
-	RequestBody     []byte
-	ResponseHeader  http.Header // nil without an answer
-	ResponseBody    []byte      // its first bytes, at most maxAnswerKept
+	Started                  time.Time
+	Connect, FirstByte, Took time.Duration
+	Reused                   bool
+	RequestHeader            http.Header
+	RequestBody              []byte
+	ResponseHeader           http.Header // nil without an answer
+	ResponseBody             []byte      // its first bytes, at most maxAnswerKept
 }
 
 // Posted is an event of an exchange, and what becomes of it.
@@ -85,9 +88,10 @@ type DeadLetter struct {
 	Attempts int
 	First    time.Time
 	// Answer, Status and Err are those of the last attempt.
-	Answer string
-	Status int
-	Err    error
+	Answer  string
+	Failure egress.Class
+	Status  int
+	Err     error
 }
 
 // DeliveryID names a delivery in the header Baton-Delivery-Id:
@@ -109,7 +113,7 @@ func (l *letter) dead(app control.AppID, o Outcome, r *result) *DeadLetter {
 	return &DeadLetter{
 		App: app, Partition: l.partition, Position: l.position, Thread: l.thread, Object: l.object, Channel: l.channel,
 		DecidedAt: l.at, Element: l.element, Outcome: o, Attempts: l.attempts, First: l.first,
-		Answer: r.answer.String(), Status: r.status, Err: r.err,
+		Answer: r.answer.String(), Failure: r.failure, Status: r.status, Err: r.err,
 	}
 }
 
@@ -120,7 +124,7 @@ func (e *engine) tell(b *batch, r *result, verdicts []verdict) {
 	}
 	x := &Exchange{
 		App: e.id, Callback: b.app.Callback, Object: b.letters[0].object, Channel: b.letters[0].channel, Attempt: b.attempt,
-		Deliveries: make([]Posted, len(b.letters)), Answer: r.answer.String(), Status: r.status, Err: r.err,
+		Deliveries: make([]Posted, len(b.letters)), Answer: r.answer.String(), Failure: r.failure, Status: r.status, Err: r.err, Connect: r.connect,
 		Started: b.started, FirstByte: r.firstByte, Took: r.took, Reused: r.reused, RequestHeader: b.parcel.header, RequestBody: b.parcel.body,
 		ResponseHeader: r.header, ResponseBody: r.kept,
 	}

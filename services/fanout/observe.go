@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/egress"
 )
 
 // Observers are told what happens; each may be nil. They are called from many
@@ -40,8 +41,10 @@ type Attempt struct {
 	// Answer is the class of its end: taken, failed, busy, timeout,
 	// unreachable, broken, rejected, gone, cancelled.
 	Answer string
-	Status int // 0 without an answer
-	Took   time.Duration
+	// Failure is the step that failed; none for what was taken.
+	Failure egress.Class
+	Status  int // 0 without an answer
+	Took    time.Duration
 }
 
 // Finished is the end of one delivery.

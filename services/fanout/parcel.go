@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -25,56 +26,35 @@ const (
 // connection. An engine uses a parcel again for a later POST, once the transport
 // has let go of it.
 type parcel struct {
-	secret  string
-	signer  *webhook.Signer
-	target  string
-	blank   *http.Request // to target, to be filled in
-	entries []webhook.Entry
-	body    []byte
-	content *content
-	spent   bool // an earlier request of it may still be read by the transport
-	header  http.Header
-	ids     []byte
-	trace   httptrace.ClientTrace
-	reused  atomic.Bool
-	first   atomic.Int64 // when the first byte of the answer came, Unix nanoseconds; 0 for not
-	answer  [maxAnswerKept]byte
-	rest    [1 << 10]byte
+	// secret and previous are those that the signers were made with.
+	secret, previous string
+	signer           *webhook.Signer
+	standard         *webhook.StandardSigner
+	target           string
+	blank            *http.Request // to target, to be filled in
+	entries          []webhook.Entry
+	body             []byte
+	spent            bool // an earlier request of it may still be read by the transport
+	header           http.Header
+	ids              []byte
+	trace            httptrace.ClientTrace
+	reused           atomic.Bool
+	got              atomic.Int64 // when there was a connection, Unix nanoseconds; 0 for not
+	written          atomic.Bool
+	first            atomic.Int64 // when the first byte of the answer came, Unix nanoseconds; 0 for not
+	answer           [maxAnswerKept]byte
+	rest             [1 << 10]byte
 }
 
 func newParcel() *parcel {
 	p := &parcel{header: make(http.Header, 8)}
-	p.trace.GotConn = func(i httptrace.GotConnInfo) { p.reused.Store(i.Reused) }
+	p.trace.GotConn = func(i httptrace.GotConnInfo) {
+		p.reused.Store(i.Reused)
+		p.got.Store(time.Now().UnixNano())
+	}
+	p.trace.WroteRequest = func(httptrace.WroteRequestInfo) { p.written.Store(true) }
 	p.trace.GotFirstResponseByte = func() { p.first.Store(time.Now().UnixNano()) }
 	return p
-}
-
-// content is a POST's body as the transport reads it.
-type content struct {
-	data   []byte
-	at     int
-	closed atomic.Bool
-}
-
-func (c *content) Read(dst []byte) (int, error) {
-	if c.at >= len(c.data) {
-		return 0, io.EOF
-	}
-	n := copy(dst, c.data[c.at:])
-	c.at += n
-	return n, nil
-}
-
-// WriteTo implements io.WriterTo: the bytes need no buffer in between.
-func (c *content) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(c.data[c.at:])
-	c.at += n
-	return int64(n), err //nolint:wrapcheck // the transport's own writer
-}
-
-func (c *content) Close() error {
-	c.closed.Store(true)
-	return nil
 }
 
 // maxKeptBody bounds the buffers that wait for another POST.
@@ -83,19 +63,26 @@ const maxKeptBody = 64 << 10
 // reusable reports whether the transport has let go of the parcel, and whether
 // it is worth keeping.
 func (p *parcel) reusable() bool {
-	return !p.spent && p.content != nil && p.content.closed.Load() && cap(p.body) <= maxKeptBody
+	return !p.spent && p.written.Load() && cap(p.body) <= maxKeptBody
 }
 
-// load makes the body ready to be posted.
+// load makes the parcel ready to be posted.
 func (p *parcel) load() {
-	p.content = &content{data: p.body}
 	p.reused.Store(false)
+	p.written.Store(false)
+	p.got.Store(0)
 	p.first.Store(0)
 }
 
 // firstByte is how long after a time the answer began; 0 when it did not.
-func (p *parcel) firstByte(since time.Time) time.Duration {
-	if at := p.first.Load(); at > 0 {
+func (p *parcel) firstByte(since time.Time) time.Duration { return elapsed(since, &p.first) }
+
+// connected is how long after a time there was a connection; 0 when there was
+// none.
+func (p *parcel) connected(since time.Time) time.Duration { return elapsed(since, &p.got) }
+
+func elapsed(since time.Time, until *atomic.Int64) time.Duration {
+	if at := until.Load(); at > 0 {
 		return max(time.Duration(at-since.UnixNano()), 1)
 	}
 	return 0
@@ -120,20 +107,33 @@ func (b *batch) render(agent string) {
 	clear(p.entries)
 	p.load()
 	b.attempt = head.attempts + 1
-	p.sign(b.app.Secret)
+	p.sign(&b.app)
 	p.set("Content-Type", "application/json")
 	p.set("User-Agent", agent)
 	p.set(headerDeliveryID, string(p.ids))
 	p.set(headerAttempt, strconv.Itoa(b.attempt))
 }
 
-func (p *parcel) sign(secret []byte) {
-	if p.signer == nil || p.secret != string(secret) {
-		p.secret, p.signer = string(secret), webhook.NewSigner(secret)
+// sign sets the platform's signatures, with the newest secret, and those of
+// Standard Webhooks, with every valid one.
+func (p *parcel) sign(app *App) {
+	if p.signer == nil || p.secret != string(app.Secret) || p.previous != string(app.PreviousSecret) {
+		p.secret, p.previous = string(app.Secret), string(app.PreviousSecret)
+		p.signer, p.standard = webhook.NewSigner(app.Secret), webhook.NewStandardSigner(app.Secret, app.PreviousSecret)
 	}
 	sha1, sha256 := p.signer.Sign(p.body)
 	p.set(headerSHA1, sha1)
 	p.set(headerSHA256, sha256)
+	if app.WithoutSHA1 { // the parcel may have served the app before it changed
+		delete(p.header, headerSHA1)
+	}
+	if app.WithoutSHA256 {
+		delete(p.header, headerSHA256)
+	}
+	id, now := string(p.ids), time.Now().Unix()
+	p.set(webhook.HeaderID, id)
+	p.set(webhook.HeaderTimestamp, strconv.FormatInt(now, 10))
+	p.set(webhook.HeaderSignature, p.standard.Sign(id, now, p.body))
 }
 
 // set sets a header whose name is canonical.
@@ -157,6 +157,8 @@ func (p *parcel) request(ctx context.Context, callback string) (*http.Request, e
 		}
 	}
 	req := p.blank.WithContext(httptrace.WithClientTrace(ctx, &p.trace))
-	req.Body, req.ContentLength = p.content, int64(len(p.body))
+	// A bytes.Reader is known to the transport to be in memory: headers and
+	// body leave in one write.
+	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(p.body)), int64(len(p.body))
 	return req, nil
 }

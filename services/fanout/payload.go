@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+	"github.com/baton-router/baton/pkg/webhook"
 )
 
 // errNoPayload is returned for an event whose payload is no longer on BATON_IN,
@@ -24,6 +26,25 @@ type payload struct {
 	raw      []byte
 	echoApp  control.AppID
 	metadata string
+	// plain is raw as apps get it unedited, once it was asked for.
+	plain atomic.Pointer[[]byte]
+}
+
+// unedited renders the event for all apps that get it as it came. The bytes are
+// shared and never changed.
+func (p *payload) unedited() ([]byte, error) {
+	if have := p.plain.Load(); have != nil {
+		return *have, nil
+	}
+	element, err := p.edited(webhook.Edit{})
+	if err == nil {
+		p.plain.Store(&element)
+	}
+	return element, err
+}
+
+func (p *payload) edited(edit webhook.Edit) ([]byte, error) {
+	return webhook.AppendElement(make([]byte, 0, len(p.raw)+len(p.raw)/8), p.raw, edit)
 }
 
 // payloads is the bounded cache of BATON_IN, by partition. One ordered reader
@@ -61,7 +82,7 @@ func (c *payloads) fill(m bus.Message) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shelf(m.Partition).put(m.Sequence, batch, len(m.Data), c.share())
+	c.shelf(m.Partition).put(m.Sequence, batch, 2*len(m.Data), c.share())
 	return nil
 }
 
@@ -117,20 +138,20 @@ func (c *payloads) drop(p int) {
 
 // get returns an event's payload, from the shelf or by its sequence. The error
 // is errNoPayload when there is none any more, else that of the bus.
-func (c *payloads) get(ctx context.Context, p int, ref control.Ref) (payload, error) {
+func (c *payloads) get(ctx context.Context, p int, ref control.Ref) (*payload, error) {
 	c.mu.Lock()
 	batch, have := c.shelf(p).batches[ref.Sequence]
 	c.mu.Unlock()
 	if !have {
 		var err error
 		if batch, err = c.fetch(ctx, p, ref.Sequence); err != nil {
-			return payload{}, err
+			return nil, err
 		}
 	}
 	if int(ref.Index) >= len(batch) {
-		return payload{}, fmt.Errorf("%w: input %d has no event %d", errNoPayload, ref.Sequence, ref.Index)
+		return nil, fmt.Errorf("%w: input %d has no event %d", errNoPayload, ref.Sequence, ref.Index)
 	}
-	return batch[ref.Index], nil
+	return &batch[ref.Index], nil
 }
 
 func (c *payloads) fetch(ctx context.Context, p int, sequence uint64) ([]payload, error) {
@@ -148,7 +169,7 @@ func (c *payloads) fetch(ctx context.Context, p int, sequence uint64) ([]payload
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shelf(p).put(sequence, batch, len(m.Data), c.share())
+	c.shelf(p).put(sequence, batch, 2*len(m.Data), c.share())
 	return batch, nil
 }
 
@@ -159,7 +180,7 @@ func decodeBatch(m bus.Message) ([]payload, error) {
 	}
 	events := make([]payload, len(batch.GetEvents()))
 	for i, e := range batch.GetEvents() {
-		events[i] = payload{raw: e.GetRaw(), echoApp: control.AppID(e.GetEchoApp()), metadata: e.GetMetadata()}
+		events[i].raw, events[i].echoApp, events[i].metadata = e.GetRaw(), control.AppID(e.GetEchoApp()), e.GetMetadata()
 	}
 	return events, nil
 }

@@ -148,6 +148,9 @@ func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.En
 	if err != nil {
 		return nil, err
 	}
+	if d.Body == delivery.BodyEvent && !d.Rewrite && !d.Own {
+		return p.unedited()
+	}
 	edit := webhook.Edit{DropPayload: d.Body == delivery.BodyNoPayload}
 	if d.Rewrite {
 		edit.SetEcho, edit.EchoApp, edit.Metadata = true, p.echoApp, p.metadata
@@ -158,7 +161,7 @@ func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.En
 	if d.Own {
 		edit.Metadata = d.Metadata
 	}
-	return webhook.AppendElement(make([]byte, 0, len(p.raw)+len(p.raw)/8), p.raw, edit)
+	return p.edited(edit)
 }
 
 // handover is the event about control that a delivery carries.

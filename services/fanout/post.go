@@ -1,12 +1,11 @@
 package fanout
 
 import (
-	"context"
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"time"
+
+	"github.com/baton-router/baton/pkg/egress"
 )
 
 // drainBytes is how much of an answer's body is read so that its connection can
@@ -54,14 +53,15 @@ func (e *engine) exchange(b *batch) (r result, stale bool) {
 	p := b.parcel
 	req, err := p.request(b.ctx, b.app.Callback)
 	if err != nil {
-		return result{answer: answerUnreachable, err: err}, false
+		return result{answer: answerUnreachable, failure: egress.ClassConnect, err: err}, false
 	}
 	resp, err := b.via.RoundTrip(req)
+	r = result{err: err, reused: p.reused.Load(), connect: p.connected(b.started), firstByte: p.firstByte(b.started)}
 	if err != nil {
-		r = result{answer: e.classify(b, err), err: err, reused: p.reused.Load(), firstByte: p.firstByte(b.started)}
+		r.answer, r.failure = e.classify(b, err)
 		return r, r.reused && r.firstByte == 0 && r.answer == answerBroken
 	}
-	r = result{status: resp.StatusCode, header: resp.Header, reused: p.reused.Load(), firstByte: p.firstByte(b.started)}
+	r.status, r.header, r.failure = resp.StatusCode, resp.Header, egress.ClassOfStatus(resp.StatusCode)
 	r.kept = p.drain(resp.Body)
 	r.retryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	r.answer = answerOf(resp.StatusCode, r.retryAfter)
@@ -69,17 +69,22 @@ func (e *engine) exchange(b *batch) (r result, stale bool) {
 }
 
 // classify tells apart why there was no answer.
-func (e *engine) classify(b *batch, err error) answer {
-	var timeout net.Error
+func (e *engine) classify(b *batch, err error) (answer, egress.Class) {
+	class := egress.ClassOf(err)
 	switch {
 	case b.stopped.Load(), e.ctx.Err() != nil:
-		return answerCancelled
-	case b.ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return answerTimeout
-	case unreachable(err):
-		return answerUnreachable
+		return answerCancelled, egress.ClassCancelled
+	case class == egress.ClassProxy:
+		return answerProxy, class
+	case class.Unreachable():
+		return answerUnreachable, class
+	case b.ctx.Err() != nil, class == egress.ClassTimeout:
+		if b.parcel.connected(b.started) == 0 { // not even a connection
+			return answerTimeout, egress.ClassConnect
+		}
+		return answerTimeout, egress.ClassTimeout
 	}
-	return answerBroken
+	return answerBroken, class
 }
 
 // drain reads an answer's body, as far as it is worth reading, closes it, and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -40,7 +39,6 @@ func (s *Service) readHeld(ctx context.Context) {
 	for i, h := range holders {
 		partitions[i] = h.partition
 	}
-	slices.Sort(partitions)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{}, 2)
 	go func() {

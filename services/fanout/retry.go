@@ -15,6 +15,9 @@ var retrySteps = [...]time.Duration{
 	time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour,
 }
 
+// proxyPause is how long an app waits after the egress proxy has failed.
+const proxyPause = time.Second
+
 // maxRetryAfter bounds the Retry-After that is honoured.
 const maxRetryAfter = time.Hour
 
@@ -54,12 +57,13 @@ const (
 	answerGone                      // 410
 	answerCancelled                 // we stopped it
 	answerOutdated                  // we did not post it: too old by App.StandbyWithin
+	answerProxy                     // the egress proxy failed: no fault of the app
 )
 
 // String is the class's name in metrics.
 func (a answer) String() string {
 	return [...]string{
-		"taken", "failed", "busy", "timeout", "unreachable", "broken", "rejected", "gone", "cancelled", "outdated",
+		"taken", "failed", "busy", "timeout", "unreachable", "broken", "rejected", "gone", "cancelled", "outdated", "proxy",
 	}[a]
 }
 

@@ -76,7 +76,7 @@ func (s *Service) receive(app App) {
 			return
 		}
 		var transport Transport
-		if old.MaxInFlight != app.MaxInFlight {
+		if old.MaxInFlight != app.MaxInFlight || !reflect.DeepEqual(old.Credentials, app.Credentials) {
 			transport = s.transport(app)
 		}
 		e.configure(app, transport)
@@ -100,7 +100,7 @@ func (s *Service) receive(app App) {
 // transport makes an app's transport: one connection for each POST that may be
 // under way, one for the handshake.
 func (s *Service) transport(app App) Transport {
-	return s.deps.Transport(app.ID, app.settled().MaxInFlight+1)
+	return s.deps.Transport(app, app.settled().MaxInFlight+1)
 }
 
 // end stops an engine whose app is gone: POSTs under way may end, nothing more

@@ -1,9 +1,12 @@
 package fanout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,7 +57,7 @@ type Deps struct {
 	Steering Steering
 	// Transport makes the transport of one app; its connections are shared
 	// with no other. maxConns is what the app may use at once.
-	Transport func(app control.AppID, maxConns int) Transport
+	Transport func(app App, maxConns int) Transport
 	Observers Observers
 	// Journal keeps exchanges and dead letters; nil for nobody.
 	Journal Journal
@@ -168,24 +171,18 @@ func (s *Service) drain(ctx context.Context) {
 	wg.Wait()
 }
 
+// allEngines are the engines, by app.
 func (s *Service) allEngines() []*engine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*engine, 0, len(s.mu.engines))
-	for _, e := range s.mu.engines {
-		list = append(list, e)
-	}
-	return list
+	return slices.SortedFunc(maps.Values(s.mu.engines), func(a, b *engine) int { return cmp.Compare(a.id, b.id) })
 }
 
+// allHolders are the holders, by partition.
 func (s *Service) allHolders() []*holder {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*holder, 0, len(s.mu.holders))
-	for _, h := range s.mu.holders {
-		list = append(list, h)
-	}
-	return list
+	return slices.SortedFunc(maps.Values(s.mu.holders), func(a, b *holder) int { return cmp.Compare(a.partition, b.partition) })
 }
 
 func (s *Service) holder(p int) *holder {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/egress"
 )
 
 // result is how a POST ended.
@@ -15,7 +16,9 @@ type result struct {
 	took       time.Duration
 	err        error
 	// Of the exchange, for the journal.
+	failure   egress.Class
 	reused    bool
+	connect   time.Duration
 	firstByte time.Duration
 	header    http.Header
 	kept      []byte
@@ -82,7 +85,7 @@ func (e *engine) adapt(b *batch, r *result, now time.Time) {
 			e.mu.pace.count(false)
 		}
 		e.mu.pace.answered(r.took, e.mu.flying+1 >= e.concurrency(), b.begun, now)
-	case answerCancelled, answerGone, answerRejected, answerOutdated:
+	case answerCancelled, answerGone, answerRejected, answerOutdated, answerProxy:
 	case answerFailed, answerBusy, answerTimeout, answerUnreachable, answerBroken:
 		if first {
 			e.mu.pace.count(true)
@@ -97,7 +100,7 @@ func (e *engine) announce(b *batch, r *result, verdicts []verdict) {
 	e.tell(b, r, verdicts)
 	if r.answer != answerOutdated {
 		e.observers.attempt(Attempt{
-			App: e.id, Channel: b.letters[0].channel, Events: len(b.letters), Answer: r.answer.String(), Status: r.status,
+			App: e.id, Channel: b.letters[0].channel, Events: len(b.letters), Answer: r.answer.String(), Failure: r.failure, Status: r.status,
 			Took: r.took,
 		})
 	}
@@ -137,6 +140,11 @@ func (e *engine) judge(b *batch, r result, now time.Time) []verdict {
 		return e.done(b, OutcomeOutdated)
 	case answerCancelled:
 		e.mu.breaker.abandoned()
+		e.landAll(b)
+		return nil
+	case answerProxy:
+		e.mu.breaker.abandoned()
+		e.mu.until = now.Add(jitter(proxyPause))
 		e.landAll(b)
 		return nil
 	case answerGone:

@@ -283,7 +283,7 @@ func (w *world) start(change ...func(*Config, *Deps)) *node {
 	}
 	d := Deps{
 		Log: w.conn, Inbound: w.conn, Cursors: w.conn, Rosters: w.rosters, Steering: w.conn, Logger: quiet(), Observers: w.observers(),
-		Transport: func(_ control.AppID, conns int) Transport {
+		Transport: func(_ App, conns int) Transport {
 			return egress.Transport(egress.Policy{Allow: allow, MaxConns: conns})
 		},
 	}

@@ -82,12 +82,14 @@ func (s *Service) passInput(ctx context.Context) (start uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for p, h := range s.holders {
-		last, err := s.deps.Input.LastInbound(ctx, p)
-		if err != nil {
+	lasts := make([]uint64, len(s.holders))
+	for p := range lasts {
+		if lasts[p], err = s.deps.Input.LastInbound(ctx, p); err != nil {
 			return 0, err
 		}
-		h.intake.pass(min(last, end))
+	}
+	for p, h := range s.holders {
+		h.intake.pass(min(lasts[p], end))
 	}
 	return end, nil
 }

@@ -224,6 +224,44 @@ func TestFullQueueLeavesTheSharedReader(t *testing.T) {
 
 // A message of the input that cannot be read is not passed over: whose events it
 // holds is not known.
+// lateStart holds the beginning of the shared reader back.
+type lateStart struct {
+	Input
+	open chan struct{}
+}
+
+func (l lateStart) InboundRange(ctx context.Context) (first, last, bytes uint64, err error) {
+	select {
+	case <-l.open:
+		return l.Input.InboundRange(ctx)
+	case <-ctx.Done():
+		return 0, 0, 0, ctx.Err()
+	}
+}
+
+// Nobody relies on the shared reader before it is known where it begins: what
+// came until then would be passed over for ever.
+func TestTenureReadsAloneUntilTheSharedReaderBegins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	open := make(chan struct{})
+	w.cfg.Standby, w.input.Input = true, lateStart{w.input.Input, open}
+	w.start()
+	w.held()
+	w.arrive(w.message(person(0, 0)))
+	close(open)
+	w.until("the reader has begun", func() bool {
+		h := w.svc.holders[0]
+		h.intake.mu.Lock()
+		defer h.intake.mu.Unlock()
+		return h.intake.mu.offered > 0 && h.intake.mu.offered != unknown
+	})
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	if n := count[control.Routed](w, 0); n != 2 {
+		t.Errorf("%d of 2 events are decided", n)
+	}
+}
+
 func TestDamagedInputHaltsEveryPartition(t *testing.T) {
 	t.Parallel()
 	w := started(t)

@@ -69,11 +69,12 @@ func (i *intake) offer(ctx context.Context, m bus.Message) error {
 	return nil
 }
 
-// pass notes that the shared reader begins behind a sequence.
+// pass notes that the shared reader begins behind a sequence. Until then nobody
+// may join it: it would pass over what lies before.
 func (i *intake) pass(sequence uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.mu.offered = max(i.mu.offered, sequence)
+	i.mu.offered = sequence
 }
 
 func (i *intake) come(sequence uint64) *tenure {

@@ -96,5 +96,5 @@ func adapter(pkg string, vendor ...string) rule {
 
 func service(role string) rule {
 	own := "services/" + role + "/..."
-	return rule{packages: []string{own}, may: []string{"pkg/...", own}, vendor: append([]string{"connectrpc.com/connect", "golang.org/x/sync"}, protobuf...), why: whyService}
+	return rule{packages: []string{own}, may: []string{"pkg/...", own}, vendor: append([]string{"connectrpc.com/connect", "golang.org/x/sync", "golang.org/x/time"}, protobuf...), why: whyService}
 }

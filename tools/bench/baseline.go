@@ -138,7 +138,7 @@ func (b *bench) onPeer(ctx context.Context, measure func(*stage) error) (err err
 	}
 	defer p.stop()
 	s.router = p
-	if err := s.warm(ctx); err != nil {
+	if _, err := s.warm(ctx); err != nil {
 		return err
 	}
 	return measure(s)

@@ -29,6 +29,10 @@ var parts = []part{
 	{"e2e", "webhooks, end to end", false, (*bench).endToEnd},
 	{"baseline", "the same load on a router of one file and PostgreSQL", false, (*bench).baseline},
 	{"control", "changes of control by the Graph API", false, (*bench).control},
+	{"isolation", "what a slow and a dead app cost the others", false, (*bench).isolation},
+	{"scale", "more and more threads; kill -9 and restart", true, (*bench).scale},
+	{"replay", "the log verified and folded, and states of the past", true, (*bench).replay},
+	{"profiles", "profiles of Baton under load", true, (*bench).profiled},
 }
 
 func partNames() []string {
@@ -78,20 +82,32 @@ type size struct {
 	floor     time.Duration // of a floor
 	changes   int           // times take, pass, release on each thread
 	crowd     []int         // numbers of subscribers beside the usual three
-	isolation time.Duration
+	isolation time.Duration // of each of its loads
+	profile   time.Duration // of a load under a profile; whole seconds
+	idle      time.Duration // of a look at what an idle Baton takes
+	past      int           // states of the past asked for
+	// largest bounds the numbers of threads, events and waiting events that
+	// the command line asks for.
+	largest int
+	// profiled are the loads of which profiles are kept.
+	profiled []string
+	// partitions of the Batons; 0 for the default.
+	partitions int
 }
 
 func full() size {
 	return size{
 		threads: 10_000, saturated: 6 * time.Second, paced: 10 * time.Second, floor: 1500 * time.Millisecond,
-		changes: 2, crowd: []int{1, 10, 50}, isolation: 20 * time.Second,
+		changes: 2, crowd: []int{1, 10, 50}, isolation: 20 * time.Second, profile: 5 * time.Second, idle: 5 * time.Second, past: 4000, largest: 1 << 30,
+		profiled: []string{"alone", "together", "control", "backlog"},
 	}
 }
 
 func quick() size {
 	return size{
 		threads: 4_000, saturated: 2 * time.Second, paced: 3 * time.Second, floor: 300 * time.Millisecond,
-		changes: 1, crowd: []int{1, 10}, isolation: 5 * time.Second,
+		changes: 1, crowd: []int{1, 10}, isolation: 5 * time.Second, profile: 2 * time.Second, idle: 3 * time.Second, past: 1000, largest: 100_000,
+		profiled: []string{"alone", "together", "control", "backlog"},
 	}
 }
 

@@ -109,12 +109,7 @@ func (b *bench) noteDelay(name string, o outcome) {
 func (b *bench) fromBacklog(ctx context.Context) error {
 	const name = "e2e/backlog"
 	return b.onBaton(ctx, name, subscribers, b.size.threads, setup{maxBatch: 20}, func(s *batonStage) error {
-		for app := range subscribers {
-			if err := s.steer(ctx, app, "pause"); err != nil {
-				return err
-			}
-		}
-		in, err := s.play(ctx, shape{during: b.size.saturated, perPost: 20, undelivered: true})
+		in, err := s.hoard(ctx, b.size.saturated)
 		if err != nil {
 			return err
 		}
@@ -131,6 +126,16 @@ func (b *bench) fromBacklog(ctx context.Context) error {
 		b.say("%-40s %8.0f /s in, %.0f /s out  %6.1f us CPU per event", name, perSecond(in.events, in.accepted), perSecond(in.events, out.took), total)
 		return nil
 	})
+}
+
+// hoard pauses every app and lets events wait for it.
+func (s *batonStage) hoard(ctx context.Context, d time.Duration) (o outcome, err error) {
+	for app := range s.callbacks {
+		if err := s.steer(ctx, app, "pause"); err != nil {
+			return o, err
+		}
+	}
+	return s.play(ctx, shape{during: d, perPost: 20, undelivered: true})
 }
 
 // drain resumes every app and waits until the events that wait are delivered.

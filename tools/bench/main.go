@@ -51,7 +51,6 @@ type options struct {
 	threads   int
 	events    int
 	backlog   int
-	profiles  bool
 	write     string
 }
 
@@ -66,9 +65,8 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags.StringVar(&o.yardstick, "pgbaseline", os.Getenv("BATON_BENCH_PGBASELINE"), "directory of the PostgreSQL baseline's source [BATON_BENCH_PGBASELINE]")
 	flags.StringVar(&o.postgres, "postgres", os.Getenv("BATON_BENCH_POSTGRES"), "directory of PostgreSQL's programs; empty to look for it [BATON_BENCH_POSTGRES]")
 	flags.IntVar(&o.threads, "threads", 1_000_000, "scale: the most threads; 10000000 takes long")
-	flags.IntVar(&o.events, "events", 0, "replay: events in the log; 0 for those of scale, 10000000 takes long")
+	flags.IntVar(&o.events, "events", 1_000_000, "replay: events in the log; 10000000 takes long")
 	flags.IntVar(&o.backlog, "backlog", 1_000_000, "isolation: events that wait for the dead app")
-	flags.BoolVar(&o.profiles, "profiles", true, "keep profiles of Baton under load, from runs of their own")
 	flags.StringVar(&o.write, "write", "", "document in which to replace the table of figures")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -81,8 +79,8 @@ func parse(args []string, out io.Writer) (o options, err error) {
 
 // settle fills in what depends on other options.
 func (o *options) settle() error {
-	if o.rounds < 0 || o.threads < 1 || o.events < 0 || o.backlog < 1 {
-		return errors.New("rounds, threads, events and backlog must not be negative")
+	if o.rounds < 0 || o.threads < 1 || o.events < 1 || o.backlog < 1 {
+		return errors.New("rounds must not be below 0; threads, events and backlog not below 1")
 	}
 	if o.rounds == 0 {
 		o.rounds = 3

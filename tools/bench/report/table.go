@@ -79,6 +79,9 @@ func number(x float64) string {
 	return strconv.FormatFloat(x, 'g', 3, 64)
 }
 
+// Grouped writes a whole number with a comma before each group of three digits.
+func Grouped(n int) string { return grouped(strconv.Itoa(n)) }
+
 // grouped puts a comma before each group of three digits.
 func grouped(digits string) string {
 	sign := ""

@@ -21,8 +21,10 @@ type Step struct{ Target, Before, After string }
 type CallSpec struct {
 	Host           string
 	Threads, Conns int
-	// Times the steps are done on each thread.
+	// Times the steps are done on each thread; For ends the calls earlier,
+	// after a thread's last step; 0 for not.
 	Times int
+	For   time.Duration
 	Steps []Step
 	Extra *Step
 }
@@ -60,8 +62,12 @@ func Call(ctx context.Context, s CallSpec) (CallResult, error) {
 // caller makes the calls on the threads of one connection.
 func (s *CallSpec) caller(ctx context.Context, client *wire.Client, c int, h *histogram) error {
 	var body []byte
+	began := time.Now()
 	for turn := range s.Times {
 		for thread := c; thread < s.Threads; thread += s.Conns {
+			if s.For > 0 && time.Since(began) > s.For {
+				return nil
+			}
 			for _, step := range s.steps(thread, turn) {
 				if err := ctx.Err(); err != nil {
 					return err

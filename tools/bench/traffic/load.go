@@ -171,11 +171,11 @@ func (l *load) wait(ctx context.Context, sent int) error {
 		return ctx.Err()
 	}
 	at := l.began.Add(time.Duration(float64(sent) / l.spec.Rate * float64(time.Second)))
-	return pause(ctx, time.Until(at))
+	return Pause(ctx, time.Until(at))
 }
 
-// pause waits for a time to pass.
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits for a time to pass; it returns ctx's error when that ends first.
+func Pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}

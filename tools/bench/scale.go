@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/baton-router/baton/tools/bench/proc"
+	"github.com/baton-router/baton/tools/bench/report"
+	"github.com/baton-router/baton/tools/bench/traffic"
+)
+
+// beyond is where the memory per idle thread is counted from.
+const beyond = 100_000
+
+// scale measures installations with more and more threads, one app each: what
+// an event and an idle thread take, and how long a restart does.
+func (b *bench) scale(ctx context.Context) error {
+	base := 0.0
+	for _, threads := range []int{min(10_000, b.size.largest), beyond, 1_000_000, 10_000_000} {
+		if threads > min(b.options.threads, b.size.largest) {
+			b.report.Skip(fmt.Sprintf("scale: %d threads: without --quick, --threads %d", threads, threads))
+			continue
+		}
+		name := "scale/" + report.Grouped(threads) + " threads"
+		err := b.onBaton(ctx, name, 1, threads, setup{maxBatch: 20, cold: true}, func(s *batonStage) error {
+			resident, err := b.scaled(ctx, s, name)
+			if err == nil && threads == beyond {
+				base = resident
+			}
+			if err == nil && threads > beyond {
+				b.note(name+"/memory per idle thread", report.Bytes, (resident-base)*(1<<20)/float64(threads-beyond))
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// scaled fills an installation with threads and measures it. It returns what is
+// resident after a restart: the threads, without what their coming has left.
+func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (resident float64, err error) {
+	filled, err := s.warm(ctx)
+	if err != nil {
+		return 0, err
+	}
+	b.note(name+"/filled at", report.PerSecond, filled.rate())
+	b.note(name+"/CPU per first event", report.Micros, perEvent(filled.router, filled.events))
+	disk, err := proc.DirBytes(filepath.Join(s.dir, "data"))
+	if err != nil {
+		return 0, err
+	}
+	b.note(name+"/disk per event", report.Bytes, float64(disk)/float64(filled.events))
+	o, err := s.play(ctx, shape{during: b.size.saturated, perPost: 20})
+	if err != nil {
+		return 0, err
+	}
+	b.note(name+"/webhooks", report.PerSecond, o.rate())
+	b.note(name+"/CPU per event", report.Micros, perEvent(o.router, o.events))
+	if err := b.idle(ctx, s, name); err != nil { // the cursors are saved meanwhile
+		return 0, err
+	}
+	if err := s.crash(ctx, b.options.baton); err != nil {
+		return 0, err
+	}
+	b.note(name+"/restart", report.Seconds, s.up.Seconds())
+	if resident, err = b.resident(ctx, s); err != nil {
+		return 0, err
+	}
+	b.note(name+"/memory after restart", report.MiB, resident)
+	b.say("%-40s %8.0f /s  %6.1f us CPU per event  restart %.2f s  %.0f MiB", name, o.rate(), perEvent(o.router, o.events), s.up.Seconds(), resident)
+	_, err = s.play(ctx, shape{events: min(s.threads, 10_000), perPost: 20})
+	return resident, err
+}
+
+// idle measures what a Baton without work takes.
+func (b *bench) idle(ctx context.Context, s *batonStage, name string) error {
+	resident, err := b.resident(ctx, s)
+	if err != nil {
+		return err
+	}
+	before, err := s.baton.usage()
+	if err != nil {
+		return err
+	}
+	if err := traffic.Pause(ctx, b.size.idle); err != nil {
+		return err
+	}
+	after, err := s.baton.usage()
+	if err != nil {
+		return err
+	}
+	b.note(name+"/memory after load", report.MiB, resident)
+	b.note(name+"/idle CPU", report.Percent, 100*after.Since(before).CPU.Seconds()/b.size.idle.Seconds())
+	return nil
+}
