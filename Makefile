@@ -18,6 +18,7 @@ RUN       ?=
 COUNT     ?= 6
 FUZZTIME  ?= 20s
 SEEDS     ?= 1000
+MINUTES   ?= 30
 URL       ?=
 AGAINST   ?=
 GO_TEST   ?= go test
@@ -111,6 +112,10 @@ test/rewrite: ## Write the answers of the scenario scripts anew; read the diff b
 .PHONY: crash
 crash: system ## Kill Baton, and the power of its disk, at every crash point
 	$(if $(call packages_with,^func Test(Crash|Kill|PowerCut)),$(GO_TEST) -count=1 -timeout 10m -run '$(CRASH_TESTS)' $(call packages_with,^func Test(Crash|Kill|PowerCut)),@echo "crash: no test is named $(CRASH_TESTS)")
+
+.PHONY: torture
+torture: ## Kill and pause the nodes and servers of a real cluster under load, for MINUTES
+	BATON_TORTURE=$(MINUTES) $(GO_TEST) -count=1 -timeout 0 -v -run '^TestClusterTorture$$' ./services/baton | grep -v '^ *time=\|\[INF\]'
 
 .PHONY: simulate
 simulate: ## Deterministic simulation over SEEDS seeds

@@ -16,6 +16,9 @@ import (
 // cannot agree yet, as it is when everything is started together.
 const streamsWithin = 30 * time.Second
 
+// streamsAttempt bounds one question of those.
+const streamsAttempt = 5 * time.Second
+
 // openBus starts the embedded server, or connects to an existing one, and
 // creates or compares the streams.
 func (n *node) openBus(ctx context.Context) error {
@@ -56,7 +59,9 @@ func (n *node) patiently(ctx context.Context, open func(context.Context) error) 
 	ctx, cancel := context.WithTimeout(ctx, streamsWithin)
 	defer cancel()
 	for said := false; ; said = true {
-		err := open(ctx)
+		try, done := context.WithTimeout(ctx, streamsAttempt) // a stream without a leader does not answer
+		err := open(try)
+		done()
 		if n.server != nil || !errors.Is(err, bus.ErrUnavailable) && !errors.Is(err, bus.ErrOutcomeUnknown) {
 			return err
 		}
