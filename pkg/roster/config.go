@@ -16,9 +16,9 @@ type Config struct {
 	DataDir string `yaml:"data_dir"`
 	// Node names this node among others: letters, digits, - and _. Empty makes
 	// one up at the first start and keeps it in DataDir.
-	Node    string `yaml:"node"`
-	Listen  Listen `yaml:"listen"`
-	NATS    NATS   `yaml:"nats"`
+	Node   string `yaml:"node"`
+	Listen Listen `yaml:"listen"`
+	NATS   NATS   `yaml:"nats"`
 	// Durability is dev, node or cluster.
 	Durability Durability `yaml:"durability"`
 	Retention  Retention  `yaml:"retention"`

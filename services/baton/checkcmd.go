@@ -49,7 +49,7 @@ func (s *streams) warn(c roster.Config) {
 // loadConfig reads a configuration file; its faults, all of them, are wrong
 // usage.
 func loadConfig(file string, flags map[string]string, keepReferences bool) (roster.Config, error) {
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return roster.Config{}, usage("%w", err)
 	}

@@ -30,7 +30,7 @@ func (d *desk) refuse(app string) *refusing {
 	var token atomic.Value
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodGet {
-			challenge, _ := webhook.Challenge(req.URL.Query(), token.Load().(string)) //nolint:forcetypeassert // a string
+			challenge, _ := webhook.Challenge(req.URL.Query(), token.Load().(string)) //nolint:errcheck,forcetypeassert // a string
 			_, _ = io.WriteString(w, challenge)
 			return
 		}

@@ -173,7 +173,7 @@ func (h *history) explain(t *testing.T, details porcupine.LinearizationInfo) {
 		}
 		var rest []porcupine.Operation
 		for _, op := range h.ops {
-			if op.Input.(asked).thread == thread && !used[op] { //nolint:forcetypeassert // recorded here
+			if op.Input.(asked).thread == thread && !used[op] { //nolint:errcheck,forcetypeassert // recorded here
 				rest = append(rest, op)
 			}
 		}
@@ -193,7 +193,7 @@ func (h *history) explain(t *testing.T, details porcupine.LinearizationInfo) {
 }
 
 func describeOperation(op porcupine.Operation) string {
-	in, out := op.Input.(asked), op.Output.(told) //nolint:forcetypeassert // recorded here
+	in, out := op.Input.(asked), op.Output.(told) //nolint:errcheck,forcetypeassert // recorded here
 	return fmt.Sprintf("%s to %s: client %d app %d %s %d: %s %d", time.Duration(op.Call), time.Duration(op.Return), op.ClientId,
 		in.app%10, in.verb, in.target%10, out.result, out.owner%10)
 }
@@ -213,14 +213,14 @@ func ownerModel() porcupine.Model {
 		Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 			threads := make([][]porcupine.Operation, historyThreads)
 			for _, op := range history {
-				in := op.Input.(asked) //nolint:forcetypeassert // recorded here
+				in := op.Input.(asked) //nolint:errcheck,forcetypeassert // recorded here
 				threads[in.thread] = append(threads[in.thread], op)
 			}
 			return threads
 		},
 		Init: func() any { return crashApps()[0] },
 		Step: func(state, input, output any) (bool, any) {
-			return ownerAfter(state.(uint64), input.(asked), output.(told)) //nolint:forcetypeassert // recorded here
+			return ownerAfter(state.(uint64), input.(asked), output.(told)) //nolint:errcheck,forcetypeassert // recorded here
 		},
 		DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
 	}

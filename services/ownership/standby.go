@@ -22,9 +22,7 @@ func (s *Service) standBy(ctx context.Context) error {
 			return nil //nolint:nilerr // stopped, not failed
 		}
 		s.deps.Logger.Warn("standby: reading the log begins again", "err", err)
-		if pause(ctx, standbyRetry) != nil {
-			break
-		}
+		_ = pause(ctx, standbyRetry)
 	}
 	return nil
 }
