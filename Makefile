@@ -113,8 +113,8 @@ crash: system ## Kill Baton, and the power of its disk, at every crash point
 	$(if $(call packages_with,^func Test(Crash|Kill|PowerCut)),$(GO_TEST) -count=1 -timeout 10m -run '$(CRASH_TESTS)' $(call packages_with,^func Test(Crash|Kill|PowerCut)),@echo "crash: no test is named $(CRASH_TESTS)")
 
 .PHONY: simulate
-simulate: ## Deterministic simulation over SEEDS seeds
-	$(if $(wildcard pkg/sim/*.go),SEEDS=$(SEEDS) go test -count=1 -timeout 0 -v ./pkg/sim/...,@echo "simulate: pkg/sim is not there yet")
+simulate: ## Deterministic simulation over SEEDS seeds (ARGS='-seed N' for the first)
+	go test -count=1 -timeout 0 -v ./pkg/sim -run 'TestSimulate' -seeds $(SEEDS) $(ARGS)
 
 .PHONY: model
 model: system ## Check the model of the fence in all its states: minutes, 4 GB of memory
