@@ -44,6 +44,7 @@ type life struct {
 // start begins a life on what the disk holds.
 func (n *node) start() error {
 	n.lives++
+	n.frozen = false
 	l := &life{link: &link{
 		w: n.w, name: fmt.Sprintf("%s.%d", n.name, n.lives), node: n, serving: map[int]func(bus.CommandCall){},
 	}}

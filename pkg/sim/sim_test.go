@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	seeds   = flag.Int("seeds", 20, "how many seeds to run")
+	seeds   = flag.Int("seeds", 20, "how many seeds to run; 8 at most with -short")
 	first   = flag.Uint64("seed", 1, "the first seed")
 	steps   = flag.Int("steps", 2000, "steps of a run before it comes to rest")
 	verbose = flag.Bool("show", false, "print every step")
@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 
 // What Baton promises holds in every run.
 func TestSimulate(t *testing.T) { //nolint:paralleltest // Run is alone
+	if testing.Short() {
+		*seeds = min(*seeds, 8)
+	}
 	var total Counts
 	for seed := *first; seed < *first+uint64(*seeds); seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { //nolint:paralleltest // Run is alone
