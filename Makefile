@@ -18,6 +18,7 @@ RUN       ?=
 COUNT     ?= 6
 FUZZTIME  ?= 20s
 SEEDS     ?= 1000
+MINUTES   ?= 30
 URL       ?=
 AGAINST   ?=
 GO_TEST   ?= go test
@@ -82,8 +83,8 @@ demo: build ## A conversation that plays itself on free ports, and leaves nothin
 	exec bin/baton demo $(ARGS)
 
 .PHONY: cluster
-cluster: ## Three NATS servers and three nodes on loopback, with a menu to kill them (ARGS="-run 'show; kill b2; wait; show'")
-	go run ./tools/cluster $(ARGS)
+cluster: build ## Three NATS servers and three nodes on loopback, with a menu to kill them (ARGS="-run 'show; kill b2; wait; show'")
+	go run ./tools/cluster -baton bin/baton $(ARGS)
 
 .PHONY: build
 build: ## Build bin/baton
@@ -112,6 +113,10 @@ test/rewrite: ## Write the answers of the scenario scripts anew; read the diff b
 crash: system ## Kill Baton, and the power of its disk, at every crash point
 	$(if $(call packages_with,^func Test(Crash|Kill|PowerCut)),$(GO_TEST) -count=1 -timeout 10m -run '$(CRASH_TESTS)' $(call packages_with,^func Test(Crash|Kill|PowerCut)),@echo "crash: no test is named $(CRASH_TESTS)")
 
+.PHONY: torture
+torture: ## Kill and pause the nodes and servers of a real cluster under load, for MINUTES
+	BATON_TORTURE=$(MINUTES) $(GO_TEST) -count=1 -timeout 0 -v -run '^TestClusterTorture$$' ./services/baton | grep -v '^ *time=\|\[INF\]'
+
 .PHONY: simulate
 simulate: ## Deterministic simulation over SEEDS seeds (ARGS='-seed N' for the first)
 	go test -count=1 -timeout 0 -v ./pkg/sim -run 'TestSimulate' -seeds $(SEEDS) $(ARGS)
@@ -121,8 +126,8 @@ model: system ## Check the model of the fence in all its states: minutes, 4 GB o
 	go test -count=1 -timeout 0 -v ./tools/model -full
 
 .PHONY: conformance
-conformance: ## Run the vectors on Baton itself, or on URL=http://...
-	$(if $(URL),go run ./services/baton conformance --url $(URL) $(ARGS),$(if $(wildcard pkg/conformance/*.go),$(GO_TEST) -count=1 ./pkg/conformance/...,@echo "conformance: no vectors yet"))
+conformance: build ## Put Baton through the conformance vectors over HTTP (another server: ARGS='--config FILE')
+	bin/baton conformance $(if $(URL),--url $(URL)) $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME

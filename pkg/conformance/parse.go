@@ -56,8 +56,13 @@ func Parse(name string, data []byte) ([]Vector, error) {
 }
 
 // strictly decodes YAML; an error names file and line.
-func strictly(name string, data []byte, into any) error {
-	err := yaml.UnmarshalWithOptions(data, into, yaml.Strict())
+func strictly(name string, data []byte, into any) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil { // the decoder does not check every document before it walks it
+			err = fmt.Errorf("%s: this YAML cannot be read: %v", name, fault)
+		}
+	}()
+	err = yaml.UnmarshalWithOptions(data, into, yaml.Strict())
 	if err == nil {
 		return nil
 	}

@@ -137,7 +137,7 @@ func badEndpoints(t *testing.T) map[string]struct {
 		"half a head":           {raw(t, say("HTTP/1.1 200 OK\r\nX-Half")), ClassTimeout},
 		"drips":                 {raw(t, drip), ClassTimeout},
 		"endless body":          {raw(t, endless("HTTP/1.1 200 OK\r\n\r\n", strings.Repeat("x", 4096))), ClassTooLarge},
-		"endless chunks":        {raw(t, endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "4\r\nabcd\r\n")), ClassTooLarge},
+		"endless chunks":        {raw(t, endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", strings.Repeat("4\r\nabcd\r\n", 400))), ClassTooLarge},
 		"endless head":          {raw(t, endless("HTTP/1.1 200 OK\r\n", "X-More: "+strings.Repeat("x", 1000)+"\r\n")), ClassTooLarge},
 		"endless 1xx":           {raw(t, endless("", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")), ClassTooLarge},
 		"switches protocols":    {raw(t, say("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")), ClassProtocol},
@@ -172,7 +172,7 @@ func TestBadEndpointsAreClassedAndLeaveNothing(t *testing.T) { //nolint:parallel
 	endpoints := badEndpoints(t)
 	policy := Policy{
 		Allow: allow(t, "127.0.0.1"), Resolver: names{"private.test": netip.MustParseAddr("192.168.1.1")},
-		MaxConns: 2, ConnectTimeout: 100 * time.Millisecond,
+		MaxConns: 2, ConnectTimeout: 2 * time.Second,
 	}
 	rt := transport(t, policy)
 	goroutines, files := runtime.NumGoroutine(), descriptors(t)

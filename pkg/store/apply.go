@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -58,14 +59,26 @@ func (p *Partition) Apply(r *eventlog.Record, raw []byte, sequence uint64, chang
 	return nil
 }
 
-// memorize adds the record's de-duplication keys to the memory. That comes before
-// they are written: what the memory does not know, nobody looks for.
+// memoryKey is a key that a record brings.
+type memoryKey struct {
+	id         [16]byte
+	generation uint32
+	call       bool // not an event
+}
+
+// memorize adds the record's keys to the memory. That comes before they are
+// written: what the memory does not know, nobody looks for.
 func (b *batch) memorize() {
 	p := b.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range b.seen {
-		p.mu.memory.remember(generation(b.now), &b.seen[i])
+	for i := range b.keys {
+		k := &b.keys[i]
+		if k.call {
+			p.mu.called.remember(k.generation, &k.id)
+		} else {
+			p.mu.seen.remember(k.generation, &k.id)
+		}
 	}
 }
 
@@ -123,7 +136,7 @@ type batch struct {
 	b     *pebble.Batch
 	now   control.Millis // the record's decided-at
 	floor control.Millis // the earliest timer armed
-	seen  [][16]byte     // the de-duplication keys
+	keys  []memoryKey    // of events and calls
 	key   []byte
 	value []byte
 	err   error
@@ -195,12 +208,17 @@ func (b *batch) lapse(before control.Millis) {
 		return
 	}
 	b.dropBefore(tableAnswers, now)
+	b.lapseMemory(now)
 	if now > 0 {
 		b.dropBefore(tableDedupe, now-1)
-		b.p.mu.Lock()
-		defer b.p.mu.Unlock()
-		b.p.mu.memory.lapse(now - 1)
 	}
+}
+
+func (b *batch) lapseMemory(now uint32) {
+	b.p.mu.Lock()
+	defer b.p.mu.Unlock()
+	b.p.mu.called.lapse(now)
+	b.p.mu.seen.lapse(now - min(now, 1))
 }
 
 func (b *batch) dropBefore(t table, g uint32) {
@@ -215,22 +233,32 @@ func (b *batch) Remember(id [16]byte, at control.Millis) {
 	k := append(generationOf(b.start(tableDedupe), generation(at)), id[:]...)
 	b.value = instant(b.value[:0], at)
 	b.set(k, b.value)
-	b.seen = append(b.seen, id)
+	b.keys = append(b.keys, memoryKey{id: id, generation: generation(at)})
 }
 
 // Answer implements eventlog.Tables. An answer replaces one in another
-// generation too.
+// generation too, if there may be one.
 func (b *batch) Answer(id [16]byte, a eventlog.Answer) {
 	now := generation(b.now)
+	replaces := b.replaces(&id)
 	for _, g := range [...]uint32{now, now + 1} {
 		k := append(generationOf(b.start(tableAnswers), g), id[:]...)
 		if g == generation(a.Until) && a.Live(b.now) {
 			b.value = eventlog.AppendAnswer(b.value[:0], &a)
 			b.set(k, b.value)
+			b.keys = append(b.keys, memoryKey{id: id, generation: g, call: true})
 			continue
 		}
-		b.delete(k)
+		if replaces {
+			b.delete(k)
+		}
 	}
+}
+
+// replaces reports whether there may be an answer under the key: in the store,
+// or of this very record.
+func (b *batch) replaces(id *[16]byte) bool {
+	return b.p.mayAnswer(id) || slices.ContainsFunc(b.keys, func(k memoryKey) bool { return k.call && k.id == *id })
 }
 
 // Button implements eventlog.Tables.

@@ -2,7 +2,7 @@ package store
 
 import "encoding/binary"
 
-// Sizes of the filters of de-duplication keys.
+// Sizes of the filters of keys.
 const (
 	// filterFirst is the room of a generation's first filter, in keys; each
 	// further one has twice the room of the one before.
@@ -55,14 +55,16 @@ func (f *filter) has(id *[16]byte) bool {
 	return true
 }
 
-// memory holds every de-duplication key of a partition that counts, as filters
-// by generation. Its zero value holds nothing and is not complete.
+// memory holds every key of a kind that a partition has, as filters by
+// generation. Its zero value holds nothing and is not complete.
 type memory struct {
 	// complete: a key that is in no filter is not in the store either.
 	complete bool
 	keys     int
 	by       map[uint32][]*filter
 }
+
+func newMemory() memory { return memory{complete: true, by: map[uint32][]*filter{}} }
 
 // remember adds a key of a generation. A memory that would grow too large is
 // given up until it is built again.

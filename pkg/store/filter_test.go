@@ -16,7 +16,7 @@ func randomKey(r *rand.Rand) (id [16]byte) {
 func TestMemoryForgetsNothingAndAlarmsSeldom(t *testing.T) {
 	t.Parallel()
 	const keys = 200_000
-	m := memory{complete: true, by: map[uint32][]*filter{}}
+	m := newMemory()
 	r := rand.New(rand.NewPCG(1, 1))
 	for i := range keys {
 		id := randomKey(r)
@@ -46,7 +46,7 @@ func TestMemoryForgetsNothingAndAlarmsSeldom(t *testing.T) {
 // A memory that is given up says of every key that it may be known.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
-	m := memory{complete: true, by: map[uint32][]*filter{}}
+	m := newMemory()
 	r := rand.New(rand.NewPCG(2, 2))
 	for range filterMost + 1 {
 		id := randomKey(r)

@@ -24,9 +24,10 @@ type Partition struct {
 		// floor: no timer is due before it. lowered counts when it was.
 		floor   control.Millis
 		lowered uint64
-		// memory has the de-duplication keys, once it was filled.
-		memory memory
-		filled bool
+		// seen and called have the keys of events and of calls, once they were
+		// filled.
+		seen, called memory
+		filled       bool
 	}
 }
 
@@ -62,7 +63,7 @@ func (p *Partition) load() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.applied, p.mu.floor = applied, minInstant
-	p.mu.memory, p.mu.filled = memory{}, false
+	p.mu.seen, p.mu.called, p.mu.filled = memory{}, memory{}, false
 	return nil
 }
 

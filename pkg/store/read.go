@@ -51,7 +51,7 @@ func (p *Partition) Seen(id [16]byte, now control.Millis) (at control.Millis, ok
 // SeenOf is Seen for many keys at once: it calls found with the index of each key that is remembered, and when it was
 // decided on.
 func (p *Partition) SeenOf(ids [][16]byte, now control.Millis, found func(i int, at control.Millis)) error {
-	if err := p.fillMemory(); err != nil {
+	if err := p.fill(); err != nil {
 		return fmt.Errorf("store: de-duplication keys of partition %d: %w", p.number, err)
 	}
 	var it *pebble.Iterator
@@ -116,19 +116,31 @@ func seen(it *pebble.Iterator, prefix []byte, newest uint32, id *[16]byte) (cont
 func (p *Partition) mayKnow(id *[16]byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.mu.memory.mayKnow(id)
+	return p.mu.seen.mayKnow(id)
 }
 
-// fillMemory reads the de-duplication keys into memory, once; not when they are
-// too many.
-func (p *Partition) fillMemory() error {
+// fill reads the keys of events and of calls into memory, once; not those of a
+// kind of which there are too many.
+func (p *Partition) fill() (err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.filled {
 		return nil
 	}
-	m := memory{complete: true, by: map[uint32][]*filter{}}
-	prefix := p.key(tableDedupe)
+	if p.mu.seen, err = p.keysOf(tableDedupe); err != nil {
+		return err
+	}
+	if p.mu.called, err = p.keysOf(tableAnswers); err != nil {
+		return err
+	}
+	p.mu.filled = true
+	return nil
+}
+
+// keysOf reads the keys of a table of generations.
+func (p *Partition) keysOf(t table) (memory, error) {
+	m := newMemory()
+	prefix := p.key(t)
 	err := scan(p.db, prefix, after(prefix), func(k, _ []byte) (bool, error) {
 		k, err := tail(k, 4+16)
 		if err != nil {
@@ -138,16 +150,18 @@ func (p *Partition) fillMemory() error {
 		m.remember(binary.BigEndian.Uint32(k), &id)
 		return m.complete, nil
 	})
-	if err != nil {
-		return err
-	}
-	p.mu.memory, p.mu.filled = m, true
-	return nil
+	return m, err
 }
 
 // Answer returns the answer of a command id or an idempotency key, if it counts
 // at now, which is not before the last decided-at.
 func (p *Partition) Answer(id [16]byte, now control.Millis) (a eventlog.Answer, ok bool, err error) {
+	if err := p.fill(); err != nil {
+		return eventlog.Answer{}, false, fmt.Errorf("store: answers of partition %d: %w", p.number, err)
+	}
+	if !p.mayAnswer(&id) {
+		return eventlog.Answer{}, false, nil
+	}
 	first := generation(max(now, p.Applied().DecidedAt))
 	for _, g := range [...]uint32{first, first + 1} {
 		ok, err = get(p.db, append(generationOf(p.key(tableAnswers), g), id[:]...), func(v []byte) (err error) {
@@ -165,6 +179,13 @@ func (p *Partition) Answer(id [16]byte, now control.Millis) (a eventlog.Answer, 
 		return eventlog.Answer{}, false, nil
 	}
 	return a, true, nil
+}
+
+// mayAnswer reports whether there may be an answer under a key.
+func (p *Partition) mayAnswer(id *[16]byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.called.mayKnow(id)
 }
 
 // Button returns the app that sent a button with this payload on the thread.

@@ -104,3 +104,17 @@ func BenchmarkAppendElement(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSign makes both signatures of a POST with one event and with twenty.
+func BenchmarkSign(b *testing.B) {
+	for _, size := range []int{600, 10_000} {
+		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
+			secret, body := []byte("0123456789abcdef0123456789abcdef"), make([]byte, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = webhook.Sign256(secret, body), webhook.Sign1(secret, body)
+			}
+		})
+	}
+}

@@ -20,6 +20,7 @@ type appCommands struct {
 	Resume appResume `cmd:"" help:"Deliver again, from where it stopped; failing events get their full time again."`
 	Rewind appRewind `cmd:"" help:"Deliver again from an earlier position or point in time."`
 	Skip   appSkip   `cmd:"" help:"Give up all that waits; go on with what is decided from now on."`
+	Test   appTest   `cmd:"" help:"Test an app's endpoint with every kind of event; needs no running Baton."`
 	Replay appReplay `cmd:"" help:"Deliver since a point in time what the app would have got, had it been connected as it is today."`
 }
 

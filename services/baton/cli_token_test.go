@@ -58,7 +58,7 @@ func TestTokensAreAddedAndRevoked(t *testing.T) {
 			Message       string
 			Type          string
 			Code          int
-			Error_subcode int //nolint:revive // as the platform writes it
+			Error_subcode int
 		}
 	}
 	if err := json.Unmarshal([]byte(answer), &e); err != nil || status != 400 || e.Error.Code != 190 || e.Error.Error_subcode != 460 {

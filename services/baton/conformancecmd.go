@@ -39,14 +39,14 @@ func (c *conformanceCommand) Run(ctx context.Context, g *Global, s *streams) err
 		return err
 	}
 	report, err := conformance.Run(ctx, &server, c.steward(g, &server), vectors, filter)
-	err = errors.Join(err, stop())
-	if err != nil && (unreachable(err) || !conformance.Reachable(err)) {
-		return codedError{exitNotServed, err}
+	stopped := stop()
+	switch {
+	case err != nil && (unreachable(err) || !conformance.Reachable(err)):
+		return errors.Join(codedError{exitNotServed, err}, stopped)
+	case err != nil:
+		return errors.Join(err, stopped)
 	}
-	if err != nil {
-		return err
-	}
-	return c.print(g, s, report)
+	return errors.Join(c.print(g, s, report), stopped)
 }
 
 // server is the server under test: one that a file describes, or one that is

@@ -209,7 +209,7 @@ func (w *world) checkTopic(r *records) {
 		p, _, _ := strings.Cut(id, "-")
 		got[p] = append(got[p], id)
 	}
-	for p := range crashPartitions {
+	for p := range r.partitions {
 		key := strconv.Itoa(p)
 		if !slices.Equal(got[key], want[key]) {
 			w.t.Errorf("partition %d: %d changes on the control topic, %d in the log: %s", p, len(got[key]), len(want[key]), firstDifference(got[key], want[key]))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
@@ -26,6 +27,8 @@ type load struct {
 	open  map[string]bool // metadata and texts of API calls without an answer
 	turns map[uint64]int  // per person
 	late  []string        // webhooks that are still to be acknowledged
+	// nodes are the public listeners of a cluster; nil for the one of w.
+	nodes []string
 	// counters of what happened, for the log of the test
 	refused, failed int
 }
@@ -38,6 +41,14 @@ type acknowledged struct {
 }
 
 func newLoad(w *world) *load { return &load{w: w, open: map[string]bool{}, turns: map[uint64]int{}} }
+
+// public is a listener to ask, as a balancer would pick it.
+func (l *load) public() string {
+	if len(l.nodes) == 0 {
+		return l.w.public
+	}
+	return l.nodes[rand.IntN(len(l.nodes))]
+}
 
 // run plays the threads of n people until ctx ends.
 func (l *load) run(ctx context.Context, people int) {
@@ -115,7 +126,7 @@ func (l *load) message(ctx context.Context, person uint64, n int) bool {
 // webhook posts a signed webhook until it gets a 200.
 func (l *load) webhook(ctx context.Context, body string) bool {
 	for ctx.Err() == nil {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+l.w.public+"/webhook", bytes.NewBufferString(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+l.public()+"/webhook", bytes.NewBufferString(body))
 		if err != nil {
 			l.w.t.Error(err)
 			return false
@@ -164,7 +175,7 @@ func nap(ctx context.Context) {
 
 // owner asks who has the thread; 0 for nobody.
 func (l *load) owner(ctx context.Context, person uint64) (uint64, error) {
-	address := fmt.Sprintf("http://%s/me/thread_owner?recipient=%d&access_token=%s", l.w.public, person, crashToken(crashApps()[0]))
+	address := fmt.Sprintf("http://%s/me/thread_owner?recipient=%d&access_token=%s", l.public(), person, crashToken(crashApps()[0]))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return 0, err
@@ -236,7 +247,7 @@ func (l *load) call(ctx context.Context, edge string, app uint64, body map[strin
 	if err != nil {
 		return 0, nil, err
 	}
-	address := fmt.Sprintf("http://%s/v24.0/me/%s?access_token=%s", l.w.public, edge, crashToken(app))
+	address := fmt.Sprintf("http://%s/v24.0/me/%s?access_token=%s", l.public(), edge, crashToken(app))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(data))
 	if err != nil {
 		return 0, nil, err

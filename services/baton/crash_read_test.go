@@ -19,12 +19,13 @@ import (
 
 // records are what a stopped node has left behind.
 type records struct {
-	facts    []fact // in log order
-	inbound  []inboundFact
-	topic    []string // ids in stream order
-	snapshot *roster.Snapshot
-	digest   eventlog.Digest
-	faults   []string
+	partitions int
+	facts      []fact // in log order
+	inbound    []inboundFact
+	topic      []string // ids in stream order
+	snapshot   *roster.Snapshot
+	digest     eventlog.Digest
+	faults     []string
 }
 
 type inboundFact struct {
@@ -47,18 +48,22 @@ func (w *world) read() *records {
 		w.t.Fatal(err)
 	}
 	defer conn.Close()
-	r := &records{}
-	if err := errors.Join(r.readLog(ctx, conn), r.readInbound(ctx, conn), r.readTopic(ctx, conn), r.readRoster(ctx, conn)); err != nil {
+	r := &records{partitions: crashPartitions}
+	if err := r.readAll(ctx, conn); err != nil {
 		w.t.Fatal(err)
 	}
 	return r
+}
+
+func (r *records) readAll(ctx context.Context, conn *bus.Conn) error {
+	return errors.Join(r.readLog(ctx, conn), r.readInbound(ctx, conn), r.readTopic(ctx, conn), r.readRoster(ctx, conn))
 }
 
 // readLog reads, verifies and folds the log.
 func (r *records) readLog(ctx context.Context, conn *bus.Conn) error {
 	var fold eventlog.Fold
 	var chain eventlog.Verifier
-	for p := range crashPartitions {
+	for p := range r.partitions {
 		for after := uint64(0); ; {
 			m, err := conn.NextLog(ctx, p, after)
 			if errors.Is(err, bus.ErrNoMessage) {
@@ -88,7 +93,7 @@ func (r *records) readLog(ctx context.Context, conn *bus.Conn) error {
 func (r *records) readInbound(ctx context.Context, conn *bus.Conn) error {
 	first, last, _, err := conn.InboundRange(ctx)
 	for seq := first; err == nil && seq <= last; seq++ {
-		for p := 0; err == nil && p < crashPartitions; p++ {
+		for p := 0; err == nil && p < r.partitions; p++ {
 			err = r.readInput(ctx, conn, p, seq)
 		}
 	}
@@ -126,7 +131,7 @@ func (r *records) readTopic(ctx context.Context, conn *bus.Conn) error {
 		return err
 	}
 	want := uses[slices.IndexFunc(uses, func(u bus.StreamUse) bool { return u.Name == bus.StreamControl })].Messages
-	for p := range crashPartitions {
+	for p := range r.partitions {
 		if _, _, err := conn.ControlCursor(ctx, p); err == nil {
 			want--
 		}

@@ -30,16 +30,6 @@ func (e *examination) well(format string, args ...any) {
 	e.healthy = append(e.healthy, fmt.Sprintf(format, args...))
 }
 
-// sick reports whether there is more than notes.
-func (e *examination) sick() bool {
-	for _, f := range e.findings {
-		if f.GetSeverity() == problem {
-			return true
-		}
-	}
-	return false
-}
-
 func (e *examination) response() *adminv1.DoctorResponse {
 	return &adminv1.DoctorResponse{Findings: e.findings, Healthy: e.healthy}
 }

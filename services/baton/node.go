@@ -139,7 +139,9 @@ func (n *node) openDataDir(context.Context) error {
 
 // openRoster reads the roster and applies the configuration file, if it is not
 // the one applied last.
-func (n *node) openRoster(ctx context.Context) (err error) {
+func (n *node) openRoster(ctx context.Context) error { return n.patiently(ctx, n.readRoster) }
+
+func (n *node) readRoster(ctx context.Context) (err error) {
 	if n.rosters, err = openRoster(ctx, n.bus, n.log); err != nil {
 		return err
 	}

@@ -26,9 +26,9 @@ const (
 
 // What the platform knows of a server that is started for the conformance kit.
 const (
-	ownAppID       = 700000000009999
-	ownAppSecret   = "conformance-platform-secret"
-	ownVerifyToken = "conformance-verify"
+	ownAppID  = 700000000009999
+	ownSecret = "conformance-platform-secret"
+	ownVerify = "conformance-verify"
 )
 
 // ownServer is this program once more, serving in a process of its own, with
@@ -96,7 +96,7 @@ func ownConfig(dataDir string) string {
 	b.line(0, "durability: node")
 	b.line(0, "partitions: 8")
 	b.line(0, "platform: {graph_url: simulator, app_id: %q, app_secret: %q, verify_token: %q}",
-		strconv.Itoa(ownAppID), ownAppSecret, ownVerifyToken)
+		strconv.Itoa(ownAppID), ownSecret, ownVerify)
 	b.line(0, `egress: {allow: ["127.0.0.0/8"]}`)
 	return b.String()
 }
@@ -105,7 +105,7 @@ func ownConfig(dataDir string) string {
 func ownDescription(public, admin string) string {
 	var b configText
 	b.line(0, "url: %q", public)
-	b.line(0, "platform: {app_id: %q, app_secret: %q}", strconv.Itoa(ownAppID), ownAppSecret)
+	b.line(0, "platform: {app_id: %q, app_secret: %q}", strconv.Itoa(ownAppID), ownSecret)
 	b.line(0, "baton: {admin: %q}", admin)
 	return b.String()
 }

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/baton-router/baton/pkg/webhook"
 	"github.com/baton-router/baton/services/simulator"
 )
 
@@ -22,8 +19,7 @@ func TestProtocolOverHTTP(t *testing.T) {
 		"handover": "mode: handover, primary: $A", "lone": "mode: handover", "zero": "mode: conversation_routing",
 		"routing": "mode: conversation_routing, default_app: $A, can_take: [$B]", "ig": "mode: handover, primary: $A",
 	})
-	quiet := simulator.Switches{DropDeliveries: true, DropReads: true}
-	if err := s.node.simulator.SetSwitches(0, quiet); err != nil {
+	if err := s.node.simulator.SetSwitches(0, noReceipts()); err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]func(*testing.T, *site){ //nolint:paralleltest // one site, asked in turn
@@ -43,6 +39,11 @@ func TestProtocolOverHTTP(t *testing.T) {
 	}
 }
 
+// noReceipts leaves out what the platform says by itself of messages.
+func noReceipts() simulator.Switches {
+	return simulator.Switches{DropDeliveries: true, DropReads: true}
+}
+
 // awaitOwner waits until an app, the inbox or nobody has control.
 func (c *chat) awaitOwner(want string) {
 	c.t.Helper()
@@ -57,6 +58,7 @@ func (c *chat) awaitOwner(want string) {
 
 // inboxTakes: what the platform reports of a human in its inbox moves control.
 func inboxTakes(t *testing.T, s *site) {
+	t.Helper()
 	c := s.passed(t, "handover")
 	sim := s.node.simulator
 	if _, err := sim.Reply(c.asset, c.person, "a human here"); err != nil {
@@ -79,6 +81,7 @@ func inboxTakes(t *testing.T, s *site) {
 
 // inboxCommandsMove: the same by an operator's commands.
 func inboxCommandsMove(t *testing.T, s *site) {
+	t.Helper()
 	c := s.passed(t, "handover")
 	d := &desk{t: t, admin: s.node.adminURL()}
 	thread := fmt.Sprintf("%d %d", c.asset, c.person)
@@ -99,6 +102,7 @@ func inboxCommandsMove(t *testing.T, s *site) {
 // inboxMirrored: what Baton decides about the inbox is told to the platform
 // until it agrees, also when it refuses at first.
 func inboxMirrored(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "handover")
 	c.says("hi")
 	side := func() string {
@@ -115,6 +119,9 @@ func inboxMirrored(t *testing.T, s *site) {
 	c.ok("A", "take_thread_control", "")
 	await(t, func() bool { return !strings.Contains(side(), "263902037430900") }, side)
 	c.ok("A", "messages", hello)
+	if err := s.node.simulator.SetSwitches(c.asset, noReceipts()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 const survey = `"message":{"attachment":{"type":"template","payload":{"template_type":"customer_feedback","title":"How was it?","subtitle":"tell us","button_title":"Rate","feedback_screens":[{"questions":[{"id":"q1","type":"csat","title":"?","score_label":"neg_pos","score_option":"five_stars"}]}],"business_privacy":{"url":"https://example.com/privacy"}%s}}}`
@@ -122,6 +129,7 @@ const survey = `"message":{"attachment":{"type":"template","payload":{"template_
 // surveyHeld: it waits while another app has control, goes out when the thread
 // is idle, and its answer goes to its creator.
 func surveyHeld(t *testing.T, s *site) {
+	t.Helper()
 	c := s.passed(t, "handover")
 	answer := c.ok("B", "messages", fmt.Sprintf(survey, ""))
 	if !strings.Contains(answer, `"message_id":"m_baton`) {
@@ -143,6 +151,7 @@ func surveyHeld(t *testing.T, s *site) {
 
 // surveyDropped: after its days it is gone.
 func surveyDropped(t *testing.T, s *site) {
+	t.Helper()
 	c := s.passed(t, "handover")
 	c.ok("B", "messages", fmt.Sprintf(survey, `,"expires_in_days":1`))
 	c.ok("C", "extend_thread_control", `"duration":604800`)
@@ -160,6 +169,7 @@ func surveyDropped(t *testing.T, s *site) {
 // window: 24 hours, then only with the tag, for seven days, and a tag that is
 // gone is refused; nothing reaches the platform.
 func window(t *testing.T, s *site) {
+	t.Helper()
 	for page, subcode := range map[string]int{"handover": 2018278, "ig": 2534022} {
 		c := s.chat(t, page)
 		c.says("hi")
@@ -187,6 +197,7 @@ func window(t *testing.T, s *site) {
 }
 
 func humanAgent(t *testing.T, s *site) {
+	t.Helper()
 	c := s.passed(t, "handover")
 	tagged := `"messaging_type":"MESSAGE_TAG","tag":"HUMAN_AGENT",` + hello
 	c.refused("B", "messages", tagged, 200, 0)
@@ -198,6 +209,7 @@ func humanAgent(t *testing.T, s *site) {
 
 // instagram: an account's own ids and words, calls through the linked Page.
 func instagram(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "ig")
 	c.says("hi")
 	linked := fmt.Sprintf("/%d/messages", s.pages["handover"])
@@ -227,6 +239,7 @@ func instagram(t *testing.T, s *site) {
 
 // buttons: who sent one gains control by a tap, and only they get its payload.
 func buttons(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "handover")
 	c.says("hi")
 	c.ok("A", "messages", `"message":{"attachment":{"type":"template","payload":{"template_type":"button","text":"?","buttons":[{"type":"postback","title":"B","payload":"CARE"}]}}}`)
@@ -236,15 +249,16 @@ func buttons(t *testing.T, s *site) {
 	}
 	c.awaitOwner("A")
 	heard := c.heard("A", "C")
-	if !strings.HasSuffix(fmt.Sprint(heard["A"]), "messaging postback CARE]") {
+	if !slices.Contains(heard["A"], "messaging postback CARE") {
 		t.Errorf("A: %q", heard["A"])
 	}
-	if !strings.HasSuffix(fmt.Sprint(heard["C"]), "messaging take C>A standby postback]") {
+	if !strings.Contains(fmt.Sprint(heard["C"]), "messaging take C>A standby postback") {
 		t.Errorf("C: %q", heard["C"])
 	}
 }
 
 func zeroConfig(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "zero")
 	c.says("hi")
 	c.ok("B", "messages", hello)
@@ -259,6 +273,7 @@ func zeroConfig(t *testing.T, s *site) {
 }
 
 func defaultApp(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "routing")
 	c.says("hi")
 	c.refused("B", "request_thread_control", "", 10, 0)
@@ -290,135 +305,4 @@ func (c *chat) is(app, path, want string) {
 func (c *chat) platform(method, path string) (status int, answer string) {
 	c.t.Helper()
 	return request(c.t, method, c.node.simulator.URL()+path, "page-token-"+c.page, "")
-}
-
-// TestBadInputOverHTTP: each documented refusal has its status, code, subcode
-// and text, and changes nothing: neither the thread, nor the log but for its
-// audit, nor what the person sees.
-func TestBadInputOverHTTP(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, map[string]string{"handover": "mode: handover, primary: $A", "routing": "mode: conversation_routing, default_app: $A"})
-	c := s.passed(t, "handover")
-	to, long := c.to(), strings.Repeat("x", 2001)
-	position := func() string {
-		var shown struct {
-			Thread map[string]any
-		}
-		d := &desk{t: t, admin: s.node.adminURL()}
-		out := d.ok("-o json thread show " + fmt.Sprintf("%d %d", c.asset, c.person))
-		if err := json.Unmarshal([]byte(out), &shown); err != nil || shown.Thread["owner"] == "" {
-			t.Fatal(out, err)
-		}
-		return fmt.Sprintf("%+v", shown)
-	}
-	before := position()
-	token, other := siteToken("C", "handover"), siteToken("B", "handover")
-	for name, bad := range map[string]struct {
-		token, method, path, body string
-		status, code, subcode     int
-		text                      string
-	}{
-		"no token":              {"", "POST", "/me/messages", `{` + to + `,` + hello + `}`, 400, 190, 0, "An access token is required"},
-		"unknown token":         {"nobodys", "POST", "/me/messages", `{` + to + `,` + hello + `}`, 400, 190, 0, "Invalid OAuth access token"},
-		"wrong proof":           {token, "POST", "/me/messages?appsecret_proof=00", `{` + to + `,` + hello + `}`, 400, 100, 0, "Invalid appsecret_proof provided in the API argument"},
-		"another page":          {token, "POST", "/42/messages", `{` + to + `,` + hello + `}`, 400, 100, 33, "does not exist"},
-		"another page's token":  {siteToken("A", "routing"), "POST", fmt.Sprintf("/%d/messages", c.asset), `{` + to + `,` + hello + `}`, 400, 100, 33, "does not exist"},
-		"no JSON":               {token, "POST", "/me/messages", `{`, 400, 100, 0, "is not valid JSON"},
-		"no recipient":          {token, "POST", "/me/messages", `{` + hello + `}`, 400, 100, 0, "recipient"},
-		"malformed recipient":   {token, "POST", "/me/messages", `{"recipient":{"id":"12a"},` + hello + `}`, 400, 100, 2018001, "No matching user found"},
-		"recipient a list":      {token, "POST", "/me/take_thread_control", `{"recipient":[5]}`, 400, 100, 2018001, "No matching user found"},
-		"action and message":    {token, "POST", "/me/messages", `{` + to + `,` + hello + `,"sender_action":"typing_on"}`, 400, 100, 2018014, "Cannot send both message and state at the same time"},
-		"empty message":         {token, "POST", "/me/messages", `{` + to + `,"message":{}}`, 400, 100, 0, "Message cannot be empty"},
-		"text too long":         {token, "POST", "/me/messages", `{` + to + `,"message":{"text":"` + long + `"}}`, 400, 100, 0, "Length of param message[text]"},
-		"retired tag":           {token, "POST", "/me/messages", `{` + to + `,"messaging_type":"MESSAGE_TAG","tag":"ACCOUNT_UPDATE",` + hello + `}`, 400, 100, 0, "no longer available"},
-		"not the owner":         {other, "POST", "/me/messages", `{` + to + `,` + hello + `}`, 400, 10, 2018300, "(#10) Message failed to send because another app is controlling this thread now."},
-		"action, not the owner": {other, "POST", "/me/messages", `{` + to + `,"sender_action":"TYPING_ON"}`, 400, 10, 2018300, "another app is controlling this thread now"},
-		"take":                  {other, "POST", "/me/take_thread_control", `{` + to + `}`, 400, 10, 0, "(#10) Application does not have permission for this action"},
-		"pass, not the owner":   {other, "POST", "/me/pass_thread_control", `{` + to + `,` + pass("A") + `}`, 400, 100, 2534037, "The action is invalid since it's not the thread owner."},
-		"release, not owner":    {other, "POST", "/me/release_thread_control", `{` + to + `}`, 400, 100, 2534037, "not the thread owner"},
-		"extend, not owner":     {other, "POST", "/me/extend_thread_control", `{` + to + `,"duration":60}`, 400, 100, 2534037, "not the thread owner"},
-		"pass to oneself":       {token, "POST", "/me/pass_thread_control", `{` + to + `,` + pass("C") + `}`, 400, 100, 2018164, "Incorrect App ID"},
-		"unknown target":        {token, "POST", "/me/pass_thread_control", `{` + to + `,"target_app_id":"5"}`, 400, 100, 2018164, "Incorrect App ID"},
-		"target a word":         {token, "POST", "/me/pass_thread_control", `{` + to + `,"target_app_id":"x"}`, 400, 100, 2018164, "Incorrect App ID"},
-		"no target":             {token, "POST", "/me/pass_thread_control", `{` + to + `}`, 400, 100, 0, "target_app_id is required"},
-		"metadata too long":     {token, "POST", "/me/pass_thread_control", `{` + to + `,` + pass("A") + `,"metadata":"` + long + `"}`, 400, 100, 0, "metadata"},
-		"request by the owner":  {token, "POST", "/me/request_thread_control", `{` + to + `}`, 400, 100, 0, "already controls"},
-		"duration too long":     {token, "POST", "/me/extend_thread_control", `{` + to + `,"duration":604801}`, 400, 100, 0, "Param duration must be an integer"},
-		"duration zero":         {token, "POST", "/me/extend_thread_control", `{` + to + `,"duration":0}`, 400, 100, 0, "Param duration"},
-		"duration a word":       {token, "POST", "/me/extend_thread_control", `{` + to + `,"duration":"x"}`, 400, 100, 0, "Param duration"},
-		"thread_control":        {token, "POST", "/me/messages", `{` + to + `,` + hello + `,"thread_control":{"control_type":"pass"}}`, 400, 100, 0, "thread_control"},
-		"receivers hidden":      {other, "GET", "/me/secondary_receivers?recipient=1", "", 200, 0, 0, siteID("B").String()},
-		"page menu":             {other, "POST", "/me/messenger_profile", `{"get_started":{"payload":"x"}}`, 400, 10, 0, "does not have permission"},
-		"user menu":             {other, "POST", "/me/custom_user_settings", fmt.Sprintf(`{"psid":"%d","persistent_menu":[{"locale":"default","call_to_actions":[{"type":"postback","title":"T","payload":"P"}]}]}`, c.person), 400, 10, 2018336, ""},
-		"a wrong method":        {token, "GET", "/me/take_thread_control", "", 400, 100, 33, ""},
-		"an unknown edge":       {token, "POST", "/me/no_such_edge", `{}`, 400, 100, 33, ""},
-		"thread of nobody":      {token, "GET", "/me/thread_owner?recipient=abc", "", 400, 100, 2018001, "No matching user found"},
-	} {
-		status, answer := request(t, bad.method, s.node.publicURL()+"/v25.0"+bad.path, bad.token, bad.body)
-		var e struct {
-			Error struct {
-				Message, Type string
-				Code          int
-				Error_subcode int
-				Fbtrace_id    string
-				Error_data    any
-			}
-		}
-		if err := json.Unmarshal([]byte(answer), &e); err != nil {
-			t.Errorf("%s: %v in %s", name, err, answer)
-		}
-		_, data := e.Error.Error_data.(string)
-		if status != bad.status || e.Error.Code != bad.code || e.Error.Error_subcode != bad.subcode || !strings.Contains(answer, bad.text) ||
-			status != 200 && (e.Error.Fbtrace_id == "" || e.Error.Type == "" || e.Error.Error_data != nil && !data) {
-			t.Errorf("%s: %d %s, want %d %d/%d %q", name, status, answer, bad.status, bad.code, bad.subcode, bad.text)
-		}
-	}
-	if after := position(); after != before {
-		t.Errorf("the thread was\n%s\nand is\n%s", before, after)
-	}
-	if lines, err := s.node.simulator.Transcript(c.asset, c.person); err != nil || len(lines) != 1 {
-		t.Errorf("the person sees %v, %v", lines, err)
-	}
-	t.Log("unknown parameters are ignored")
-	c.ok("C", "messages", hello+`,"id":"1","format":"json","persona":null,"options":{},"metadata":"undefined"`)
-}
-
-// TestWebhooksThatAreForgedOrComeAgain: they change nothing: without the platform's
-// signature they are refused, and one that comes twice is heard once.
-func TestWebhooksThatAreForgedOrComeAgain(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, map[string]string{"handover": "mode: handover, primary: $A"})
-	c := s.chat(t, "handover")
-	body := fmt.Appendf(nil, `{"object":"page","entry":[{"id":"%d","time":1790000000123,"messaging":[{"sender":{"id":"%d"},"recipient":{"id":"%d"},"timestamp":%d,"message":{"mid":"m_forged","text":"once"}}]}]}`,
-		c.asset, c.person, c.asset, time.Now().UnixMilli())
-	push := func(signature string) int {
-		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.node.publicURL()+"/webhook", bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if signature != "" {
-			r.Header.Set(webhook.Header256, signature)
-		}
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode
-	}
-	for _, signature := range []string{"", "sha256=00", webhook.Sign256([]byte("another-secret"), body), webhook.Sign256([]byte("secret-A"), body)} {
-		if status := push(signature); status != http.StatusForbidden {
-			t.Errorf("%q: %d", signature, status)
-		}
-	}
-	if got := c.owner(); got != "" {
-		t.Errorf("a forged webhook gave %s control", got)
-	}
-	for range 3 {
-		if status := push(webhook.Sign256([]byte("platform-secret"), body)); status != http.StatusOK {
-			t.Fatal(status)
-		}
-	}
-	c.sees(map[string][]string{"A": {"messaging message once"}, "B": {"standby message once"}})
 }

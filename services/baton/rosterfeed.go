@@ -149,7 +149,7 @@ func (f *rosterFeed) Change(ctx context.Context, edit func(roster.Document) (nex
 			return 0, err
 		}
 		version, err := f.bus.SaveRoster(ctx, data, cur.Version())
-		if errors.Is(err, bus.ErrWrongSequence) {
+		if errors.Is(err, bus.ErrWrongSequence) || errors.Is(err, bus.ErrInFlight) { // another node's change
 			if err := f.refresh(ctx); err != nil {
 				return 0, err
 			}
@@ -164,6 +164,9 @@ func (f *rosterFeed) Change(ctx context.Context, edit func(roster.Document) (nex
 
 func (f *rosterFeed) refresh(ctx context.Context) error {
 	data, version, err := f.bus.Roster(ctx)
+	if errors.Is(err, bus.ErrNoMessage) {
+		return nil // the first version is on its way
+	}
 	if err != nil {
 		return err
 	}

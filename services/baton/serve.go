@@ -68,7 +68,7 @@ func openFailure(err error) error {
 		err = fmt.Errorf("%w: start the Baton version that wrote it, or a newer one, or choose another data_dir", err)
 	}
 	for _, mine := range []error{
-		embedded.ErrInvalid, embedded.ErrLocked, bus.ErrPartitionCount, bus.ErrNewerFormat, bus.ErrForeignStream,
+		embedded.ErrInvalid, embedded.ErrLocked, bus.ErrPartitionCount, bus.ErrNewerFormat, bus.ErrForeignStream, bus.ErrBundled,
 		bus.ErrStreamDiffers, bus.ErrStreamMissing, bus.ErrServer, store.ErrNewerFormat, store.ErrInUse, roster.ErrNewerFormat, roster.ErrDocument,
 	} {
 		if errors.Is(err, mine) {

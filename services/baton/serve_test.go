@@ -90,9 +90,9 @@ func TestServeWithSomeRoles(t *testing.T) {
 	if out := d.ok("app ls"); !strings.Contains(out, "faq-bot") || !strings.Contains(out, "unknown") {
 		t.Error(out)
 	}
-	d.fails(exitFailure, `no deliveries of 700000000000001 are made by this node`, "app pause faq-bot")
-	d.fails(exitFailure, `no deliveries of 700000000000001 are made by this node`, "app resume faq-bot")
-	d.fails(exitFailure, `no deliveries of 700000000000001 are made by this node`, "app rewind faq-bot --position 1")
+	d.fails(exitFailure, `nobody delivers for the partition at the moment`, "app pause faq-bot")
+	d.fails(exitFailure, `nobody delivers for the partition at the moment`, "app resume faq-bot")
+	d.fails(exitFailure, `nobody delivers for the partition at the moment`, "app rewind faq-bot --position 1")
 	if status, _ := get(t, http.DefaultClient, public+"/webhook"); status == http.StatusOK {
 		t.Error("no ingress, yet a webhook is taken")
 	}

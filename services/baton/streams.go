@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -14,6 +15,9 @@ import (
 // streamsWithin is how long a start waits for a NATS cluster that is there but
 // cannot agree yet, as it is when everything is started together.
 const streamsWithin = 30 * time.Second
+
+// streamsAttempt bounds one question of those.
+const streamsAttempt = 5 * time.Second
 
 // openBus starts the embedded server, or connects to an existing one, and
 // creates or compares the streams.
@@ -37,22 +41,32 @@ func (n *node) openBus(ctx context.Context) error {
 	return nil
 }
 
-// openStreams creates or compares the streams, again while the servers are
-// there and cannot answer.
-func (n *node) openStreams(ctx context.Context) (err error) {
+// openStreams creates or compares the streams.
+func (n *node) openStreams(ctx context.Context) error {
+	tries := 0
+	return n.patiently(ctx, func(ctx context.Context) (err error) {
+		n.identity, err = n.bus.EnsureStreams(ctx, n.streamConfig())
+		if tries++; errors.Is(err, bus.ErrStreamMissing) && tries < 5 {
+			return fmt.Errorf("%w: %w", bus.ErrUnavailable, err) // another node may be making it
+		}
+		return err
+	})
+}
+
+// patiently repeats one part of the start while an existing server is there and
+// cannot answer. The embedded one answers at once or never.
+func (n *node) patiently(ctx context.Context, open func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, streamsWithin)
 	defer cancel()
-	said := false
-	for tries := 0; ; tries++ {
-		n.identity, err = n.bus.EnsureStreams(ctx, n.streamConfig())
-		// A stream that is missing may be one that another node is making.
-		again := errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrStreamMissing) && tries < 5
-		if !again || n.server != nil {
+	for said := false; ; said = true {
+		try, done := context.WithTimeout(ctx, streamsAttempt) // a stream without a leader does not answer
+		err := open(try)
+		done()
+		if n.server != nil || !errors.Is(err, bus.ErrUnavailable) && !errors.Is(err, bus.ErrOutcomeUnknown) {
 			return err
 		}
 		if !said {
 			n.log.Info("waiting for the NATS servers", "err", err)
-			said = true
 		}
 		select {
 		case <-ctx.Done():

@@ -86,6 +86,7 @@ func (s *site) passed(t *testing.T, page string) *chat {
 // strictProfile: one event an entry, no empty array, ids as text, both
 // signatures over the same bytes, and delivery ids.
 func strictProfile(t *testing.T, s *site) {
+	t.Helper()
 	c := s.passed(t, "handover")
 	c.sees(map[string][]string{
 		"A": {"messaging message hi"},
@@ -108,6 +109,7 @@ func strictProfile(t *testing.T, s *site) {
 
 // profiles: ids as numbers, and an empty messaging array beside standby.
 func profiles(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "handover")
 	c.says("hi")
 	c.ok("A", "pass_thread_control", pass("N"))
@@ -128,6 +130,7 @@ func profiles(t *testing.T, s *site) {
 
 // standbyExtended: kinds beyond the platform's four.
 func standbyExtended(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "handover")
 	mid, err := s.node.simulator.Message(c.asset, c.person, "hi", simulator.MessageOptions{})
 	if err != nil {
@@ -149,6 +152,7 @@ func standbyExtended(t *testing.T, s *site) {
 
 // signatures: an app may want only one of them.
 func signatures(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "handover")
 	c.says("caf\u00e9 https://ex.test/a")
 	for name, wants := range map[string][2]bool{"A": {true, true}, "S": {false, true}} {
@@ -163,6 +167,7 @@ func signatures(t *testing.T, s *site) {
 }
 
 func broadcast(t *testing.T, s *site) {
+	t.Helper()
 	for page, others := range map[string][]string{"handover": {"standby message hi"}, "broadcast": {"standby message hi", "messaging pass A>C", "messaging take C>A"}} {
 		c := s.passed(t, page)
 		c.ok("A", "take_thread_control", "")
@@ -171,6 +176,7 @@ func broadcast(t *testing.T, s *site) {
 }
 
 func announce(t *testing.T, s *site) {
+	t.Helper()
 	for page, lead := range map[string][]string{"handover": {"messaging message hi"}, "announce": {"messaging pass null>A", "messaging message hi"}} {
 		c := s.chat(t, page)
 		c.says("hi")
@@ -179,6 +185,7 @@ func announce(t *testing.T, s *site) {
 }
 
 func idleSend(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "handover")
 	c.ok("B", "messages", hello)
 	c = s.chat(t, "owner_only")
@@ -187,6 +194,7 @@ func idleSend(t *testing.T, s *site) {
 }
 
 func ownerExtends(t *testing.T, s *site) {
+	t.Helper()
 	until := func(c *chat) int {
 		t.Helper()
 		_, answer := c.post("A", "/me/thread_owner?recipient="+strconv.FormatUint(c.person, 10), "")
@@ -215,6 +223,7 @@ func ownerExtends(t *testing.T, s *site) {
 }
 
 func autoGrant(t *testing.T, s *site) {
+	t.Helper()
 	for page, want := range map[string]string{"handover": "", "grant": "B"} {
 		c := s.passed(t, page)
 		c.ok("B", "request_thread_control", "")
@@ -226,6 +235,7 @@ func autoGrant(t *testing.T, s *site) {
 }
 
 func markSeen(t *testing.T, s *site) {
+	t.Helper()
 	c := s.passed(t, "handover")
 	c.refused("B", "messages", `"sender_action":"mark_seen"`, 10, 2018300)
 	c = s.passed(t, "seen")
@@ -234,6 +244,7 @@ func markSeen(t *testing.T, s *site) {
 }
 
 func idleChannel(t *testing.T, s *site) {
+	t.Helper()
 	for page, channel := range map[string]string{"lone": "standby", "lone_messaging": "messaging", "zero": "messaging", "zero_standby": "standby"} {
 		c := s.chat(t, page)
 		c.says("hi")
@@ -246,6 +257,7 @@ func idleChannel(t *testing.T, s *site) {
 }
 
 func zeroLiteral(t *testing.T, s *site) {
+	t.Helper()
 	c := s.passed(t, "zero")
 	c.refused("B", "messages", hello, 10, 2018300)
 	c = s.passed(t, "zero_literal")
@@ -256,6 +268,7 @@ func zeroLiteral(t *testing.T, s *site) {
 }
 
 func strictIdlePass(t *testing.T, s *site) {
+	t.Helper()
 	c := s.chat(t, "routing")
 	c.ok("B", "pass_thread_control", pass("C"))
 	c = s.chat(t, "routing_strict")
@@ -264,6 +277,7 @@ func strictIdlePass(t *testing.T, s *site) {
 }
 
 func linkPreempts(t *testing.T, s *site) {
+	t.Helper()
 	for page, want := range map[string]string{"routing": "A", "preempt": "C"} {
 		c := s.chat(t, page)
 		c.says("hi")
@@ -280,6 +294,7 @@ func linkPreempts(t *testing.T, s *site) {
 }
 
 func instagramCode(t *testing.T, s *site) {
+	t.Helper()
 	for page, subcode := range map[string]int{"ig": 2018300, "ig_other_code": 2534037} {
 		c := s.passed(t, page)
 		code := map[int]int{2018300: 10, 2534037: 100}[subcode]

@@ -87,7 +87,7 @@ const maxToken = 4096
 func readToken(name string) (string, error) {
 	file := os.Stdin
 	if name != "-" {
-		opened, err := os.Open(name) //nolint:gosec // the operator names it
+		opened, err := os.Open(name)
 		if err != nil {
 			return "", usage("%w", err)
 		}

@@ -6,13 +6,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,17 +39,71 @@ func serveEndpoint() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(ln.Addr())
+	_, _ = fmt.Fprintln(os.Stdout, ln.Addr())
+	seen := order{last: map[string]uint64{}}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/swaps" {
+			_, _ = fmt.Fprint(w, seen.swaps.Load())
+			return
+		}
 		if r.Method == http.MethodGet {
 			_, _ = io.WriteString(w, r.URL.Query().Get("hub.challenge"))
 			return
 		}
-		_, _ = io.Copy(io.Discard, r.Body)
+		body, _ := io.ReadAll(r.Body)
+		// A person whose id begins with 66 is a hot one: 7 % of its POSTs fail.
+		if bytes.Contains(body, []byte(`"sender":{"id":"66`)) && rand.IntN(100) < 7 {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, "/ordered") {
+			seen.check(r.Header.Get(headerDeliveryID), body)
+		}
 		_, _ = io.WriteString(w, "EVENT_RECEIVED")
 	})}
 	go func() { _ = server.Serve(ln) }()
 	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// order is what an endpoint has taken: a thread's positions must grow.
+type order struct {
+	mu    sync.Mutex
+	last  map[string]uint64
+	swaps atomic.Int64
+}
+
+// sender finds the thread of each entry.
+var sender = regexp.MustCompile(`"sender":\{"id":"(\d+)"`)
+
+func (o *order) check(ids string, body []byte) {
+	persons := sender.FindAllSubmatch(body, -1)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, id := range strings.Split(ids, ",") {
+		_, position, _ := strings.Cut(id, "-")
+		n, err := strconv.ParseUint(position, 10, 64)
+		if err != nil || i >= len(persons) || n < o.last[string(persons[i][1])] {
+			o.swaps.Add(1)
+			continue
+		}
+		o.last[string(persons[i][1])] = n
+	}
+}
+
+// swaps asks an endpoint how many events came out of the order of their thread.
+func swaps(tb testing.TB, address string) float64 {
+	tb.Helper()
+	resp, err := http.Get(address + "/swaps")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	defer http.DefaultClient.CloseIdleConnections()
+	var n float64
+	if _, err := fmt.Fscan(resp.Body, &n); err != nil {
+		tb.Fatal(err)
+	}
+	return n
 }
 
 // startEndpoint starts such a process and returns its address.
@@ -88,7 +145,7 @@ func (w *world) backlog(atLeast, perRecord int) (n int) {
 		person := uint64(9001 + n/perRecord%1000)
 		elements := make([]string, perRecord)
 		for i := range elements {
-			elements[i] = string(benchElement)
+			elements[i] = strings.Replace(string(benchElement), "9001234567890123", fmt.Sprint(person), 1)
 		}
 		entries := make([]eventlog.Entry, perRecord)
 		for i, ref := range w.arrive(person, elements...) {

@@ -87,7 +87,11 @@ func TestMisbehavingEndpointsLeaveNothingBehind(t *testing.T) { //nolint:paralle
 	files, routines := descriptors(t), runtime.NumGoroutine()
 	for name, c := range misdeeds() {
 		srv := httptest.NewServer(c.handler)
-		e, s, attempts := liveEngine(t, srv.URL, App{Timeout: 100 * time.Millisecond, MaxInFlight: 2, MaxBatch: 1})
+		timeout := 100 * time.Millisecond
+		if c.want != "timeout" {
+			timeout = 2 * time.Second // what is not a matter of time must not become one on a busy machine
+		}
+		e, s, attempts := liveEngine(t, srv.URL, App{Timeout: timeout, MaxInFlight: 2, MaxBatch: 1})
 		e.enable(e.settings())
 		const posts = 4 // below what opens the breaker
 		for p := range control.Position(posts) {
@@ -96,7 +100,7 @@ func TestMisbehavingEndpointsLeaveNothingBehind(t *testing.T) { //nolint:paralle
 		for range posts {
 			select {
 			case a := <-attempts:
-				if a.Answer != c.want || a.Took > 2*time.Second {
+				if a.Answer != c.want || a.Took > 5*time.Second {
 					t.Errorf("%s: %+v, want %s", name, a, c.want)
 				}
 			case <-time.After(10 * time.Second):

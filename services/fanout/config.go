@@ -48,7 +48,7 @@ type Config struct {
 	// of them are shared out evenly, the other half to whoever needs them.
 	TotalPosts int
 	// CacheBytes bounds the payload cache, shared evenly by the partitions;
-	// 64 MiB, at least 256 KiB each.
+	// 32 MiB, at least 256 KiB each.
 	CacheBytes int
 }
 
@@ -61,7 +61,7 @@ func Default(partitions int) Config {
 	c := Config{
 		All:       partitions,
 		UserAgent: "Baton/1", SaveEvery: time.Second, SaveTimeout: 2 * time.Second, LeaseFor: 3 * time.Second,
-		ReclaimAfter: 10 * time.Second, DrainFor: 6 * time.Second, AppLetters: 8192, AppBytes: 8 << 20, TotalBytes: 128 << 20, CacheBytes: 64 << 20,
+		ReclaimAfter: 10 * time.Second, DrainFor: 6 * time.Second, AppLetters: 8192, AppBytes: 8 << 20, TotalBytes: 128 << 20, CacheBytes: 32 << 20,
 		TotalPosts: 4096,
 	}
 	for p := range partitions {

@@ -99,7 +99,7 @@ func TestRetryClocksSurviveARestart(t *testing.T) {
 	bad, good := personIn(p, 0), personIn(p, 1)
 	failing := w.say(bad, "bad")
 	ids := w.say(good, "a", "b")
-	w.until("the others went on", func() bool { return w.outcomes(faq, OutcomeDelivered) == 2 })
+	w.until("the others went on", func() bool { return w.outcomes(OutcomeDelivered) == 2 })
 	w.until("second attempt", func() bool { return len(bot.all()) >= 3 && bot.all()[len(bot.all())-1].attempt == "2" })
 	w.until("saved", func() bool {
 		c := w.stored(p)

@@ -51,7 +51,7 @@ func TestBlockedThreadStaysBlockedOverARestart(t *testing.T) {
 	if slices.Contains(bot.ids(), behind[0]) {
 		t.Fatal("what lies behind the blocked event came")
 	}
-	if w.outcomes(faq, OutcomeRejected) != 0 {
+	if w.outcomes(OutcomeRejected) != 0 {
 		t.Fatal("the blocked event was given up")
 	}
 	bot.respond(nil)
@@ -64,8 +64,8 @@ func TestBlockedThreadStaysBlockedOverARestart(t *testing.T) {
 }
 
 func lastIndex(list []string, s string) int {
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i] == s {
+	for i, have := range slices.Backward(list) {
+		if have == s {
 			return i
 		}
 	}

@@ -55,7 +55,7 @@ func (e *engine) exchange(b *batch) (r result, stale bool) {
 	if err != nil {
 		return result{answer: answerUnreachable, failure: egress.ClassConnect, err: err}, false
 	}
-	resp, err := b.via.RoundTrip(req)
+	resp, err := b.via.RoundTrip(req) //nolint:bodyclose // drain closes it
 	r = result{err: err, reused: p.reused.Load(), connect: p.connected(b.started), firstByte: p.firstByte(b.started)}
 	if err != nil {
 		r.answer, r.failure = e.classify(b, err)

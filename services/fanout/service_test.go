@@ -199,7 +199,7 @@ func TestRemovedAppIsForgotten(t *testing.T) {
 	w.got(desk, w.say(9001, "a", "b")...)
 	w.until("it failed", func() bool { return len(bot.all()) > 0 })
 	w.adopt(document(appEntry(agent, desk)))
-	w.until("its deliveries are dropped", func() bool { return w.outcomes(faq, OutcomeAppGone) == 2 })
+	w.until("its deliveries are dropped", func() bool { return w.outcomes(OutcomeAppGone) == 2 })
 	if _, ok := n.Status(control.AppID(faq)); ok {
 		t.Error("still there")
 	}
@@ -254,7 +254,7 @@ func TestTrimmedPayloadBecomesADeadLetter(t *testing.T) {
 	kept := w.say(9001, "b")
 	w.start()
 	w.got(bot, kept...)
-	if w.outcomes(faq, OutcomeRetention) != 1 {
+	if w.outcomes(OutcomeRetention) != 1 {
 		t.Errorf("%s was not counted", lost)
 	}
 }

@@ -193,15 +193,19 @@ func personIn(p, n int) uint64 {
 // arrive puts elements of one person on BATON_IN and returns their references.
 func (w *world) arrive(person uint64, elements ...string) []control.Ref {
 	w.t.Helper()
+	return w.arriveIn(partitionOf(person), acme, person, elements...)
+}
+
+func (w *world) arriveIn(p int, asset, person uint64, elements ...string) []control.Ref {
+	w.t.Helper()
 	batch := &inboundv1.Batch{ReceivedAtMs: time.Now().UnixMilli()}
 	for _, e := range elements {
-		batch.Events = append(batch.Events, &inboundv1.Event{Asset: acme, Person: person, Raw: []byte(e)})
+		batch.Events = append(batch.Events, &inboundv1.Event{Asset: asset, Person: person, Raw: []byte(e)})
 	}
 	data, err := proto.Marshal(batch)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := partitionOf(person)
 	sequence, err := w.conn.PublishInbound(w.t.Context(), p, data)
 	if err != nil {
 		w.t.Fatal(err)
@@ -342,13 +346,13 @@ func (w *world) count(what *int) int {
 	return *what
 }
 
-// outcomes counts the ends of deliveries to an app.
-func (w *world) outcomes(app uint64, o Outcome) int {
+// outcomes counts the ends of deliveries to the faq app.
+func (w *world) outcomes(o Outcome) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
 	for _, f := range w.finished {
-		if f.App == control.AppID(app) && f.Outcome == o {
+		if f.App == control.AppID(faq) && f.Outcome == o {
 			n++
 		}
 	}

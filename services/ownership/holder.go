@@ -43,22 +43,24 @@ type holder struct {
 	snapshot *roster.Snapshot
 	threads  map[control.ThreadKey]slot // nil until they are loaded
 
-	consumed  uint64 // last BATON_IN sequence decided, logged or not
-	unread    inboundRest
-	keys      [][16]byte     // of seenEarlier, used again
-	earlier   []bool         // likewise
-	dueAt     control.Millis // when to look for due timers; 0 = no timer armed
-	due       []store.Timer
-	dueNeeds  uint64 // BATON_IN sequence to consume before deciding due
-	sweeping  []control.ThreadKey
-	sweepTurn int
-	refusals  refusalLog
-	waiting   map[control.ThreadKey][]call // sends that wait for the platform's side
-	ready     []call                       // parked calls whose wait is over
-	parked    int                          // calls in waiting
-	busy      map[busyKey]busyState        // effects queued or under way
-	todo      []effectJob                  // effects waiting for a worker
-	delayed   delayedJobs                  // effects whose time has not come
+	consumed   uint64 // last BATON_IN sequence decided, logged or not
+	unread     inboundRest
+	publishing context.Context //nolint:containedctx // of this tenure's records
+	spare      *step           // a finished one, for its memory
+	keys       [][16]byte      // of seenEarlier, used again
+	earlier    []bool          // likewise
+	dueAt      control.Millis  // when to look for due timers; 0 = no timer armed
+	due        []store.Timer
+	dueNeeds   uint64 // BATON_IN sequence to consume before deciding due
+	sweeping   []control.ThreadKey
+	sweepTurn  int
+	refusals   refusalLog
+	waiting    map[control.ThreadKey][]call // sends that wait for the platform's side
+	ready      []call                       // parked calls whose wait is over
+	parked     int                          // calls in waiting
+	busy       map[busyKey]busyState        // effects queued or under way
+	todo       []effectJob                  // effects waiting for a worker
+	delayed    delayedJobs                  // effects whose time has not come
 
 	// folding guards part, applied and threads while no tenure owns them.
 	folding longLock
@@ -202,6 +204,11 @@ func (h *holder) reset() {
 func (h *holder) loop(ctx context.Context) error {
 	h.consumed = h.applied.Input
 	h.decidedTo.Store(h.consumed)
+	// A record under way is finished even while the node stops: its outcome
+	// must be known before its callers are told anything.
+	var done context.CancelFunc
+	h.publishing, done = finishing(ctx)
+	defer done()
 	for {
 		s := h.newStep()
 		if err := h.gather(ctx, s); err != nil {
@@ -212,6 +219,7 @@ func (h *holder) loop(ctx context.Context) error {
 			return err
 		}
 		h.deps.Observe.stepped(h.partition)
+		s.reuse()
 	}
 }
 
@@ -319,7 +327,7 @@ func (h *holder) finish(ctx context.Context, s *step) error {
 	if len(s.entries) > 0 {
 		return h.commit(ctx, s)
 	}
-	if s.answers != nil && h.cfg.Barrier {
+	if len(s.answers) > 0 && h.cfg.Barrier {
 		if err := h.barrier(ctx); err != nil {
 			return err
 		}
@@ -354,11 +362,7 @@ func (h *holder) commit(ctx context.Context, s *step) error {
 	raw := eventlog.Encode(&rec)
 	h.deps.Observe.reached(PointRecordSend, h.partition)
 	began, wrote := time.Now(), h.time.wall()
-	// A record under way is finished even while the node stops: its outcome
-	// must be known before its callers are told anything.
-	publishing, done := finishing(ctx)
-	sequence, err := h.append(publishing, &rec, raw)
-	done()
+	sequence, err := h.append(h.publishing, &rec, raw)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,13 @@ func newStaged() staged {
 	}
 }
 
+func (t *staged) clear() {
+	clear(t.seen)
+	clear(t.answers)
+	clear(t.buttons)
+	clear(t.mids)
+}
+
 func (t *staged) Remember(key [16]byte, _ control.Millis)    { t.seen[key] = struct{}{} }
 func (t *staged) Answer(key [16]byte, a eventlog.Answer)     { t.answers[key] = a }
 func (t *staged) Sent(mid string, send control.Position)     { t.mids[mid] = send }

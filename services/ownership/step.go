@@ -38,7 +38,28 @@ type step struct {
 
 func (h *holder) newStep() *step {
 	h.sweepTurn++
-	return &step{h: h, now: h.time.now(), threads: map[control.ThreadKey]control.State{}, tables: newStaged()}
+	s := h.spare
+	if h.spare = nil; s == nil {
+		s = &step{h: h, threads: map[control.ThreadKey]control.State{}, tables: newStaged()}
+	}
+	s.now = h.time.now()
+	return s
+}
+
+// reuse keeps the memory of a finished step for the next one, except for what
+// the control topic still reads.
+func (s *step) reuse() {
+	entries := s.entries[:0]
+	if len(s.after) > 0 {
+		entries = nil
+	}
+	clear(s.threads)
+	s.tables.clear()
+	*s = step{
+		h: s.h, entries: entries, threads: s.threads, order: s.order[:0], tables: s.tables,
+		answers: s.answers[:0], look: s.look[:0],
+	}
+	s.h.spare = s
 }
 
 func (s *step) full() bool { return len(s.entries) >= softEvents || s.bytes >= softBytes }
@@ -144,10 +165,11 @@ func (s *step) changes() []store.Change {
 func (s *step) reply(f func()) { s.answers = append(s.answers, f) }
 
 func (s *step) answer() {
-	for _, f := range s.answers {
+	for i, f := range s.answers {
 		f()
+		s.answers[i] = nil
 	}
-	s.answers = nil
+	s.answers = s.answers[:0]
 }
 
 // abandon drops the step: nothing is answered, callers run into their

@@ -21,6 +21,9 @@ const (
 	// it the publisher reads them from the store.
 	topicBacklog = 1024
 	topicRetry   = 200 * time.Millisecond
+	// topicRest is between two batches. A batch costs the server about as much
+	// as a hundred messages, so what comes meanwhile shares the next one.
+	topicRest = 50 * time.Millisecond
 )
 
 // topicCursor is the message on baton.control.cursor.<p>: the last position of
@@ -126,6 +129,8 @@ func (t *topic) publishAll(ctx context.Context) {
 		if more, err = t.publish(ctx); err != nil && ctx.Err() == nil {
 			t.s.deps.Logger.Warn("control topic", "err", err)
 			_ = pause(ctx, topicRetry) // the end of ctx ends the loop
+		} else if more {
+			_ = pause(ctx, topicRest) // likewise
 		}
 	}
 }

@@ -19,8 +19,10 @@ import (
 const (
 	// saveEvery is how long changes are collected before they are written.
 	saveEvery = 200 * time.Millisecond
-	// shutdownWithin bounds the end of Graph calls under way at a stop.
-	shutdownWithin = 5 * time.Second
+	// shutdownWithin bounds the end of Graph calls under way at a stop. It is
+	// shorter than the time a service is given to stop: a connection on which
+	// no request has come yet counts as busy for five seconds.
+	shutdownWithin = 2500 * time.Millisecond
 )
 
 // Service is the simulator. Its methods are safe for concurrent use. What
@@ -103,7 +105,7 @@ func (s *Service) URL() string {
 
 // Run pushes webhooks, keeps the state file and serves the Graph listener. It
 // blocks until ctx ends or the listener fails, lets calls under way finish for
-// at most five seconds, writes the state, webhooks not yet accepted included,
+// at most 2.5 s, writes the state, webhooks not yet accepted included,
 // and returns when all that it started has ended. A Service runs once.
 func (s *Service) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)

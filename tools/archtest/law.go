@@ -57,6 +57,7 @@ var rules = []rule{
 	{packages: []string{"pkg/client"}, may: append([]string{"pkg/bus"}, below...), vendor: extended, testMay: []string{"pkg/..."}, why: "other people's programs import it: NATS comes through pkg/bus"},
 	adapter("pkg/egress", "golang.org/x/time", "github.com/sony/gobreaker/v2"),
 	adapter("pkg/assignment"),
+	{packages: []string{"pkg/contract"}, may: append([]string{"pkg/egress"}, below...), testMay: []string{"pkg/..."}, why: "the test of other people's endpoints stands on the wire and the way out alone"},
 	{packages: []string{"pkg/deadletter"}, may: append([]string{"pkg/bus"}, below...), vendor: protobuf, testMay: []string{"pkg/..."}, why: "dead letters are on a stream: NATS comes through pkg/bus"},
 	{packages: []string{"pkg/platform"}, may: core, vendor: extended, testMay: []string{"pkg/..."}, why: "the client of the platform knows the wire and the words of the core, nothing that stores or serves"},
 
@@ -97,5 +98,5 @@ func adapter(pkg string, vendor ...string) rule {
 
 func service(role string) rule {
 	own := "services/" + role + "/..."
-	return rule{packages: []string{own}, may: []string{"pkg/...", own}, vendor: append([]string{"connectrpc.com/connect", "golang.org/x/sync"}, protobuf...), why: whyService}
+	return rule{packages: []string{own}, may: []string{"pkg/...", own}, vendor: append([]string{"connectrpc.com/connect", "golang.org/x/sync", "golang.org/x/time"}, protobuf...), why: whyService}
 }

@@ -89,12 +89,17 @@ type size struct {
 	// largest bounds the numbers of threads, events and waiting events that
 	// the command line asks for.
 	largest int
+	// profiled are the loads of which profiles are kept.
+	profiled []string
+	// partitions of the Batons; 0 for the default.
+	partitions int
 }
 
 func full() size {
 	return size{
 		threads: 10_000, saturated: 6 * time.Second, paced: 10 * time.Second, floor: 1500 * time.Millisecond,
 		changes: 2, crowd: []int{1, 10, 50}, isolation: 20 * time.Second, profile: 5 * time.Second, idle: 5 * time.Second, past: 4000, largest: 1 << 30,
+		profiled: []string{"alone", "together", "control", "backlog"},
 	}
 }
 
@@ -102,6 +107,7 @@ func quick() size {
 	return size{
 		threads: 4_000, saturated: 2 * time.Second, paced: 3 * time.Second, floor: 300 * time.Millisecond,
 		changes: 1, crowd: []int{1, 10}, isolation: 5 * time.Second, profile: 2 * time.Second, idle: 3 * time.Second, past: 1000, largest: 100_000,
+		profiled: []string{"alone", "together", "control", "backlog"},
 	}
 }
 

@@ -26,7 +26,8 @@ type setup struct {
 	callbacks []string
 	maxBatch  int
 	// inFlight bounds the requests per app at once; 0 for the default.
-	inFlight int
+	inFlight   int
+	partitions int // 0 for the default
 	// cold leaves out the warm-up.
 	cold bool
 }
@@ -40,6 +41,9 @@ func (s setup) write(dir string) error {
 	line(`listen: {public: "127.0.0.1:0", admin: "127.0.0.1:0"}`)
 	line(`nats: {listen: ""}`)
 	line("durability: node")
+	if s.partitions > 0 {
+		line("partitions: %d", s.partitions)
+	}
 	line(`platform: {graph_url: "http://127.0.0.1:9", app_id: "700000000009999", app_secret: %s, verify_token: %s}`, appSecret, verify)
 	line(`egress: {allow: ["127.0.0.0/8"]}`)
 	line("apps:")

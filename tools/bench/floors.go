@@ -74,12 +74,22 @@ func (p *floorProcess) obey(o floorOrder) (_ any, err error) {
 	case "publish":
 		r.Count, err = p.stream.Publish(p.ctx, o.Size, o.AtOnce, o.For)
 	case "read":
-		r.Count, err = p.stream.Read(p.ctx)
+		r.Count, err = p.read(o.For)
 	default:
 		err = fmt.Errorf("floor: unknown order %q", o.Do)
 	}
 	r.Took = time.Since(began)
 	return r, err
+}
+
+// read reads the stream from its beginning again and again for a while.
+func (p *floorProcess) read(d time.Duration) (messages int, err error) {
+	for until := time.Now().Add(d); err == nil && (messages == 0 || time.Now().Before(until)); {
+		var n int
+		n, err = p.stream.Read(p.ctx)
+		messages += n
+	}
+	return messages, err
 }
 
 // serve starts a server on a free port and returns where.
@@ -213,6 +223,6 @@ func (b *bench) floorStream(ctx context.Context, events int) error {
 		if err := b.noteFloor(fmt.Sprintf(name, "publish"), c, publish, events); err != nil {
 			return err
 		}
-		return b.noteFloor(fmt.Sprintf(name, "read"), c, floorOrder{Do: "read"}, events)
+		return b.noteFloor(fmt.Sprintf(name, "read"), c, floorOrder{Do: "read", For: b.size.floor}, events)
 	})
 }

@@ -25,10 +25,6 @@ func (b *bench) isolation(ctx context.Context) error {
 		if err := b.others(ctx, s, "isolation/all well", 0, 1, 2); err != nil {
 			return err
 		}
-		before, err := b.resident(ctx, s)
-		if err != nil {
-			return err
-		}
 		if err := s.behave(slowApp, 200, slowAnswer); err != nil {
 			return err
 		}
@@ -38,7 +34,7 @@ func (b *bench) isolation(ctx context.Context) error {
 		if err := s.behave(slowApp, 200, 0); err != nil {
 			return err
 		}
-		return b.dead(ctx, s, before)
+		return b.dead(ctx, s)
 	})
 }
 
@@ -58,12 +54,21 @@ func (b *bench) others(ctx context.Context, s *batonStage, name string, apps ...
 }
 
 // dead lets a backlog wait for an app that refuses everything.
-func (b *bench) dead(ctx context.Context, s *batonStage, before float64) error {
+func (b *bench) dead(ctx context.Context, s *batonStage) error {
 	const name = "isolation/dead app"
+	backlog := min(b.options.backlog, b.size.largest)
+	// Caches fill and buffers grow under any load: first the same to apps that
+	// are all well.
+	if _, err := s.play(ctx, shape{events: min(backlog, 100_000), perPost: perWarm, apps: []int{0, 1, 2, deadApp}}); err != nil {
+		return fmt.Errorf("%s: before: %w", name, err)
+	}
+	before, err := b.resident(ctx, s)
+	if err != nil {
+		return err
+	}
 	if err := s.behave(deadApp, 503, 0); err != nil {
 		return err
 	}
-	backlog := min(b.options.backlog, b.size.largest)
 	if _, err := s.play(ctx, shape{events: backlog, perPost: perWarm, apps: []int{0, 1, 2}}); err != nil {
 		return fmt.Errorf("%s: the backlog: %w", name, err)
 	}

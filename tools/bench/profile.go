@@ -14,53 +14,57 @@ import (
 // other measurements bears their cost.
 var profiles = []string{"profile", "allocs", "block", "mutex"}
 
-// profiled keeps profiles of Baton under four loads beside the results.
+// profiled keeps profiles of Baton under several loads beside the results.
 func (b *bench) profiled(ctx context.Context) error {
-	for name, maxBatch := range map[string]int{"alone": 1, "together": 20} {
-		perPost := maxBatch
-		err := b.onBaton(ctx, "profile/"+name, subscribers, b.size.threads, setup{maxBatch: maxBatch}, func(s *batonStage) error {
-			return b.eachProfile(ctx, s, name, func(d time.Duration) error {
-				_, err := s.play(ctx, shape{during: d, perPost: perPost})
-				return err
-			})
+	for _, name := range b.size.profiled {
+		conf := setup{maxBatch: 20}
+		if name == "alone" {
+			conf.maxBatch = 1
+		}
+		err := b.onBaton(ctx, "profile/"+name, subscribers, b.size.threads, conf, func(s *batonStage) error {
+			return b.eachProfile(ctx, s, name, func(d time.Duration) error { return b.profileLoad(ctx, s, name, d) })
 		})
 		if err != nil {
 			return err
 		}
 	}
-	err := b.onBaton(ctx, "profile/control", subscribers, b.size.threads, setup{maxBatch: 20}, func(s *batonStage) error {
-		return b.eachProfile(ctx, s, "control", func(d time.Duration) error {
-			calls := graphCalls(s.public, b.size)
-			calls.Times, calls.For = 1000, d
-			_, err := s.call(ctx, calls)
-			return err
-		})
-	})
-	if err != nil {
-		return err
+	return nil
+}
+
+// profileLoad puts Baton under a load for about a time.
+func (b *bench) profileLoad(ctx context.Context, s *batonStage, name string, d time.Duration) (err error) {
+	switch name {
+	case "alone":
+		_, err = s.play(ctx, shape{during: d, perPost: 1})
+	case "together":
+		_, err = s.play(ctx, shape{during: d, perPost: 20})
+	case "control":
+		calls := graphCalls(s.public, b.size)
+		calls.Times, calls.For = 1000, d
+		_, err = s.call(ctx, calls)
+	case "backlog":
+		in, fault := s.hoard(ctx, d)
+		if fault != nil {
+			return fault
+		}
+		_, err = s.drain(ctx, in.events)
+	default:
+		err = fmt.Errorf("no load %q", name)
 	}
-	return b.onBaton(ctx, "profile/backlog", subscribers, b.size.threads, setup{maxBatch: 20}, func(s *batonStage) error {
-		return b.eachProfile(ctx, s, "backlog", func(d time.Duration) error {
-			in, err := s.hoard(ctx, d)
-			if err != nil {
-				return err
-			}
-			_, err = s.drain(ctx, in.events)
-			return err
-		})
-	})
+	return err
 }
 
 // eachProfile takes one profile after the other, each while a load runs for
 // about its time.
 func (b *bench) eachProfile(ctx context.Context, s *batonStage, name string, load func(time.Duration) error) error {
-	dir := filepath.Join(b.options.out, "profiles")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := b.profileFolder()
+	if err != nil {
 		return err
 	}
 	for _, kind := range profiles {
 		taken := make(chan error, 1)
-		go func() { taken <- s.take(ctx, kind, int(b.size.profile.Seconds()), filepath.Join(dir, name+"-"+kind)) }()
+		query := fmt.Sprintf("%s?seconds=%d", kind, max(int(b.size.profile.Seconds()), 1))
+		go func() { taken <- s.take(ctx, kind, query, filepath.Join(dir, name+"-"+kind)) }()
 		if err := errors.Join(load(b.size.profile), <-taken); err != nil {
 			return fmt.Errorf("profile %s of %s: %w", kind, name, err)
 		}
@@ -69,10 +73,15 @@ func (b *bench) eachProfile(ctx context.Context, s *batonStage, name string, loa
 	return nil
 }
 
-// take writes a profile of the next seconds to file.pprof, and what is at its
-// top to file.txt where Go is installed.
-func (b *baton) take(ctx context.Context, kind string, seconds int, file string) error {
-	raw, err := b.get(ctx, fmt.Sprintf("/debug/pprof/%s?seconds=%d", kind, max(seconds, 1)))
+func (b *bench) profileFolder() (string, error) {
+	dir := filepath.Join(b.options.out, "profiles")
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// take writes a profile to file.pprof, and what is at its top to file.txt where
+// Go is installed.
+func (b *baton) take(ctx context.Context, kind, query, file string) error {
+	raw, err := b.get(ctx, "/debug/pprof/"+query)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/baton-router/baton/tools/bench/proc"
 	"github.com/baton-router/baton/tools/bench/report"
@@ -91,6 +92,13 @@ func (b *bench) idle(ctx context.Context, s *batonStage, name string) error {
 	}
 	after, err := s.baton.usage()
 	if err != nil {
+		return err
+	}
+	dir, err := b.profileFolder()
+	if err != nil {
+		return err
+	}
+	if err := s.take(ctx, "heap", "heap", filepath.Join(dir, strings.ReplaceAll(name, "/", "-")+"-heap")); err != nil {
 		return err
 	}
 	b.note(name+"/memory after load", report.MiB, resident)

@@ -36,6 +36,7 @@ func main() {
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	script := flags.String("run", "", "commands to run instead of the menu, separated by semicolons")
+	baton := flags.String("baton", "", "the program to run; built when empty")
 	dir := flags.String("dir", "", "directory to keep logs and data in; a temporary one when empty")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		defer func() { _ = os.RemoveAll(temporary) }()
 		*dir = temporary
 	}
-	m, err := newMenu(ctx, *dir, out)
+	m, err := newMenu(ctx, *dir, *baton, out)
 	if err != nil {
 		return err
 	}
@@ -79,18 +80,17 @@ type menu struct {
 }
 
 // newMenu builds the programs and starts everything.
-func newMenu(ctx context.Context, dir string, out io.Writer) (*menu, error) {
+func newMenu(ctx context.Context, dir, baton string, out io.Writer) (*menu, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	fmt.Fprintln(out, "building the programs")
-	baton, nats := filepath.Join(dir, "baton"), filepath.Join(dir, "nats-server")
-	build := exec.CommandContext(ctx, "go", "build", "-o", baton, "./services/baton")
-	build.Dir = root
-	if text, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build baton: %w\n%s", err, text)
+	baton, err = program(ctx, root, dir, baton)
+	if err != nil {
+		return nil, err
 	}
+	nats := filepath.Join(dir, "nats-server")
 	if err := localcluster.BuildNATS(ctx, root, nats); err != nil {
 		return nil, err
 	}
@@ -113,6 +113,20 @@ func newMenu(ctx context.Context, dir string, out io.Writer) (*menu, error) {
 	}
 	t.start(c.Public)
 	return m, nil
+}
+
+// program is the path of the program to run, built when none is given.
+func program(ctx context.Context, root, dir, given string) (string, error) {
+	if given != "" {
+		return filepath.Abs(given)
+	}
+	file := filepath.Join(dir, "baton")
+	build := exec.CommandContext(ctx, "go", "build", "-o", file, "./services/baton")
+	build.Dir = root
+	if text, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build baton: %w\n%s", err, text)
+	}
+	return file, nil
 }
 
 func moduleRoot(ctx context.Context) (string, error) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -23,9 +24,9 @@ import (
 // Size is how many servers and how many nodes there are.
 const Size = 3
 
-// natsPassword is the password of the user baton in the servers' sample
+// Password is that of the user baton in the servers' sample
 // configuration.
-const natsPassword = "local"
+const Password = "local"
 
 // Options say what to run.
 type Options struct {
@@ -83,7 +84,7 @@ func New(o Options) (*Cluster, error) {
 		name := fmt.Sprint("n", i+1)
 		c.Servers = append(c.Servers, newProcess(name, o.Dir, []string{o.NATS, "-c", filepath.Join(o.Root, "deploy", "nats", "nats.conf")}, []string{
 			"NATS_NAME=" + name, "NATS_CLIENT=" + ports[i], "NATS_CLUSTER=" + ports[Size+i], "NATS_STORE=" + filepath.Join(o.Dir, name),
-			"NATS_ROUTES=[" + strings.Join(routes, ", ") + "]", "BATON_PASSWORD=" + natsPassword, "CRM_PASSWORD=reader",
+			"NATS_ROUTES=[" + strings.Join(routes, ", ") + "]", "BATON_PASSWORD=" + Password, "CRM_PASSWORD=reader",
 		}))
 		if err := c.addNode(o, i); err != nil {
 			return nil, err
@@ -96,7 +97,7 @@ func (c *Cluster) addNode(o Options, i int) error {
 	name := fmt.Sprint("b", i+1)
 	file := filepath.Join(o.Dir, name+".yaml")
 	text := fmt.Sprintf("node: %s\ndata_dir: %q\nlisten: {public: %q, admin: %q}\nnats: {url: %q, user: baton, password: %s}\ndurability: cluster\n%s",
-		name, filepath.Join(o.Dir, name), c.Public[i], c.Admin[i], c.URL, natsPassword, o.Configure())
+		name, filepath.Join(o.Dir, name), c.Public[i], c.Admin[i], c.URL, Password, o.Configure())
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -104,18 +105,21 @@ func (c *Cluster) addNode(o Options, i int) error {
 	return nil
 }
 
-// freePorts finds addresses on which nothing listens at the moment.
+// freePorts finds addresses on which nothing listens at the moment, below the
+// ports that the system gives to outgoing connections.
 func freePorts(n int) ([]string, error) {
 	var found []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+	for range 100 * n {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000))) //nolint:noctx,gosec // returns at once; no secret
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer func() { _ = l.Close() }() // together, so that all differ
-		found = append(found, l.Addr().String())
+		if found = append(found, l.Addr().String()); len(found) == n {
+			return found, nil
+		}
 	}
-	return found, nil
+	return nil, errors.New("no free ports between 12000 and 30000")
 }
 
 // All are the processes, servers first.

@@ -1,0 +1,200 @@
+package assignment
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// air carries the beats of the services of a test, at once.
+type air struct {
+	mu        sync.Mutex
+	listeners map[int]func(string, []byte)
+	next      int
+}
+
+func (a *air) Announce(name string, data []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, fn := range a.listeners {
+		fn(name, slices.Clone(data))
+	}
+	return nil
+}
+
+func (a *air) Listen(_ string, fn func(string, []byte)) (stop func(), err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next++
+	id := a.next
+	a.listeners[id] = fn
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.listeners, id)
+	}, nil
+}
+
+// fence is the epochs of all partitions, and who holds them.
+type fence struct {
+	mu     sync.Mutex
+	epochs map[int]uint64
+	by     map[int]string
+	shared int // times that a partition was taken from a node that still held it
+}
+
+// desk is a role that claims in no time.
+type desk struct {
+	name  string
+	fence *fence
+	mu    sync.Mutex
+	held  map[int]uint64
+}
+
+func (d *desk) Hold(p int) {
+	d.fence.mu.Lock()
+	d.fence.epochs[p]++
+	epoch := d.fence.epochs[p]
+	if d.fence.by[p] != "" {
+		d.fence.shared++
+	}
+	d.fence.by[p] = d.name
+	d.fence.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held[p] = epoch
+}
+
+func (d *desk) Yield(p int) bool {
+	time.Sleep(20 * time.Millisecond) // the record under way; a bubble's time
+	d.mu.Lock()
+	delete(d.held, p)
+	d.mu.Unlock()
+	d.fence.mu.Lock()
+	defer d.fence.mu.Unlock()
+	if d.fence.by[p] == d.name {
+		d.fence.by[p] = ""
+	}
+	return true
+}
+
+func (d *desk) Epoch(p int) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.held[p]
+}
+
+func (*desk) Unable() []int { return nil }
+
+func (d *desk) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.held)
+}
+
+type office struct {
+	t     *testing.T
+	air   *air
+	fence *fence
+}
+
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	return &office{t, &air{listeners: map[int]func(string, []byte){}}, &fence{epochs: map[int]uint64{}, by: map[int]string{}}}
+}
+
+// open starts a node; close ends it in good order.
+func (o *office) open(name string, alone bool) (d *desk, s *Service, closeIt func()) {
+	o.t.Helper()
+	d = &desk{name: name, fence: o.fence, held: map[int]uint64{}}
+	c := Default("ownership", name, 16)
+	c.Alone = alone
+	s, err := New(c, o.air, d, slog.New(slog.DiscardHandler))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(o.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	return d, s, func() {
+		cancel()
+		if err := <-done; err != nil {
+			o.t.Error(err)
+		}
+	}
+}
+
+// A node that comes gets its share, and one that goes in good order hands its
+// share over, without a partition ever being taken from one that holds it.
+func TestNodesComeAndGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		a, _, closeA := o.open("a", false)
+		time.Sleep(2 * time.Second)
+		if a.count() != 16 {
+			t.Errorf("one node holds %d of 16", a.count())
+		}
+		b, s, closeB := o.open("b", false)
+		time.Sleep(5 * time.Second)
+		if a.count() == 0 || b.count() == 0 || a.count()+b.count() != 16 {
+			t.Errorf("two nodes hold %d and %d of 16", a.count(), b.count())
+		}
+		if view := s.View(); len(view) != 2 || len(view[0].Held)+len(view[1].Held) != 16 {
+			t.Errorf("b sees %+v", view)
+		}
+		began := time.Now()
+		closeA()
+		synctest.Wait()
+		if took := time.Since(began); took > 4*time.Second || b.count() != 16 {
+			t.Errorf("after %s b holds %d", took, b.count())
+		}
+		if o.fence.shared != 0 {
+			t.Errorf("%d partitions were taken from a node that held them", o.fence.shared)
+		}
+		closeB()
+		if b.count() != 0 {
+			t.Errorf("a stopped node still holds %d", b.count())
+		}
+	})
+}
+
+// The only node possible holds everything before any time has passed.
+func TestAloneWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		began := time.Now()
+		d, _, closeIt := o.open("a", true)
+		synctest.Wait()
+		if d.count() != 16 || !time.Now().Equal(began) {
+			t.Errorf("it holds %d of 16 after %s", d.count(), time.Since(began))
+		}
+		closeIt()
+	})
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*Config){
+		"no name":       func(c *Config) { c.Node = "" },
+		"a dot":         func(c *Config) { c.Node = "a.b" },
+		"a star":        func(c *Config) { c.Name = "*" },
+		"no partitions": func(c *Config) { c.Partitions = 0 },
+		"hasty":         func(c *Config) { c.Suspect = c.Every },
+	} {
+		c := Default("ownership", "a", 4)
+		change(&c)
+		if _, err := New(c, nil, nil, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
