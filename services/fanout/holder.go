@@ -175,15 +175,17 @@ func (h *holder) keep(ctx context.Context) {
 	}
 	last := time.Now()
 	for !h.stopped.Load() {
+		poked, due := false, false
 		select {
 		case <-ctx.Done():
 			return
 		case <-h.poke:
+			poked = true
 		case <-renew.C:
-			if !h.busy() {
-				continue
-			}
-			h.renewal.Store(true)
+			due = true
+		}
+		if !h.saves(poked, due, renew.C) {
+			continue
 		}
 		if !sleep(ctx, h.pace(last)) {
 			return
@@ -194,6 +196,27 @@ func (h *holder) keep(ctx context.Context) {
 			h.wake()
 		}
 	}
+}
+
+// saves reports whether keep is to save: something changed, or a renewal is due
+// and wanted. What has come at the same moment counts as well, whichever was
+// seen first.
+func (h *holder) saves(poked, due bool, renew <-chan time.Time) bool {
+	select {
+	case <-h.poke:
+		poked = true
+	default:
+	}
+	select {
+	case <-renew:
+		due = true
+	default:
+	}
+	if due && h.busy() {
+		h.renewal.Store(true)
+		return true
+	}
+	return poked
 }
 
 // pace is how long to wait before the next save: until a second after the last

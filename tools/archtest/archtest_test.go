@@ -93,7 +93,7 @@ func TestPlantedImports(t *testing.T) {
 		{"pkg/platform/client.go", module + "/pkg/eventlog", "knows the wire"},
 		{"pkg/store/storetest/disk.go", pebble + "/vfs", ""},
 		{"pkg/store/storetest/disk.go", module + "/pkg/bus", whyAdapter},
-		{"pkg/sim/world.go", module + "/services/ownership", "nothing under pkg"},
+		{"pkg/conformance/world.go", module + "/services/ownership", "nothing under pkg"},
 		{"pkg/client/watch.go", module + "/pkg/sim", "exists for tests"},
 		// Services.
 		{"services/ingress/http.go", module + "/pkg/bus", ""},

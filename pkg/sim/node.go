@@ -1,0 +1,174 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/store"
+	"github.com/baton-router/baton/pkg/store/storetest"
+	"github.com/baton-router/baton/services/fanout"
+	"github.com/baton-router/baton/services/ownership"
+)
+
+// node is a machine: a disk, a clock, and the life of Baton on it.
+type node struct {
+	w       *World
+	name    string
+	disk    *storetest.Disk
+	clock   *clock
+	rosters *rosters
+	lives   int
+	frozen  bool
+	holds   []bool // by partition: what it is told to hold
+	life    *life  // nil while it is down
+}
+
+// life is one run of the program on a node.
+type life struct {
+	link      *link
+	store     *store.Store
+	ownership *ownership.Service
+	fanout    *fanout.Service
+	cancel    context.CancelFunc
+	stopping  bool
+	ended     atomic.Bool
+}
+
+// start begins a life on what the disk holds.
+func (n *node) start() error {
+	n.lives++
+	n.frozen = false
+	l := &life{link: &link{
+		w: n.w, name: fmt.Sprintf("%s.%d", n.name, n.lives), node: n, serving: map[int]func(bus.CommandCall){},
+	}}
+	logger := slog.New(slog.DiscardHandler)
+	if n.w.options.Trace != nil {
+		logger = slog.New(slog.NewTextHandler(n.w.options.Trace, &slog.HandlerOptions{Level: slog.LevelWarn})).With("node", l.link.name)
+	}
+	var err error
+	if l.store, err = store.Open(store.Options{
+		Dir: "store", FS: n.disk.FS(), CacheBytes: 1 << 20, MemTableBytes: 256 << 10, Logger: logger,
+		Exit: func(reason string) { n.w.fail("the store of %s: %s", n.name, reason); select {} },
+	}); err != nil {
+		return fmt.Errorf("sim: open the store of %s: %w", n.name, err)
+	}
+	if err := n.services(l, logger); err != nil {
+		return errors.Join(err, l.store.Close())
+	}
+	for p, holds := range n.holds {
+		if holds {
+			l.ownership.Hold(p)
+			l.fanout.Hold(p)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel, n.life = cancel, l
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.ownership.Run(ctx) })
+	g.Go(func() error { return l.fanout.Run(ctx) })
+	n.w.lives.Go(func() {
+		if err := g.Wait(); err != nil && ctx.Err() == nil {
+			n.w.fail("%s ended: %v", l.link.name, err)
+		}
+		cancel()
+		if err := l.store.Close(); err != nil {
+			n.w.fail("closing the store of %s: %v", l.link.name, err)
+		}
+		l.ended.Store(true)
+	})
+	return nil
+}
+
+func (n *node) services(l *life, logger *slog.Logger) (err error) {
+	o := &n.w.options
+	l.ownership, err = ownership.New(ownership.Config{
+		Partitions: o.Partitions, Holder: l.link.name, BatonID: batonID, Barrier: !o.noBarrier, Effects: 1, Standby: o.Nodes > 1,
+	}, ownership.Deps{
+		Log: l.link, Input: l.link, Commands: l.link, Topic: l.link, Store: l.store, Rosters: n.rosters, Clock: n.clock,
+		Platform: platform{}, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	c := fanout.Default(o.Partitions)
+	c.Partitions = nil
+	c.Node, c.BatonID, c.CacheBytes = l.link.name, batonID, 1<<20
+	l.fanout, err = fanout.New(c, fanout.Deps{
+		Log: l.link, Inbound: l.link, Cursors: l.link, Steering: l.link, Rosters: n.rosters, Logger: logger,
+		Transport: func(app fanout.App, _ int) fanout.Transport { return &transport{link: l.link, app: app.ID} },
+	})
+	return err
+}
+
+// hold tells the node to hold a partition.
+func (n *node) hold(p int) {
+	n.holds[p] = true
+	if n.life != nil {
+		n.life.ownership.Hold(p)
+		n.life.fanout.Hold(p)
+	}
+}
+
+// yield tells it to give a partition back.
+func (n *node) yield(p int) {
+	n.holds[p] = false
+	if l := n.life; l != nil {
+		n.w.lives.Go(func() { l.ownership.Yield(p) })
+		n.w.lives.Go(func() { l.fanout.Yield(p) })
+	}
+}
+
+// platform refuses nothing; the roster has no use for it.
+type platform struct{}
+
+// SendSurvey implements ownership.Platform.
+func (platform) SendSurvey(_ context.Context, _ control.ThreadKey, _ []byte, token string) (mid string, refused []byte, err error) {
+	return "mid." + token, nil, nil
+}
+
+// Mirror implements ownership.Platform.
+func (platform) Mirror(context.Context, control.ThreadKey, bool) error { return nil }
+
+// crash ends the life at this moment: what it still does has no effect, of what
+// it was sending some is on its way, and the disk keeps what it had synced and,
+// unless the power went, what it had written.
+func (n *node) crash(power bool) {
+	l := n.life
+	n.life, n.frozen = nil, false
+	l.link.dead.Store(true)
+	for _, o := range n.w.scheduler.waiting() {
+		if o.link == l.link {
+			if o.left != nil && n.w.scheduler.chance(60) {
+				o.left()
+			}
+			n.w.scheduler.release(o)
+		}
+	}
+	percent := 100
+	if power {
+		percent = 0
+	}
+	n.disk = n.disk.CutPower(percent, 1)
+	l.cancel()
+}
+
+// stop asks the life to end, as SIGTERM does.
+func (n *node) stop() {
+	n.life.stopping, n.frozen = true, false
+	n.life.cancel()
+}
+
+// gone forgets a life that has ended by itself.
+func (n *node) gone() {
+	if n.life != nil && n.life.ended.Load() {
+		n.life.link.dead.Store(true)
+		n.life = nil
+	}
+}
