@@ -152,9 +152,9 @@ func TestBreakerOpensOnAShareOfFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, App{MaxBatch: 1, MaxInFlight: 2})
-		n := 0
+		var n atomic.Int32
 		b.end.respond(func(posted) (int, time.Duration, error) { // never five in a row
-			if n++; n%4 == 0 {
+			if n.Add(1)%4 == 0 {
 				return 200, time.Millisecond, nil
 			}
 			return 500, time.Millisecond, nil
