@@ -167,6 +167,25 @@ func TestBreakerOpensOnAShareOfFailures(t *testing.T) {
 	})
 }
 
+// TestAnAppsShareOfSocketsIsItsOwn: one that has asked for more than its share
+// while another holds all that is lent keeps using its share.
+func TestAnAppsShareOfSocketsIsItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		common := &sockets{limit: 8}
+		greedy, modest := newBenchOn(t, App{MaxInFlight: 100, MaxBatch: 1}, common), newBenchOn(t, App{MaxInFlight: 100, MaxBatch: 1}, common)
+		greedy.end.respond(func(posted) (int, time.Duration, error) { return 200, 4 * time.Second, nil })
+		modest.end.respond(func(posted) (int, time.Duration, error) { return 200, 10 * time.Millisecond, nil })
+		greedy.send(1, persons(1, 400)...)
+		pass(30 * time.Second) // it has all four that are lent
+		modest.send(1, persons(1, 100)...)
+		pass(time.Second)
+		if n := modest.sink.count(); n != 100 {
+			t.Errorf("%d of 100 delivered beside a slow app within a second of 100 times 10 ms on a share of two sockets", n)
+		}
+	})
+}
+
 func TestOldStandbyEventsAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
