@@ -43,11 +43,10 @@ type CursorMove struct {
 // ErrWrongSequence then may mean that the first one was stored: the cursor
 // tells.
 func (c *Conn) PublishControl(ctx context.Context, changes []ControlMessage, moves []CursorMove) ([]uint64, error) {
-	batch, err := c.controlBatch(changes, moves)
-	if err != nil {
+	if err := c.checkControl(changes, moves); err != nil {
 		return nil, err
 	}
-	last, err := c.publishBatch(ctx, batch)
+	last, err := c.sendControl(ctx, changes, moves)
 	if err != nil {
 		return nil, err
 	}
@@ -67,52 +66,45 @@ func (c *Conn) ControlCursor(ctx context.Context, p int) (data []byte, seq uint6
 	return c.lastOn(ctx, StreamControl, at(subjectControlCursor, p))
 }
 
-// controlBatch returns the messages of a batch: the changes, then the cursors.
-func (c *Conn) controlBatch(changes []ControlMessage, moves []CursorMove) ([]*nats.Msg, error) {
+// checkControl refuses a batch that must not be sent.
+func (c *Conn) checkControl(changes []ControlMessage, moves []CursorMove) error {
 	if len(moves) == 0 {
-		return nil, fmt.Errorf("%w: control changes without a cursor", ErrInvalid)
+		return fmt.Errorf("%w: control changes without a cursor", ErrInvalid)
 	}
 	if n := len(changes) + len(moves); n > MaxBatch {
-		return nil, fmt.Errorf("%w: batch of %d messages, at most %d", ErrTooLarge, n, MaxBatch)
+		return fmt.Errorf("%w: batch of %d messages, at most %d", ErrTooLarge, n, MaxBatch)
 	}
-	batch := make([]*nats.Msg, 0, len(changes)+len(moves))
-	for _, m := range changes {
-		msg, err := changeMessage(m)
-		if err != nil {
-			return nil, err
+	for i := range changes {
+		if err := checkChange(&changes[i]); err != nil {
+			return err
 		}
-		batch = append(batch, msg)
 	}
 	moved := make(map[int]bool, len(moves))
 	for _, move := range moves {
 		if err := c.check(move.Partition); err != nil {
-			return nil, err
+			return err
 		}
 		if moved[move.Partition] {
-			return nil, fmt.Errorf("%w: two moves of the cursor of partition %d", ErrInvalid, move.Partition)
+			return fmt.Errorf("%w: two moves of the cursor of partition %d", ErrInvalid, move.Partition)
 		}
 		moved[move.Partition] = true
-		batch = append(batch, cursorMessage(move))
 	}
-	return batch, nil
+	return nil
 }
 
-func changeMessage(m ControlMessage) (*nats.Msg, error) {
+func checkChange(m *ControlMessage) error {
 	if err := checkControlSubject(m.Subject); err != nil {
-		return nil, err
+		return err
 	}
 	if m.ID == "" {
-		return nil, fmt.Errorf("%w: control change without id on %s", ErrInvalid, m.Subject)
+		return fmt.Errorf("%w: control change without id on %s", ErrInvalid, m.Subject)
 	}
-	header := make(nats.Header, len(m.Header)+3)
-	for name, value := range m.Header {
+	for name := range m.Header {
 		if len(name) >= 5 && strings.EqualFold(name[:5], "nats-") {
-			return nil, fmt.Errorf("%w: header %s of a control change", ErrInvalid, name)
+			return fmt.Errorf("%w: header %s of a control change", ErrInvalid, name)
 		}
-		header[name] = []string{value}
 	}
-	header[headerMsgID] = []string{m.ID}
-	return &nats.Msg{Subject: m.Subject, Header: header, Data: m.Data}, nil
+	return nil
 }
 
 // cursorMessage replaces its predecessor and never ages out: without a cursor
@@ -124,26 +116,67 @@ func cursorMessage(move CursorMove) *nats.Msg {
 	return m
 }
 
-// publishBatch sends the messages as one atomic batch and returns the sequence
-// of the last. A single message needs no batch.
-func (c *Conn) publishBatch(ctx context.Context, batch []*nats.Msg) (uint64, error) {
-	last := batch[len(batch)-1]
-	if len(batch) == 1 {
+// sendControl sends a batch that was checked, the changes and then the cursors,
+// as one atomic batch and returns the sequence of the last. A single message
+// needs no batch.
+func (c *Conn) sendControl(ctx context.Context, changes []ControlMessage, moves []CursorMove) (uint64, error) {
+	last := cursorMessage(moves[len(moves)-1])
+	if len(changes) == 0 && len(moves) == 1 {
 		return publish(ctx, c.work, last)
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("publish control changes: not sent: %w", err)
 	}
-	id := nuid.Next()
-	for i, m := range batch {
-		m.Header[headerBatchID] = []string{id}
-		m.Header[headerBatchSequence] = []string{strconv.Itoa(i + 1)}
+	b := batchWriter{id: nuid.Next(), msg: nats.Msg{Header: make(nats.Header, 16)}}
+	for i := range changes {
+		if err := c.work.PublishMsg(b.change(&changes[i])); err != nil {
+			return 0, fmt.Errorf("publish control changes: %w", callError(err))
+		}
 	}
-	last.Header[headerBatchCommit] = []string{"1"}
-	for _, m := range batch[:len(batch)-1] {
+	for _, move := range moves[:len(moves)-1] {
+		m := cursorMessage(move)
+		b.number(m.Header)
 		if err := c.work.PublishMsg(m); err != nil {
 			return 0, fmt.Errorf("publish control changes: %w", callError(err))
 		}
 	}
+	b.number(last.Header)
+	last.Header[headerBatchCommit] = []string{"1"}
 	return publish(ctx, c.work, last)
+}
+
+// batchWriter makes the messages of an atomic batch. A change is written to the
+// connection before the next one is made, so all share one message: a map and
+// its lists for each would cost more than the rest.
+type batchWriter struct {
+	id     string
+	n      int
+	msg    nats.Msg
+	values []string // of the message's header, one list of one value each
+}
+
+// change returns the message of the next change, good until the next call.
+func (b *batchWriter) change(m *ControlMessage) *nats.Msg {
+	b.msg.Subject, b.msg.Data = m.Subject, m.Data
+	clear(b.msg.Header)
+	b.values = b.values[:0]
+	for name, value := range m.Header {
+		b.set(b.msg.Header, name, value)
+	}
+	b.set(b.msg.Header, headerMsgID, m.ID)
+	b.number(b.msg.Header)
+	return &b.msg
+}
+
+// number makes a header that of the batch's next message.
+func (b *batchWriter) number(h nats.Header) {
+	b.n++
+	b.set(h, headerBatchID, b.id)
+	b.set(h, headerBatchSequence, strconv.Itoa(b.n))
+}
+
+func (b *batchWriter) set(h nats.Header, name, value string) {
+	b.values = append(b.values, value)
+	end := len(b.values)
+	h[name] = b.values[end-1 : end : end]
 }

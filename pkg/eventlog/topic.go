@@ -1,9 +1,7 @@
 package eventlog
 
 import (
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -211,14 +209,7 @@ func topicBody(c *controlv1.ControlChange, encoding Encoding) ([]byte, error) {
 	if encoding == EncodingProtobuf {
 		return proto.MarshalOptions{Deterministic: true}.Marshal(c)
 	}
-	loose, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(c)
-	if err != nil {
-		return nil, err
-	}
-	// protojson varies its white space on purpose; the topic does not.
-	var data bytes.Buffer
-	err = json.Compact(&data, loose)
-	return data.Bytes(), err
+	return changeJSON(c)
 }
 
 // ParseTopic reads a body of the control topic in either encoding: JSON begins

@@ -24,7 +24,7 @@ type share struct {
 // why, and what was taken is good.
 func (t *topic) cut(ctx context.Context) (shares []share, messages []bus.ControlMessage, err error) {
 	var faults []error
-	for p := range t.s.cfg.Partitions {
+	for p := range t.inTurn() {
 		room := topicBatch - len(shares) - len(messages)
 		t.mu.Lock()
 		part := t.mu.parts[p]
@@ -44,7 +44,7 @@ func (t *topic) cut(ctx context.Context) (shares []share, messages []bus.Control
 				taken++
 			}
 		}
-		t.update(p, part.epoch, func(part *topicPart) { part.pending = part.pending[min(taken, len(part.pending)):] })
+		t.update(p, part.epoch, func(part *topicPart) { t.drop(part, taken) })
 		if sh.to.Position != part.cursor.Position {
 			shares = append(shares, sh)
 		}

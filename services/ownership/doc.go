@@ -9,5 +9,5 @@
 //
 // Where to look: service.go starts the holders, holder.go is the loop, step.go
 // is one decision step, fence.go the publish, claim.go the way in, topic.go the
-// control-change topic.
+// control-change topic and backlog.go what waits for it.
 package ownership

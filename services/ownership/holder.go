@@ -429,7 +429,7 @@ func (h *holder) after(rec *eventlog.Record, s *step) {
 	for i := range rec.Entries {
 		h.deps.Observe.decided(rec.Entries[i].Event)
 	}
-	h.topic.add(h.partition, committed{rec, s.after})
+	s.lent = h.topic.add(h.partition, committed{rec, s.after})
 	for _, key := range s.order {
 		h.startEffects(key)
 		h.resumeWaiting(key)

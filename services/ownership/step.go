@@ -30,6 +30,7 @@ type step struct {
 	order   []control.ThreadKey // of threads, in order of first change
 	tables  staged
 	after   []control.State // of the entries that go to the control topic
+	lent    bool            // entries and after are the control topic's now
 	answers []func()
 	look    []control.ThreadKey // whose effects are to be looked at afterwards
 	swept   bool                // a share of a sweep is in this step
@@ -49,14 +50,14 @@ func (h *holder) newStep() *step {
 // reuse keeps the memory of a finished step for the next one, except for what
 // the control topic still reads.
 func (s *step) reuse() {
-	entries := s.entries[:0]
-	if len(s.after) > 0 {
-		entries = nil
+	entries, after := s.entries[:0], s.after[:0]
+	if s.lent {
+		entries, after = nil, nil
 	}
 	clear(s.threads)
 	s.tables.clear()
 	*s = step{
-		h: s.h, entries: entries, threads: s.threads, order: s.order[:0], tables: s.tables,
+		h: s.h, entries: entries, after: after, threads: s.threads, order: s.order[:0], tables: s.tables,
 		answers: s.answers[:0], look: s.look[:0],
 	}
 	s.h.spare = s

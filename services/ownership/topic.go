@@ -5,24 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
-	"github.com/baton-router/baton/pkg/eventlog"
 )
 
 const (
 	// topicBatch bounds the changes of one atomic batch; the cursors of its
 	// partitions come on top and stay below the server's 1,000.
 	topicBatch = 900
-	// topicBacklog bounds the records of a partition waiting in memory; beyond
-	// it the publisher reads them from the store.
-	topicBacklog = 1024
-	topicRetry   = 200 * time.Millisecond
-	// topicRest is between two batches. A batch costs the server about as much
-	// as a hundred messages, so what comes meanwhile shares the next one.
+	topicRetry = 200 * time.Millisecond
+	// topicRest is between two batches unless the next one is full. A batch
+	// costs the server about as much as a hundred messages, so what comes
+	// meanwhile shares the next one.
 	topicRest = 50 * time.Millisecond
 )
 
@@ -33,32 +31,16 @@ type topicCursor struct {
 	Epoch    uint64           `json:"epoch"`
 }
 
-// committed is a durable record with the states of the threads after each of
-// its entries that go to the topic.
-type committed struct {
-	*eventlog.Record
-	after []control.State
-}
-
-// topicPart is one partition's share of the publisher.
-type topicPart struct {
-	epoch   uint64 // 0: not held
-	claimed bool   // the cursor carries our epoch
-	cursor  topicCursor
-	seq     uint64 // of the cursor message
-	pending []committed
-	lagging bool // pending does not reach on from the cursor: read the store
-	missed  bool // a record was added while lagging
-}
-
 // topic is the node's control publisher: it cuts atomic batches of the changes
 // that wait on its partitions, fenced by one cursor message per partition.
 type topic struct {
 	s    *Service
 	wake chan struct{}
+	turn int // which partition comes first; of the publisher
 	mu   struct {
 		sync.Mutex
-		parts []topicPart
+		parts   []topicPart
+		entries int // kept of all parts
 	}
 }
 
@@ -72,6 +54,7 @@ func newTopic(s *Service) *topic {
 // anything else its cursor is rewritten with the epoch.
 func (t *topic) claimed(p int, epoch uint64) {
 	t.mu.Lock()
+	t.keep(&t.mu.parts[p], nil)
 	t.mu.parts[p] = topicPart{epoch: epoch, lagging: true}
 	t.mu.Unlock()
 	t.nudge()
@@ -80,26 +63,10 @@ func (t *topic) claimed(p int, epoch uint64) {
 // left tells the publisher that the partition is not held any more: its next
 // holder goes on from the cursor.
 func (t *topic) left(p int, epoch uint64) {
-	t.update(p, epoch, func(part *topicPart) { *part = topicPart{} })
-}
-
-// add queues a committed record. It does not block.
-func (t *topic) add(p int, rec committed) {
-	if len(rec.after) == 0 {
-		return
-	}
-	t.mu.Lock()
-	part := &t.mu.parts[p]
-	if len(part.pending) >= topicBacklog {
-		part.pending, part.lagging = nil, true
-	}
-	if part.lagging {
-		part.missed = true
-	} else {
-		part.pending = append(part.pending, rec)
-	}
-	t.mu.Unlock()
-	t.nudge()
+	t.update(p, epoch, func(part *topicPart) {
+		t.keep(part, nil)
+		*part = topicPart{}
+	})
 }
 
 func (t *topic) nudge() {
@@ -129,7 +96,7 @@ func (t *topic) publishAll(ctx context.Context) {
 		if more, err = t.publish(ctx); err != nil && ctx.Err() == nil {
 			t.s.deps.Logger.Warn("control topic", "err", err)
 			_ = pause(ctx, topicRetry) // the end of ctx ends the loop
-		} else if more {
+		} else if more && !t.batchWaits() {
 			_ = pause(ctx, topicRest) // likewise
 		}
 	}
@@ -139,6 +106,7 @@ func (t *topic) publishAll(ctx context.Context) {
 func (t *topic) publish(ctx context.Context) (more bool, err error) {
 	// A partition whose cursor cannot be claimed holds up no other.
 	unclaimed := t.claimCursors(ctx)
+	t.turn++
 	if err := t.refill(); err != nil {
 		return true, err
 	}
@@ -160,6 +128,18 @@ func (t *topic) publish(ctx context.Context) (more bool, err error) {
 	t.s.deps.Observe.reached(PointControlAcked, shares[0].partition)
 	t.advance(shares, seqs)
 	return true, nil
+}
+
+// inTurn lists the partitions; each call of publish begins with another one, so
+// that all get their share of batches and memory.
+func (t *topic) inTurn() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range t.s.cfg.Partitions {
+			if !yield((t.turn + i) % t.s.cfg.Partitions) {
+				return
+			}
+		}
+	}
 }
 
 // claimCursors reads the cursor of each newly held partition and rewrites it
@@ -199,7 +179,8 @@ func (t *topic) claimCursor(ctx context.Context, p int, epoch uint64) error {
 		return err
 	}
 	t.update(p, epoch, func(part *topicPart) {
-		part.claimed, part.cursor, part.seq, part.lagging, part.pending = true, cursor, seqs[0], true, nil
+		part.claimed, part.cursor, part.seq, part.lagging = true, cursor, seqs[0], true
+		t.keep(part, nil)
 	})
 	return nil
 }
@@ -213,59 +194,14 @@ func (t *topic) update(p int, epoch uint64, change func(*topicPart)) {
 	}
 }
 
-// refill reads the records after the cursor of lagging partitions from the
-// store.
-func (t *topic) refill() error {
-	for p := range t.s.cfg.Partitions {
-		t.mu.Lock()
-		part := t.mu.parts[p]
-		t.mu.parts[p].missed = false
-		t.mu.Unlock()
-		if !part.claimed || !part.lagging || len(part.pending) > 0 {
-			continue
-		}
-		records, complete, err := t.read(p, part.cursor.Position+1)
-		if err != nil {
-			return fmt.Errorf("records of partition %d after %d: %w", p, part.cursor.Position, err)
-		}
-		t.update(p, part.epoch, func(part *topicPart) {
-			part.pending, part.lagging = records, !complete || part.missed
-		})
-	}
-	return nil
-}
-
-// read returns up to topicBacklog records with topic entries from a position
-// on. complete says that they reached the end of the store as it was.
-func (t *topic) read(p int, from control.Position) (records []committed, complete bool, err error) {
-	past := pastStates{part: t.s.holders[p].part, known: map[control.ThreadKey]control.State{}}
-	for stored, err := range past.part.Records(from) {
-		if err != nil {
-			return nil, false, err
-		}
-		if len(records) == topicBacklog {
-			return records, false, nil
-		}
-		rec, err := eventlog.Decode(stored.Raw)
-		if err != nil {
-			return nil, false, err
-		}
-		after, err := past.after(&rec)
-		if err != nil {
-			return nil, false, err
-		}
-		if len(after) > 0 {
-			records = append(records, committed{&rec, after})
-		}
-	}
-	return records, true, nil
-}
-
 // unclear makes the partitions of a batch without a clear outcome read their
 // cursor again: it tells whether the batch landed.
 func (t *topic) unclear(shares []share) {
 	for _, sh := range shares {
-		t.update(sh.partition, sh.epoch, func(part *topicPart) { part.claimed, part.lagging, part.pending = false, true, nil })
+		t.update(sh.partition, sh.epoch, func(part *topicPart) {
+			part.claimed, part.lagging = false, true
+			t.keep(part, nil)
+		})
 	}
 }
 

@@ -39,36 +39,6 @@ func TestTopicSurvivesUnknownOutcomesAndRestarts(t *testing.T) {
 	w.check()
 }
 
-func TestBacklogOverflowIsReadFromTheStore(t *testing.T) {
-	t.Parallel()
-	w := started(t)
-	w.check() // the cursors are claimed
-	gate := make(chan struct{})
-	w.control.inject(func(messages []bus.ControlMessage, moves []bus.CursorMove) ([]uint64, error) {
-		<-gate
-		return w.conn.PublishControl(t.Context(), messages, moves)
-	})
-	w.consumed(0, w.arrive(w.message(person(0, 0))))
-	from, to := bot, agent
-	for n := range topicBacklog + 50 { // a record each
-		if a := w.pass(from, to, person(0, 0)); a.GetStatus() != statusOK {
-			t.Fatalf("pass %d: %v", n, a)
-		}
-		from, to = to, from
-	}
-	w.svc.topic.mu.Lock()
-	lagging := w.svc.topic.mu.parts[0].lagging
-	w.svc.topic.mu.Unlock()
-	if !lagging {
-		t.Error("the backlog did not overflow")
-	}
-	if w.svc.Lag() < topicBacklog {
-		t.Errorf("lag %d", w.svc.Lag())
-	}
-	close(gate)
-	w.check()
-}
-
 func TestBatchesAreBounded(t *testing.T) {
 	t.Parallel()
 	w := started(t)
