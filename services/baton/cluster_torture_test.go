@@ -151,9 +151,6 @@ func (c *clusterWorld) records(ctx context.Context) *records {
 		c.t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.EnsureStreams(ctx, bus.Config{Partitions: crashPartitionsCluster, Replicas: 3}); err != nil {
-		c.t.Fatal(err)
-	}
 	r := &records{partitions: crashPartitionsCluster}
 	if err := r.readAll(ctx, conn); err != nil {
 		c.t.Fatal(fmt.Errorf("reading the streams: %w", err))

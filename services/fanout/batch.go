@@ -99,10 +99,7 @@ func (e *engine) gather(now time.Time) *batch {
 
 // admit asks for a socket and for a place in the rate.
 func (e *engine) admit(now time.Time) (lent, ok bool) {
-	if e.mu.asked {
-		return false, false
-	}
-	if ok, lent = e.sockets.enter(e, e.mu.flying-e.mu.lent); !ok {
+	if ok, lent = e.sockets.enter(e, e.mu.flying-e.mu.lent, e.mu.asked); !ok {
 		e.mu.asked = true
 		return false, false
 	}

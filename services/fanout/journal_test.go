@@ -81,6 +81,8 @@ func TestJournalIsToldOfEveryExchange(t *testing.T) {
 			`failed 500 attempt 1: 0-1 "" 0-2 ""`, `taken 200 attempt 2: 0-1 "delivered"`, `failed 500 attempt 2: 0-2 "" again`,
 			`taken 200 attempt 3: 0-2 "delivered"`,
 		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
 		slices.Sort(d.exchanges[1:3])
 		slices.Sort(want[1:3])
 		if !slices.Equal(d.exchanges, want) {

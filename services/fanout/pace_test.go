@@ -152,9 +152,9 @@ func TestBreakerOpensOnAShareOfFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, App{MaxBatch: 1, MaxInFlight: 2})
-		n := 0
+		var n atomic.Int32
 		b.end.respond(func(posted) (int, time.Duration, error) { // never five in a row
-			if n++; n%4 == 0 {
+			if n.Add(1)%4 == 0 {
 				return 200, time.Millisecond, nil
 			}
 			return 500, time.Millisecond, nil
@@ -163,6 +163,25 @@ func TestBreakerOpensOnAShareOfFailures(t *testing.T) {
 		pass(900 * time.Millisecond)
 		if st := b.status().Breaker; st != BreakerOpen {
 			t.Errorf("%v after %d posts", st, len(b.end.all()))
+		}
+	})
+}
+
+// TestAnAppsShareOfSocketsIsItsOwn: one that has asked for more than its share
+// while another holds all that is lent keeps using its share.
+func TestAnAppsShareOfSocketsIsItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		common := &sockets{limit: 8}
+		greedy, modest := newBenchOn(t, App{MaxInFlight: 100, MaxBatch: 1}, common), newBenchOn(t, App{MaxInFlight: 100, MaxBatch: 1}, common)
+		greedy.end.respond(func(posted) (int, time.Duration, error) { return 200, 4 * time.Second, nil })
+		modest.end.respond(func(posted) (int, time.Duration, error) { return 200, 10 * time.Millisecond, nil })
+		greedy.send(1, persons(1, 400)...)
+		pass(30 * time.Second) // it has all four that are lent
+		modest.send(1, persons(1, 100)...)
+		pass(time.Second)
+		if n := modest.sink.count(); n != 100 {
+			t.Errorf("%d of 100 delivered beside a slow app within a second of 100 times 10 ms on a share of two sockets", n)
 		}
 	})
 }

@@ -32,6 +32,7 @@ func TestBothSecretsSignWhileAnAppRotates(t *testing.T) {
 		b.configure(app, nil)
 		b.send(2, 1)
 		pass(time.Second)
+		synctest.Wait()
 		if len(heads) != 2 {
 			t.Fatalf("%d posts", len(heads))
 		}

@@ -27,12 +27,16 @@ func (s *sockets) quit() {
 }
 
 // enter asks for one more POST of an engine that has own of its own share and
-// others lent to it. It is called when it may ask again after a refusal.
-func (s *sockets) enter(e *engine, own int) (ok, lent bool) {
+// others lent to it. One that waits to be called for a lent one may ask all the
+// same: its share is never refused.
+func (s *sockets) enter(e *engine, own int, waits bool) (ok, lent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if own < max(s.limit/2/max(s.engines, 1), 1) {
 		return true, false
+	}
+	if waits {
+		return false, false
 	}
 	if s.lent >= s.limit/2 {
 		s.waiting = append(s.waiting, e)

@@ -153,7 +153,7 @@ func TestCrashHoldersDeposeEachOther(t *testing.T) {
 	count := ownership.Observer{Fenced: func(int) { fenced.Add(1) }}
 	a := s.hold(s.open(storetest.NewDisk()), s.conn, count)
 	b := s.hold(s.open(storetest.NewDisk()), s.conn, count)
-	if !soonTrue(func() bool { s.write(8); return fenced.Load() >= 12 }) {
+	if !soonTrue(func() bool { s.write(8); return fenced.Load() >= 6 }) {
 		t.Fatalf("deposed %d times only", fenced.Load())
 	}
 	b.stop()

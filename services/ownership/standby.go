@@ -17,12 +17,10 @@ const standbyRetry = 200 * time.Millisecond
 // store and memory are those of a holder a moment ago.
 func (s *Service) standBy(ctx context.Context) error {
 	for ctx.Err() == nil {
-		err := s.followAll(ctx)
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopped, not failed
+		if err := s.followAll(ctx); ctx.Err() == nil {
+			s.deps.Logger.Warn("standby: reading the log begins again", "err", err)
+			_ = pause(ctx, standbyRetry) // the end of ctx ends the loop
 		}
-		s.deps.Logger.Warn("standby: reading the log begins again", "err", err)
-		_ = pause(ctx, standbyRetry)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func program(ctx context.Context, root, dir, given string) (string, error) {
 		return filepath.Abs(given)
 	}
 	file := filepath.Join(dir, "baton")
-	build := exec.CommandContext(ctx, "go", "build", "-o", file, "./services/baton") //nolint:gosec // its own program
+	build := exec.CommandContext(ctx, "go", "build", "-o", file, "./services/baton") //nolint:gosec // the caller's own directory
 	build.Dir = root
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build baton: %w\n%s", err, text)

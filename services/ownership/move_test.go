@@ -1,0 +1,120 @@
+package ownership
+
+import (
+	"testing"
+	"time"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+// second is another node of the same installation, with a store of its own. It
+// holds nothing yet.
+func (w *world) second() *world {
+	w.t.Helper()
+	n := &world{
+		t: w.t, server: w.server, conn: w.conn, identity: w.identity, dir: w.t.TempDir(), rosters: w.rosters, clock: w.clock,
+		platform: w.platform, log: &faultyLog{Log: w.conn, clock: w.clock}, input: &faultyInput{Input: w.conn},
+		control: &faultyTopic{Topic: w.conn}, topic: w.topic, cfg: w.cfg, ids: 1 << 32,
+	}
+	n.pulse.ch = make(chan struct{})
+	n.cfg.Holder = "second"
+	n.start()
+	for p := range n.cfg.Partitions {
+		n.svc.Yield(p)
+	}
+	return n
+}
+
+func several(w *world) { w.cfg.Standby, w.cfg.Barrier = true, true }
+
+// A standby has what the holder has, timers included, without holding anything.
+func TestStandbyFollows(t *testing.T) {
+	t.Parallel()
+	a := started(t, several)
+	b := a.second()
+	for n := range 20 {
+		a.consumed(0, a.arrive(a.message(person(0, n%3))))
+	}
+	end := a.logEnd(0)
+	b.until("the standby has the record", func() bool { return b.svc.holders[0].part.Applied().Sequence >= end })
+	if got, want := rows(t, b.store), rows(t, a.store); got != want {
+		t.Errorf("the standby has %d timer rows, the holder %d", got, want)
+	}
+	if st := b.svc.Statuses()[0]; st.Held || st.Position != a.svc.Statuses()[0].Position {
+		t.Errorf("standby %+v, holder %+v", st, a.svc.Statuses()[0])
+	}
+	if list := b.svc.Unable(); len(list) != 0 {
+		t.Errorf("a standby that has everything says it is unable to hold %v", list)
+	}
+}
+
+// rows counts the timer rows of partition 0.
+func rows(t *testing.T, s *store.Store) int {
+	t.Helper()
+	part, err := s.Partition(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := part.Timers(maxInstant, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// A planned move loses and repeats nothing, replays nothing, and is short.
+func TestPlannedMove(t *testing.T) {
+	t.Parallel()
+	nodes := make([]*world, 2)
+	nodes[0] = started(t, several)
+	nodes[1] = nodes[0].second()
+	var longest time.Duration
+	for n := range 10 {
+		from, to := nodes[n%2], nodes[(n+1)%2]
+		from.consumed(0, from.arrive(from.message(person(0, n))))
+		seq := from.arrive(from.message(person(0, n))) // under way while it moves
+		began := time.Now()
+		from.svc.Yield(0)
+		to.svc.Hold(0)
+		to.until("the other node holds the partition", func() bool { return to.svc.Epoch(0) > 0 })
+		longest = max(longest, time.Since(began))
+		to.consumed(0, seq)
+	}
+	t.Logf("10 planned moves, the longest pause %s", longest.Round(time.Millisecond))
+	if got := count[control.Routed](nodes[0], 0); got != 20 {
+		t.Errorf("20 messages were decided %d times", got)
+	}
+	nodes[0].until("both stores are at the end of the log", func() bool {
+		end := nodes[0].logEnd(0)
+		return nodes[0].svc.holders[0].part.Applied().Sequence == end && nodes[1].svc.holders[0].part.Applied().Sequence == end
+	})
+	a, errA := digest(nodes[0].store)
+	b, errB := digest(nodes[1].store)
+	if errA != nil || errB != nil || a != b {
+		t.Errorf("the stores differ (%v, %v)", errA, errB)
+	}
+}
+
+// digest is that of partition 0.
+func digest(s *store.Store) ([32]byte, error) {
+	part, err := s.Partition(0)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return part.Digest()
+}
+
+// A holder that writes nothing learns from the log that another has claimed.
+func TestIdleHolderLearnsOfItsSuccessor(t *testing.T) {
+	t.Parallel()
+	a := started(t, several)
+	a.consumed(0, a.arrive(a.message(person(0, 0))))
+	b := a.second()
+	before := a.svc.Epoch(0)
+	b.svc.Hold(0)
+	b.until("the second node holds the partition", func() bool { return b.svc.Epoch(0) > before })
+	epoch := b.svc.Epoch(0)
+	a.until("the first has noticed", func() bool { now := a.svc.Epoch(0); return now == 0 || now > epoch })
+	a.svc.Yield(0)
+}
