@@ -82,9 +82,7 @@ func (w *world) pass(from, to control.AppID, person uint64) *commandv1.Response 
 // release gives up the bot's control.
 func (w *world) release(person uint64) {
 	w.t.Helper()
-	r := w.request(bot, person)
-	r.Verb = &commandv1.Request_Release{Release: &commandv1.Release{}}
-	if a := w.ask(r); a.GetStatus() != statusOK {
+	if a := w.ask(releaseRequest(w.request(bot, person))); a.GetStatus() != statusOK {
 		w.t.Fatalf("release: %v", a)
 	}
 }

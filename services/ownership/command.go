@@ -193,8 +193,11 @@ func (h *holder) unavailable(c call, detail string) {
 	c.reply(&commandv1.Response{Status: commandv1.Status_STATUS_UNAVAILABLE, Detail: detail, RetryAfterMs: 1000})
 }
 
-// dismiss tells the callers that still wait to ask the next holder. Nothing of
-// what they asked was decided.
+// dismiss tells the callers that still wait to ask the next holder. It is for
+// the calls of a tenure that is ended on purpose and that no step has taken: of
+// these nothing was decided here. A caller whose command was in a record is
+// answered by that record's outcome or not at all, and one of a deposed holder
+// not at all: the next tenure takes what waits, or the caller asks again.
 func (h *holder) dismiss() {
 	for {
 		select {

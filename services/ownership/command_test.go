@@ -26,6 +26,11 @@ func takeRequest(r *commandv1.Request) *commandv1.Request {
 	return r
 }
 
+func releaseRequest(r *commandv1.Request) *commandv1.Request {
+	r.Verb = &commandv1.Request_Release{Release: &commandv1.Release{}}
+	return r
+}
+
 func passRequest(r *commandv1.Request, to control.AppID) *commandv1.Request {
 	r.Verb = &commandv1.Request_Pass{Pass: &commandv1.Pass{Target: uint64(to), Metadata: "why"}}
 	return r

@@ -60,28 +60,30 @@ func TestUnknownOutcomeIsClosedByTheSameBytes(t *testing.T) {
 	}
 }
 
+// TestDeposedHolderAnswersNothingAndClaimsAgain: the caller whose command was in
+// the record that the fence refused is never answered; what still waited then
+// is answered by the next tenure, under its epoch.
 func TestDeposedHolderAnswersNothingAndClaimsAgain(t *testing.T) {
 	t.Parallel()
 	w := started(t)
 	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	reached, resume := w.stopAtRecord(0)
+	staged := w.asking(releaseRequest(w.request(bot, person(0, 0))))
+	<-reached
+	queued := w.asking(show(w.request(0, person(0, 0))))
+	w.until("a command waits", func() bool { return len(w.svc.holders[0].commands) == 1 })
 	w.foreign(func(r *eventlog.Record) {
 		r.Entries = []eventlog.Entry{{Thread: thread(person(0, 0)), Event: control.Taken{
 			Change: control.Change{From: bot, To: agent, At: w.clock.millis(), ExpiresAt: w.clock.millis() + control.Day, Why: control.WhyCall},
 		}}}
 	})
-	r := w.request(bot, person(0, 0))
-	r.Verb = &commandv1.Request_Release{Release: &commandv1.Release{}}
-	answer := w.asking(r)
 	// Input that the deposed tenure takes and does not decide is not lost.
 	seq := w.arrive(w.message(person(0, 1)))
+	close(resume)
 	w.until("the partition is claimed again", func() bool { return w.svc.Statuses()[0].Epoch == 3 && w.svc.Statuses()[0].Held })
 	w.consumed(0, seq)
-	select {
-	case a, ok := <-answer:
-		if ok && a.GetEpoch() != 3 {
-			t.Errorf("the deposed holder answered %v", a)
-		}
-	default:
+	if a := <-queued; a.GetEpoch() != 3 || a.GetStatus() != statusOK || a.GetThread().GetOwner() != uint64(agent) {
+		t.Errorf("the command that waited is answered %v", a)
 	}
 	if got := w.shown(person(0, 0)); got.GetOwner() != uint64(agent) {
 		t.Errorf("owner %d, the other holder gave it to the agent", got.GetOwner())
@@ -93,6 +95,90 @@ func TestDeposedHolderAnswersNothingAndClaimsAgain(t *testing.T) {
 		t.Errorf("fenced %d times", n)
 	}
 	w.check()
+	w.stop()
+	select {
+	case a := <-staged:
+		t.Errorf("the deposed holder answered %v", a)
+	default:
+	}
+}
+
+// TestSuccessorSeenInTheLogSilencesToo: a tenure that hears of its successor
+// before the fence tells it answers nobody either.
+func TestSuccessorSeenInTheLogSilencesToo(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	reached, resume := w.stopAtRecord(0)
+	w.arrive(w.message(person(0, 0)))
+	<-reached
+	queued := w.asking(show(w.request(0, person(0, 0))))
+	w.until("a command waits", func() bool { return len(w.svc.holders[0].commands) == 1 })
+	(*w.svc.holders[0].depose.Load())(errDeposed)
+	close(resume)
+	if a := <-queued; a.GetStatus() != statusOK || a.GetEpoch() != 2 {
+		t.Errorf("the command that waited is answered %v", a)
+	}
+	w.check()
+}
+
+// TestYieldTellsWhoWaitsToAskAgain: the record under way is finished and
+// answered; only calls that no record has taken are told to ask again.
+func TestYieldTellsWhoWaitsToAskAgain(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	reached, resume := w.stopAtRecord(0)
+	staged := w.asking(releaseRequest(w.request(bot, person(0, 0))))
+	<-reached
+	again := takeRequest(w.request(agent, person(0, 0)))
+	queued := w.asking(again)
+	w.until("a command waits", func() bool { return len(w.svc.holders[0].commands) == 1 })
+	yielded := make(chan bool, 1)
+	go func() { yielded <- w.svc.Yield(0) }()
+	w.until("the tenure is told to end", func() bool { return !w.wished(0) })
+	close(resume)
+	if !<-yielded {
+		t.Error("the partition was not held")
+	}
+	if a := <-staged; a.GetStatus() != statusOK || a.GetPosition() == 0 {
+		t.Errorf("the record under way is answered %v", a)
+	}
+	if a := <-queued; a.GetStatus() != statusUnavailable || a.GetEpoch() != 1 || a.GetRetryAfterMs() == 0 {
+		t.Errorf("the command that waited is answered %v", a)
+	}
+	if n := count[control.Taken](w, 0); n != 0 {
+		t.Errorf("decided %d times, its caller was told to ask again", n)
+	}
+	w.svc.Hold(0)
+	w.held()
+	if a := w.ask(again); a.GetStatus() != statusOK || a.GetEpoch() != 2 {
+		t.Errorf("asked again: %v", a)
+	}
+	w.check()
+}
+
+// wished reports whether the partition is to be held.
+func (w *world) wished(p int) bool {
+	wish := w.svc.holders[p].wish
+	wish.mu.Lock()
+	defer wish.mu.Unlock()
+	return wish.mu.wanted
+}
+
+// stopAtRecord stops the partition's holder when it is about to send its next
+// record, until resume is closed.
+func (w *world) stopAtRecord(p int) (reached <-chan struct{}, resume chan struct{}) {
+	at, resume := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.seen.at(func(point Point, partition int) {
+		if point == PointRecordSend && partition == p {
+			once.Do(func() {
+				close(at)
+				<-resume
+			})
+		}
+	})
+	return at, resume
 }
 
 func TestReadIsAnsweredAfterABarrierThatBeganLater(t *testing.T) {

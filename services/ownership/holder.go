@@ -225,6 +225,9 @@ func (h *holder) loop(ctx context.Context) error {
 
 // gather waits for work and takes all that waits, within a record's bounds.
 func (h *holder) gather(ctx context.Context, s *step) error {
+	if err := ctx.Err(); err != nil {
+		return err // also while there is always work: the tenure is over
+	}
 	select {
 	case err := <-h.faults:
 		return halt("%v", err)
