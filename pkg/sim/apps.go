@@ -36,10 +36,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	late := func() { t.link.w.servers.send(t.link.name+" "+key, arrive) }
 	if ended := t.link.call(
 		req.Context(), key, nil, late,
-		end{"200", 100, func() { arrive(); resp = answer(http.StatusOK, "") }},
+		end{"200", 100, func() { arrive(); resp = answer(http.StatusOK, "") }}, //nolint:bodyclose // fan-out closes it
 		end{"answer lost", 6, func() { arrive(); err = errConnection }},
-		end{"500", 6, func() { resp = answer(http.StatusInternalServerError, "") }},
-		end{"503", 2, func() { resp = answer(http.StatusServiceUnavailable, ""); resp.Header.Set("Retry-After", "3") }},
+		end{"500", 6, func() { resp = answer(http.StatusInternalServerError, "") }},                                     //nolint:bodyclose // fan-out closes it
+		end{"503", 2, func() { resp = answer(http.StatusServiceUnavailable, ""); resp.Header.Set("Retry-After", "3") }}, //nolint:bodyclose // fan-out closes it
 		end{"broken", 3, func() { err = errConnection }},
 		end{"late", 3, func() { late(); err = errConnection }},
 	); ended != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -13,8 +14,6 @@ import (
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
 	"github.com/baton-router/baton/pkg/partition"
-
-	"time"
 )
 
 // call is a command by a caller, who repeats it until it is answered or gives it

@@ -14,10 +14,19 @@
 // what a step sets off depends on the step alone, and time passes only in steps
 // of its own. The calls that wait are ordered by name, never by arrival.
 // Everything random comes from the seed, also what the services draw
-// (testing/cryptotest). What is left is Go's own choice in a select of which two
-// cases became ready at the same moment, as when a timer and its signal meet: at
-// such a moment two runs of a seed may part. So a seed that found something may
-// have to be run a few times.
+// (testing/cryptotest).
+//
+// A run is nevertheless not repeatable from its seed alone. What Go itself leaves
+// open stays open: which of two ready cases a select takes, the order in which a
+// map is walked, when a goroutine is preempted. A few hundred steps into a run
+// of some 2,800 two runs of a seed have mostly parted, and Report.Trace differs.
+// So a seed says where to look, not what will be found: one that found something
+// has to be run several times until it finds it again, and -show has to be on
+// then; one that found nothing may find something the next time. What a run
+// finds is true all the same.
+//
+// Not simulated are a stream that loses what it has acknowledged, and bytes that
+// change on a disk.
 //
 // The rule of the package: it stands on the services, and only tests stand on
 // it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -194,11 +195,12 @@ func (l *link) ServeCommands(p int, handle func(bus.CommandCall)) (stop func(), 
 // PublishControl implements ownership.Topic.
 func (l *link) PublishControl(ctx context.Context, messages []bus.ControlMessage, moves []bus.CursorMove) ([]uint64, error) {
 	var sequences []uint64
-	key := "control"
+	var key strings.Builder
+	key.WriteString("control")
 	for _, m := range moves {
-		key += fmt.Sprintf(" %d after %d", m.Partition, m.Expected)
+		fmt.Fprintf(&key, " %d after %d", m.Partition, m.Expected)
 	}
-	_, err := l.write(ctx, key, func() (uint64, error) {
+	_, err := l.write(ctx, key.String(), func() (uint64, error) {
 		got, err := l.w.publishControl(messages, moves)
 		sequences = got
 		return 0, err

@@ -37,11 +37,11 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 	if testing.Short() {
 		t.Skip("builds the services anew for each mutant")
 	}
-	const holders, fan = "../../services/ownership/", "../../services/fanout/"
-	for _, m := range []mutant{
+	const holders, fan, stores = "../../services/ownership/", "../../services/fanout/", "../../pkg/store/"
+	for _, m := range []mutant{ //nolint:paralleltest // as above
 		{"a holder answers before the log has acknowledged", []plant{{
-			holders + "holder.go", "	sequence, err := h.append(publishing, &rec, raw)\n",
-			"	s.answer()\n	sequence, err := h.append(publishing, &rec, raw)\n",
+			holders + "holder.go", "	sequence, err := h.append(h.publishing, &rec, raw)\n",
+			"	s.answer()\n	sequence, err := h.append(h.publishing, &rec, raw)\n",
 		}}, "command"},
 		{"an unknown outcome is resolved by reading", []plant{
 			{
@@ -58,13 +58,19 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 				"	s.reply(func() { c.reply(r) })\n	s.denials = append(s.denials, func() { s.h.unavailable(c, \"not there\") })\n",
 			},
 		}, "told that it was not"},
+		{"a call's key does not reach the memory of the store", []plant{{
+			stores + "apply.go", "p.mu.called.remember(k.generation, &k.id)", "_ = k",
+		}}, "after it was decided"},
+		{"a command's answer is written nowhere", []plant{{
+			"../../pkg/eventlog/effects.go", "		p.tables.Answer(call.ID, a)\n", "",
+		}}, "decided twice"},
 		{"a cursor passes what is not delivered", []plant{{
 			fan + "tracker.go", "		if !o.done {\n			dst = append(dst, o.position)", "		if o.position == 0 {\n			dst = append(dst, o.position)",
 		}, {
 			fan + "tracker.go", "	case len(t.open) > 0:\n		return t.open[0].position - 1\n", "",
 		}}, "app "},
 	} {
-		t.Run(m.name, m.run) //nolint:paralleltest // as above
+		t.Run(m.name, m.run)
 	}
 }
 

@@ -55,7 +55,7 @@ func (w *World) jumpBy(d time.Duration) {
 // do, in rounds of growing waits: an app that failed often is tried again after
 // an hour.
 func (w *World) quieten(calmRounds int) {
-	calm, wait := 0, time.Second
+	calm := 0
 	for range 300 {
 		busy := w.finish()
 		switch {
@@ -68,7 +68,8 @@ func (w *World) quieten(calmRounds int) {
 		default:
 			calm++
 		}
-		if wait = time.Second; w.delivered() != "" && calm == 0 {
+		wait := time.Second
+		if w.delivered() != "" && calm == 0 {
 			wait = 10 * time.Minute
 		}
 		time.Sleep(wait) //nolint:forbidigo // in the bubble it moves the clock

@@ -28,7 +28,7 @@ func TestSimulate(t *testing.T) { //nolint:paralleltest // Run is alone
 	}
 	var total Counts
 	for seed := *first; seed < *first+uint64(*seeds); seed++ {
-		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { //nolint:paralleltest // Run is alone
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			o := Options{Seed: seed, Steps: *steps, Nodes: 1 + int(seed%3)}
 			if *verbose {
 				o.Trace = os.Stdout

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -33,7 +34,7 @@ type partTruth struct {
 	// past are the states that a thread has had, each with the number of the
 	// record that brought it.
 	past    map[control.ThreadKey][]pastState
-	causes  map[[16]byte]decidedAt // per command, the record that decided it
+	causes  map[[16]byte]decidedAt // per command, the decision of it
 	events  map[control.Position][16]byte
 	inputs  map[[16]byte]decidedAt // per de-duplication key
 	topic   []string               // ids of the changes, in order
@@ -51,6 +52,7 @@ type (
 		record   int
 		position control.Position
 		at       control.Millis
+		what     string // for people
 	}
 	receiver struct {
 		app    control.AppID
@@ -99,7 +101,8 @@ func (t *truth) landed(p int, sequence uint64, data []byte) {
 	}
 	part.records++
 	for i := range rec.Entries {
-		t.entry(p, &rec.Entries[i], decidedAt{part.records, rec.First + control.Position(i), rec.DecidedAt})
+		at, e := rec.First+control.Position(i), &rec.Entries[i]
+		t.entry(p, e, decidedAt{part.records, at, rec.DecidedAt, described(&rec, e, at)})
 	}
 	t.plan(p, &rec)
 	part.roster = rec.RosterVersion
@@ -119,20 +122,54 @@ func (t *truth) entry(p int, e *eventlog.Entry, now decidedAt) {
 		part.topic = append(part.topic, fmt.Sprintf("%d-%d", p, at))
 	}
 	if e.Cause != ([16]byte{}) {
-		part.events[at] = e.Cause
-		if before, ok := part.causes[e.Cause]; ok && before.record != now.record && now.at-before.at < eventlog.CommandFor {
-			t.w.fail("command %x is decided twice, at positions %d and %d of partition %d", e.Cause[:4], before.position, at, p)
-		}
-		if t.denied[e.Cause] {
-			t.w.fail("command %x is decided at position %d of partition %d, and its caller was told that it was not", e.Cause[:4], at, p)
-		}
-		part.causes[e.Cause] = now
+		t.caused(p, e, now)
 	}
 	if key, ok := dedupeOf(e.Event); ok {
 		if before, ok := part.inputs[key]; ok && now.at-before.at < eventlog.DedupeFor {
-			t.w.fail("one webhook event is decided at positions %d and %d of partition %d", before.position, at, p)
+			t.w.fail("one webhook event is decided twice in partition %d: %s; %s", p, before.what, now.what)
 		}
 		part.inputs[key] = now
+	}
+}
+
+// described is an entry for people.
+func described(rec *eventlog.Record, e *eventlog.Entry, at control.Position) string {
+	return fmt.Sprintf("position %d %T of thread %d, caused by %x, epoch %d, claim %t, decided at %d",
+		at, e.Event, e.Thread.Person, e.Cause[:4], rec.Epoch, rec.Claim, rec.DecidedAt)
+}
+
+// caused looks at an entry that came from a command: one that decides it is the
+// only one, within the time for which commands are remembered.
+func (t *truth) caused(p int, e *eventlog.Entry, now decidedAt) {
+	part := t.parts[p]
+	if t.denied[e.Cause] {
+		t.w.fail("a command's caller was told that it was not decided, in partition %d: %s", p, now.what)
+	}
+	if settles(e.Event) {
+		return
+	}
+	part.events[now.position] = e.Cause
+	if before, ok := part.causes[e.Cause]; ok && before.record != now.record && now.at-before.at < eventlog.CommandFor {
+		t.w.fail("a command is decided twice in partition %d: %s; %s", p, before.what, now.what)
+	}
+	part.causes[e.Cause] = now
+}
+
+// settles tells the events that were due anyway when a command came: the lapse
+// of control, its loss by an app that is gone, and the surveys that waited for
+// either. The rules settle them before they look at the command, and keep them
+// when they refuse it. They carry the command's id and do not decide it: nothing
+// is remembered under the id, and a repeat of the refused command is decided as
+// if it came for the first time. Of the surveys that the command itself sets
+// free nothing is lost here: its own event is before them in the record.
+func settles(e control.Event) bool {
+	switch e := e.(type) {
+	case control.Expired, control.SurveyDelivered, control.SurveyDropped:
+		return true
+	case control.Released:
+		return e.Why == control.WhyAppGone
+	default:
+		return false
 	}
 }
 
@@ -239,6 +276,9 @@ func (t *truth) told(c *call, at arrival, r *commandv1.Response) {
 	}
 	t.w.counts.Answers++
 	part := t.parts[c.partition]
+	if d, ok := part.causes[c.id]; ok && r.GetPosition() == 0 && d.record <= at.records && t.time(part)-d.at < eventlog.CommandFor {
+		t.w.fail("a command came again after it was decided, and was told %v: %s", r.GetStatus(), d.what)
+	}
 	if r.GetEpoch() < at.epoch {
 		t.w.fail("a holder of epoch %d answered command %x, which came when the log had epoch %d", r.GetEpoch(), c.id[:4], at.epoch)
 	}
@@ -255,14 +295,22 @@ func (t *truth) told(c *call, at arrival, r *commandv1.Response) {
 	}
 }
 
+// time is the latest that a partition's time can be now.
+func (t *truth) time(part *partTruth) control.Millis {
+	latest := part.fold.Head().DecidedAt
+	for _, n := range t.w.nodes {
+		latest = max(latest, control.Millis(n.clock.Now().Add(n.clock.Offset()).UnixMilli()))
+	}
+	return latest
+}
+
 // had reports whether a thread was in a state after the given record or later.
 func (p *partTruth) had(thread control.ThreadKey, record int, owner control.AppID, revision uint32) bool {
-	past := p.past[thread]
-	for i := len(past) - 1; i >= 0; i-- {
-		if past[i].owner == owner && past[i].revision == revision {
+	for _, past := range slices.Backward(p.past[thread]) {
+		if past.owner == owner && past.revision == revision {
 			return true
 		}
-		if past[i].record <= record {
+		if past.record <= record {
 			return false
 		}
 	}

@@ -16,7 +16,8 @@ import (
 
 // Options of a run.
 type Options struct {
-	// Seed decides everything that is left open.
+	// Seed decides what the simulator leaves open; not what Go does, see the
+	// package.
 	Seed uint64
 	// Steps before the faults end and the world comes to rest; 2,000.
 	Steps int
@@ -52,7 +53,7 @@ type Counts struct {
 type Report struct {
 	// Violation is the first promise that was broken; empty for none.
 	Violation string
-	// Trace is the hash of all steps: equal for equal seeds.
+	// Trace is the hash of all steps: runs with equal ones were the same.
 	Trace  uint64
 	Counts Counts
 }

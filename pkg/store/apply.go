@@ -49,13 +49,10 @@ func (p *Partition) Apply(r *eventlog.Record, raw []byte, sequence uint64, chang
 		b.thread(&changes[i])
 	}
 	b.set(p.key(tableMeta), applied.append(nil))
-	b.memorize()
 	if err := b.commit(); err != nil {
 		return fmt.Errorf("store: apply partition %d, position %d: %w", p.number, r.First, err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mu.applied = applied
+	p.arrived(b, applied)
 	return nil
 }
 
@@ -66,12 +63,13 @@ type memoryKey struct {
 	call       bool // not an event
 }
 
-// memorize adds the record's keys to the memory. That comes before they are
-// written: what the memory does not know, nobody looks for.
-func (b *batch) memorize() {
-	p := b.p
+// arrived brings memory up to what b has written. That comes after the write:
+// the one who fills the memory from the tables meanwhile has not read all of it.
+func (p *Partition) arrived(b *batch, applied Applied) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.mu.called.lapse(b.lapsed)
+	p.mu.seen.lapse(b.lapsed - min(b.lapsed, 1))
 	for i := range b.keys {
 		k := &b.keys[i]
 		if k.call {
@@ -80,6 +78,7 @@ func (b *batch) memorize() {
 			p.mu.seen.remember(k.generation, &k.id)
 		}
 	}
+	p.mu.applied = applied
 }
 
 // check says whether r continues the partition, and where it leads.
@@ -132,14 +131,15 @@ func covers(r *eventlog.Record, changes []Change) error {
 // batch collects what one record changes. It is the eventlog.Tables of the
 // store.
 type batch struct {
-	p     *Partition
-	b     *pebble.Batch
-	now   control.Millis // the record's decided-at
-	floor control.Millis // the earliest timer armed
-	keys  []memoryKey    // of events and calls
-	key   []byte
-	value []byte
-	err   error
+	p      *Partition
+	b      *pebble.Batch
+	now    control.Millis // the record's decided-at
+	floor  control.Millis // the earliest timer armed
+	keys   []memoryKey    // of events and calls
+	lapsed uint32         // generations of answers before it lapse; zero for none
+	key    []byte
+	value  []byte
+	err    error
 }
 
 func (p *Partition) newBatch(size int) *batch {
@@ -207,18 +207,11 @@ func (b *batch) lapse(before control.Millis) {
 	if before == 0 || now == generation(before) {
 		return
 	}
+	b.lapsed = now
 	b.dropBefore(tableAnswers, now)
-	b.lapseMemory(now)
 	if now > 0 {
 		b.dropBefore(tableDedupe, now-1)
 	}
-}
-
-func (b *batch) lapseMemory(now uint32) {
-	b.p.mu.Lock()
-	defer b.p.mu.Unlock()
-	b.p.mu.called.lapse(now)
-	b.p.mu.seen.lapse(now - min(now, 1))
 }
 
 func (b *batch) dropBefore(t table, g uint32) {

@@ -27,3 +27,30 @@ func (s *Store) Compacting() bool {
 	m := s.db.Metrics()
 	return m.Compact.NumInProgress > 0 || m.Flush.NumInProgress > 0
 }
+
+// May reports whether memory takes the key for one that the store may have, of
+// an event and of a call.
+func (p *Partition) May(id [16]byte) (event, call bool, err error) {
+	err = p.fill()
+	return p.mayKnow(&id), p.mayAnswer(&id), err
+}
+
+// Has reports whether the tables have rows of the key, whatever their
+// generation.
+func (p *Partition) Has(id [16]byte) (event, call bool, err error) {
+	look := func(t table, found *bool) error {
+		prefix := p.key(t)
+		return scan(p.db, prefix, after(prefix), func(k, _ []byte) (bool, error) {
+			*found = *found || string(k[len(k)-len(id):]) == string(id[:])
+			return !*found, nil
+		})
+	}
+	return event, call, errors.Join(look(tableDedupe, &event), look(tableAnswers, &call))
+}
+
+// GiveUp gives the memory of keys up, as when there are too many.
+func (p *Partition) GiveUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.seen, p.mu.called = memory{}, memory{}
+}
