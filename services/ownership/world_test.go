@@ -42,6 +42,7 @@ type world struct {
 	conn     *bus.Conn
 	identity bus.Identity
 	dir      string
+	cache    int64 // of the store, in bytes
 	cfg      Config
 	rosters  *rosters
 	clock    *clock
@@ -79,7 +80,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{
-		t: t, server: server, conn: conn, identity: identity, dir: t.TempDir(), rosters: newRosters(t, connectAll),
+		t: t, server: server, conn: conn, identity: identity, dir: t.TempDir(), cache: 1 << 20, rosters: newRosters(t, connectAll),
 		clock: newFakeClock(), log: &faultyLog{Log: conn}, input: &faultyInput{Input: conn}, control: &faultyTopic{Topic: conn},
 	}
 	w.pulse.ch = make(chan struct{})
@@ -106,7 +107,7 @@ func started(t *testing.T, change ...func(*world)) *world {
 func (w *world) start() {
 	w.t.Helper()
 	var err error
-	if w.store, err = store.Open(store.Options{Dir: w.dir, CacheBytes: 1 << 20, MemTableBytes: 1 << 20}); err != nil {
+	if w.store, err = store.Open(store.Options{Dir: w.dir, CacheBytes: w.cache, MemTableBytes: 1 << 20}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.svc, err = New(w.cfg, Deps{
