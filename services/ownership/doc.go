@@ -8,6 +8,6 @@
 // prove that it is the only one.
 //
 // Where to look: service.go starts the holders, holder.go is the loop, step.go
-// is one decision step, fence.go the publish, claim.go the way in, topic.go the
-// control-change topic and backlog.go what waits for it.
+// is one decision step, commit.go makes it durable, fence.go the publish, claim.go
+// the way in, topic.go the control-change topic and backlog.go what waits for it.
 package ownership

@@ -1,0 +1,130 @@
+package ownership
+
+import (
+	"context"
+	"time"
+
+	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+// finish commits the step and gives its answers. A step without events answers
+// after a barrier, or at once when no other holder can exist.
+func (h *holder) finish(ctx context.Context, s *step) error {
+	if s.err != nil {
+		return s.err
+	}
+	h.refusals.flush(s)
+	if len(s.entries) > 0 {
+		return h.commit(ctx, s)
+	}
+	if len(s.answers) > 0 && h.cfg.Barrier {
+		if err := h.barrier(ctx); err != nil {
+			return err
+		}
+	}
+	s.answer()
+	h.settle(s)
+	return nil
+}
+
+// settle notes what a finished step leaves behind: how far the input is decided
+// and which threads' effects are to be looked at again.
+func (h *holder) settle(s *step) {
+	if h.unread.left() {
+		h.decidedTo.Store(h.unread.before)
+	} else {
+		h.decidedTo.Store(h.consumed)
+	}
+	for _, key := range s.look {
+		h.startEffects(key)
+	}
+}
+
+// commit publishes the step's record, projects it and answers.
+func (h *holder) commit(ctx context.Context, s *step) error {
+	rec := h.record()
+	rec.DecidedAt, rec.Entries, rec.RosterVersion = s.now, s.entries, h.snapshot.Version()
+	if !h.unread.left() {
+		rec.Input = max(rec.Input, h.consumed)
+	} else {
+		rec.Input = max(rec.Input, h.unread.before)
+	}
+	raw := eventlog.Encode(&rec)
+	h.deps.Observe.reached(PointRecordSend, h.partition)
+	began, wrote := time.Now(), h.time.wall()
+	sequence, err := h.append(h.publishing, &rec, raw)
+	if err != nil {
+		return err
+	}
+	h.deps.Observe.appended(time.Since(began), len(rec.Entries))
+	h.deps.Observe.reached(PointRecordAcked, h.partition)
+	if err := h.applied1(&rec, raw, sequence, s); err != nil {
+		return err
+	}
+	h.deps.Observe.reached(PointApplied, h.partition)
+	s.answer()
+	h.after(&rec, s)
+	h.compareClock(ctx, sequence, wrote)
+	return nil
+}
+
+// compareClock compares, now and then, the time that NATS put on the record just
+// written, begun at wrote, with this holder's.
+func (h *holder) compareClock(ctx context.Context, sequence uint64, wrote time.Time) {
+	if !h.time.compareDue() {
+		return
+	}
+	acked := h.time.wall()
+	msg, err := h.deps.Log.LastLog(ctx, h.partition)
+	if err != nil || msg.Sequence != sequence {
+		return // deposed, or a matter of the next publish
+	}
+	before := h.time.doubtful()
+	h.time.compare(msg.At, wrote, acked)
+	if after := h.time.doubtful(); after != before {
+		h.log.Warn("the clock against the time of NATS", "doubtful", after, "nats", msg.At, "here", acked)
+		h.publishStatus(h.current.Load().Held)
+	}
+}
+
+// applied1 projects a durable record into the store and memory.
+func (h *holder) applied1(rec *eventlog.Record, raw []byte, sequence uint64, s *step) error {
+	var changes []store.Change
+	if s != nil {
+		changes = s.changes()
+	}
+	if err := h.part.Apply(rec, raw, sequence, changes); err != nil {
+		return err
+	}
+	h.applied, h.sequence = h.part.Applied(), sequence
+	h.keep(changes)
+	return nil
+}
+
+// keep brings the threads in memory up to what was applied.
+func (h *holder) keep(changes []store.Change) {
+	for i := range changes {
+		c := &changes[i]
+		if before := h.threads[c.Thread].state.Owner; h.counted && before != c.State.Owner {
+			h.deps.Observe.owned(before, -1)
+			h.deps.Observe.owned(c.State.Owner, 1)
+		}
+		h.threads[c.Thread] = slot{state: c.State, armed: c.Due}
+	}
+}
+
+// after does what must not delay the answers: metrics, the control topic,
+// effects.
+func (h *holder) after(rec *eventlog.Record, s *step) {
+	for i := range rec.Entries {
+		h.deps.Observe.decided(rec.Entries[i].Event)
+	}
+	s.lent = h.topic.add(h.partition, committed{rec, s.after})
+	for _, key := range s.order {
+		h.startEffects(key)
+		h.resumeWaiting(key)
+	}
+	h.settle(s)
+	h.publishStatus(true)
+}
