@@ -12,7 +12,8 @@ import (
 func TestLogCommands(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, t.TempDir())
-	follow := start(t, "--admin", d.admin, "log", "tail", "-f", "-n", "1", "--page", devPage, "--user", devPerson)
+	// It may begin after the greeting: enough of the past is asked for.
+	follow := start(t, "--admin", d.admin, "log", "tail", "-f", "-n", "20", "--page", devPage, "--user", devPerson)
 	d.greet()
 	follow.prints(stamped + `  38-\d+  ` + devPage + `/` + devPerson + `  assigned  idle → faq-bot`)
 	follow.prints(`routed  echo → faq-bot`)
