@@ -23,7 +23,7 @@ func (s *Service) Hold(p int) {
 	}
 	t := &tenure{done: make(chan struct{})}
 	s.mu.tenures[p] = t
-	if s.work != nil {
+	if s.mu.begun { // until then Run begins all of them
 		s.begin(p, t)
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/baton-router/baton/pkg/roster"
 )
 
 // none holds no partition from the start.
@@ -52,6 +55,39 @@ func TestPartitionsMoveWhileBothNodesRun(t *testing.T) {
 	if w.count(&w.deposed) != 0 {
 		t.Error("deposed, although it had given back")
 	}
+}
+
+// meddling are rosters; the first question for them does something in between.
+type meddling struct {
+	Rosters
+	once sync.Once
+	do   func()
+}
+
+func (m *meddling) Current() *roster.Snapshot {
+	m.once.Do(m.do)
+	return m.Rosters.Current()
+}
+
+// TestHoldWhileRunBegins: a partition that is to be held while Run is on its way
+// is claimed once, by one goroutine.
+func TestHoldWhileRunBegins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot := w.hook("s1")
+	w.adopt(document(appEntry(faq, bot)))
+	asked, held := make(chan struct{}), make(chan struct{})
+	n := w.start(none, func(_ *Config, d *Deps) {
+		d.Rosters = &meddling{Rosters: d.Rosters, do: func() { close(asked); <-held }}
+	})
+	<-asked
+	n.Hold(0)
+	close(held)
+	w.got(bot, w.say(personIn(0, 0), "hello")...)
+	if !n.Yield(0) {
+		t.Error("not held")
+	}
+	n.stop(t) // a second goroutine of the tenure would end it twice
 }
 
 func TestYieldWaitsForThePostUnderWay(t *testing.T) {

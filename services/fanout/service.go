@@ -97,6 +97,7 @@ type Service struct {
 		version uint64
 		holders map[int]*holder
 		tenures map[int]*tenure
+		begun   bool          // Run has begun them; what is held from now on begins at once
 		refused map[int]error // partitions whose cursor cannot be used
 	}
 }
@@ -141,6 +142,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.applyRoster(s.deps.Rosters.Current())
 	s.crew.Go(func() { s.watchRoster(work) })
 	s.mu.Lock()
+	s.mu.begun = true
 	for p, t := range s.mu.tenures {
 		s.begin(p, t)
 	}
