@@ -138,7 +138,7 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: build ## Measure Baton beside its floors and a baseline, 20 minutes (ARGS='--quick', '--help')
+bench: build ## Measure Baton beside its floors and a baseline, half an hour (ARGS='--quick', '--help')
 	go run ./tools/bench $(ARGS)
 
 .PHONY: bench/micro

@@ -5,7 +5,7 @@
 // order fails.
 //
 //	go run ./tools/bench                        everything, in 20 to 30 minutes
-//	go run ./tools/bench --quick                the same, smaller, in about 3 minutes
+//	go run ./tools/bench --quick                the same, smaller, in some five minutes
 //	go run ./tools/bench --only e2e,floors --rounds 5
 //
 // The results are written as JSON beside profiles and logs, below .bench/.
@@ -59,7 +59,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags.SetOutput(out)
 	flags.StringVar(&o.only, "only", "", "parts to measure, separated by commas: "+strings.Join(partNames(), ", ")+"; empty for all")
 	flags.IntVar(&o.rounds, "rounds", 0, "rounds, interleaved; 0 for 3, or 1 with --quick")
-	flags.BoolVar(&o.quick, "quick", false, "smaller loads: about 3 minutes, wide spreads")
+	flags.BoolVar(&o.quick, "quick", false, "smaller loads: some five minutes, wide spreads")
 	flags.StringVar(&o.baton, "baton", "bin/baton", "the program that is measured")
 	flags.StringVar(&o.out, "out", "", "directory for results; empty for .bench/DATE")
 	flags.StringVar(&o.yardstick, "pgbaseline", os.Getenv("BATON_BENCH_PGBASELINE"), "directory of the PostgreSQL baseline's source [BATON_BENCH_PGBASELINE]")
