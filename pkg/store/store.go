@@ -21,6 +21,10 @@ const Format = 1
 type Store struct {
 	db   *pebble.DB
 	lock *pebble.Lock
+	fs   FS
+
+	checkpoints sync.Mutex
+	summed      map[string]File // tables of the last checkpoint; under checkpoints
 
 	mu struct {
 		sync.Mutex
@@ -60,7 +64,7 @@ func open(o *Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	s := &Store{db: db, lock: lock}
+	s := &Store{db: db, lock: lock, fs: o.FS}
 	s.mu.partitions = make(map[int]*Partition)
 	return s, nil
 }
