@@ -93,7 +93,8 @@ func atLeast(version, wanted string) bool {
 // RestoreStream makes a stream with the messages of an archive in the server's
 // own format, each with the sequence and time it had, and waits until all
 // replicas have it. The stream must not exist. Durable on return as the server
-// is. After an error the stream may be there in part: DropStream removes it.
+// is. After an error the stream is not there, or the error says that it is left
+// over.
 func (c *Conn) RestoreStream(ctx context.Context, cfg Config, id Identity, name string, extent Extent, archive io.Reader) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -111,10 +112,27 @@ func (c *Conn) RestoreStream(ctx context.Context, cfg Config, id Identity, name 
 	if err := c.call(ctx, "STREAM.RESTORE."+name, request, &response); err != nil {
 		return fmt.Errorf("restore %s: %w", name, err)
 	}
-	if err := c.sendArchive(ctx, response.Subject, archive); err != nil {
-		return fmt.Errorf("restore %s: %w", name, err)
+	err := c.sendArchive(ctx, response.Subject, archive)
+	if err == nil {
+		err = c.checkRestored(ctx, name, extent)
 	}
-	return c.checkRestored(ctx, name, extent)
+	if err != nil {
+		return errors.Join(fmt.Errorf("restore %s: %w", name, err), c.undoRestore(ctx, response.Subject, name))
+	}
+	return nil
+}
+
+// undoRestore ends a restore that failed and removes its stream, whatever became
+// of its context.
+func (c *Conn) undoRestore(ctx context.Context, subject, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreWithin)
+	defer cancel()
+	// The end of the archive in its middle makes the server give up at once; it
+	// may have done so already and not answer.
+	end, done := context.WithTimeout(ctx, time.Second)
+	defer done()
+	_ = c.sendChunk(end, subject, nil)
+	return c.DropStream(ctx, name)
 }
 
 // sendArchive sends an archive piece by piece; the empty one ends it.
@@ -196,7 +214,7 @@ func (c *Conn) DropStream(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if err := c.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("remove stream %s: %w", name, adminError(err))
+		return fmt.Errorf("stream %s is left over, remove it (nats stream rm %s): %w", name, name, adminError(err))
 	}
 	return nil
 }
