@@ -179,7 +179,7 @@ func (h *holder) appendClaim(ctx context.Context) error {
 		return err
 	}
 	h.deps.Observe.reached(PointClaimAcked, h.partition)
-	h.epoch = rec.Epoch
+	h.epoch, h.refilled = rec.Epoch, false
 	if err := h.applied1(&rec, raw, sequence, nil); err != nil {
 		return err
 	}

@@ -107,6 +107,9 @@ const (
 // checkInput compares the input that the last record, stored at a time, has
 // decided with the inbound stream.
 func (h *holder) checkInput(ctx context.Context, rec *eventlog.Record, stored time.Time) error {
+	if h.refilled {
+		return nil
+	}
 	_, end, _, err := h.deps.Input.InboundRange(ctx)
 	if err != nil {
 		return fmt.Errorf("ownership: state of the inbound stream: %w", err)

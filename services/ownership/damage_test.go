@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
 )
 
 // TestAStaleEndOfTheLogHaltsNothing: a read may be answered by a leader that was
@@ -102,14 +103,7 @@ func TestATopicAheadOfTheLogHalts(t *testing.T) {
 	w.busy()
 	w.check()
 	w.stop()
-	_, seq, err := w.conn.ControlCursor(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ahead := topicCursor{Position: 1 << 20, Epoch: 1}
-	if _, err := w.conn.PublishControl(t.Context(), nil, []bus.CursorMove{{Partition: 0, Data: ahead.encode(), Expected: seq}}); err != nil {
-		t.Fatal(err)
-	}
+	w.raiseTopic(1 << 20)
 	end := w.logEnd(0)
 	w.start()
 	w.halts("the control topic has position 1048576")
@@ -145,5 +139,18 @@ func TestInputIsDoubtedBeforeItHalts(t *testing.T) {
 	}
 	if _, halts := asHalt(errors.Join(context.Canceled)); halts {
 		t.Error("any error halts")
+	}
+}
+
+// raiseTopic moves the control topic's cursor of partition 0.
+func (w *world) raiseTopic(to control.Position) {
+	w.t.Helper()
+	_, seq, err := w.conn.ControlCursor(w.t.Context(), 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ahead := topicCursor{Position: to, Epoch: 1}
+	if _, err := w.conn.PublishControl(w.t.Context(), nil, []bus.CursorMove{{Partition: 0, Data: ahead.encode(), Expected: seq}}); err != nil {
+		w.t.Fatal(err)
 	}
 }
