@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -50,14 +49,15 @@ func (s *Service) catchUp(ctx context.Context, e *engine) {
 
 // catchUpOnce reads for an app that lags; false when there is nothing to do.
 func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
-	places := s.lagging(e)
+	places, unread := s.lagging(e)
 	if len(places) == 0 {
 		return false
 	}
-	err := s.readSome(ctx, places)
-	if err == nil {
-		err = s.readFor(ctx, places)
+	read := s.readFor
+	if unread <= fewPositions {
+		read = s.readFew
 	}
+	err := read(ctx, places)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errCaughtUp) && !errors.Is(err, errNoRoom) {
 		e.log.Warn("catching up interrupted, trying again", "err", err)
 		sleep(ctx, jitter(time.Second))
@@ -66,55 +66,60 @@ func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
 }
 
 // lagging are the places of an app, by partition, that are behind and have room
-// in their cursor.
-func (s *Service) lagging(e *engine) map[int]reading {
-	places := map[int]reading{}
+// in their cursor, and how many positions they have not read together.
+func (s *Service) lagging(e *engine) (places map[int]reading, unread uint64) {
+	places = map[int]reading{}
 	for _, h := range s.allHolders() {
 		h.mu.Lock()
 		if pl := h.mu.places[e.id]; pl != nil && pl.engine == e && pl.behind() && !pl.limited && h.mu.halted == nil {
 			places[h.partition] = reading{place: pl, round: pl.round, after: pl.track.at.sequence}
+			unread += uint64(h.mu.read.position - pl.track.read)
 		}
 		h.mu.Unlock()
 	}
-	return places
+	return places, unread
 }
 
-// someRecords is how many records of a partition are read one by one before a
-// consumer is worth its cost.
-const someRecords = 64
+// fewPositions is how many are read one record at a time: a consumer costs as
+// much as some ten such reads, and then hardly anything for each record.
+const fewPositions = 8
 
-// readSome brings the places up record by record: most apps that fall behind are
-// only a few records behind, or have room for a few only. nil when they need
-// more than that.
-func (s *Service) readSome(ctx context.Context, places map[int]reading) error {
-	for range someRecords {
-		for _, p := range slices.Sorted(maps.Keys(places)) {
-			r := places[p]
+// readFew brings the places up record by record: many apps that fall behind are
+// only a few events behind.
+func (s *Service) readFew(ctx context.Context, places map[int]reading) error {
+	for p, r := range places {
+		for more := true; more; {
 			m, err := s.deps.Log.NextLog(ctx, p, r.after)
 			if err != nil {
 				return fmt.Errorf("fanout: record of partition %d behind sequence %d: %w", p, r.after, err)
 			}
-			more, err := r.place.feed(ctx, m, r.round)
-			if err != nil {
+			if more, err = r.place.feed(ctx, m, r.round); err != nil {
 				return err
 			}
-			if r.after = m.Sequence; more {
-				places[p] = r
-			} else {
-				delete(places, p)
-			}
-		}
-		if len(places) == 0 {
-			return errCaughtUp
+			r.after = m.Sequence
 		}
 	}
-	return nil
+	return errCaughtUp
 }
+
+// Bounds of the reads for apps that lag: how many apps are read for at once, and
+// how many messages wait for each of them. All of it is memory, and what a full
+// engine leaves unread was read in vain.
+const (
+	maxCatchUps  = 2
+	catchUpAhead = 64
+)
 
 // readFor reads the log with a consumer from where the places stand until all
 // have caught up or the engine is full.
 func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
-	o := bus.ReadOptions{After: ^uint64(0)}
+	select {
+	case s.catchUps <- struct{}{}:
+		defer func() { <-s.catchUps }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	o := bus.ReadOptions{After: ^uint64(0), Ahead: catchUpAhead}
 	for p, r := range places {
 		o.Partitions = append(o.Partitions, p)
 		o.After = min(o.After, r.after)
