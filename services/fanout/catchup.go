@@ -93,7 +93,7 @@ func (s *Service) readFew(ctx context.Context, places map[int]reading) error {
 			if err != nil {
 				return fmt.Errorf("fanout: record of partition %d behind sequence %d: %w", p, r.after, err)
 			}
-			if more, err = r.place.feed(ctx, m, r.round); err != nil {
+			if _, more, err = r.place.feed(ctx, m, r.round); err != nil {
 				return err
 			}
 			r.after = m.Sequence
@@ -125,14 +125,19 @@ func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 		o.After = min(o.After, r.after)
 	}
 	slices.Sort(o.Partitions)
+	var rest time.Duration
 	return s.deps.Log.ReadLog(ctx, o, func(m bus.Message) error {
 		r, open := places[m.Partition]
 		if !open {
 			return nil
 		}
-		more, err := r.place.feed(ctx, m, r.round)
+		n, more, err := r.place.feed(ctx, m, r.round)
 		if err != nil {
 			return err
+		}
+		if rest += s.throttle.rest(n, time.Now()); rest > throttleEvery {
+			sleep(ctx, rest)
+			rest = 0
 		}
 		if !more {
 			delete(places, m.Partition)
@@ -144,47 +149,47 @@ func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 	})
 }
 
-// feed takes a record in for one app. more is false when the place has caught
+// feed takes a record of n events in for one app. more is false when the place has caught
 // up, was moved by hand, or can take no more for now; the error is errNoRoom
 // when the whole engine cannot.
-func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bool, err error) {
+func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (n int, more bool, err error) {
 	h := pl.holder
 	h.mu.Lock()
 	before, replays := pl.track.at, pl.replays(pl.track.at)
 	current := pl.round == round && pl.behind() && h.mu.places[pl.app] == pl && !h.gone() && h.mu.halted == nil
 	h.mu.Unlock()
 	if !current {
-		return false, nil
+		return 0, false, nil
 	}
 	if m.Sequence <= before.sequence {
-		return true, nil
+		return 0, true, nil
 	}
 	r, err := h.decode(m, before)
 	if err != nil {
 		h.halt(err)
-		return false, nil
+		return 0, false, nil
 	}
 	if r == nil {
-		return true, nil
+		return 0, true, nil
 	}
 	p := h.planFor(func(app control.AppID) bool { return app == pl.app })
 	if replays {
 		p.as = h.service.deps.Rosters.Current()
 	}
 	if err := h.plan(ctx, p, r, before); err != nil {
-		return false, err
+		return 0, false, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if pl.round != round {
-		return false, nil
+		return 0, false, nil
 	}
 	h.touch()
 	if !pl.accept(p.letters[pl.app], before, markAfter(r, m.Sequence)) {
 		if pl.limited {
-			return false, nil
+			return 0, false, nil
 		}
-		return false, errNoRoom
+		return len(r.Entries), false, errNoRoom
 	}
-	return pl.behind(), nil
+	return len(r.Entries), pl.behind(), nil
 }

@@ -80,6 +80,7 @@ type Service struct {
 	payloads  *payloads
 	memory    *budget
 	sockets   *sockets
+	throttle  throttle
 	id        [16]byte // of this process, in the cursors that it writes
 	// joined is signalled when the set of held partitions changes.
 	joined chan struct{}
@@ -162,6 +163,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.DrainFor)
 	defer cancel()
+	defer s.throttle.stop()
 	var wg sync.WaitGroup
 	for _, e := range s.allEngines() {
 		wg.Go(func() { e.drain(ctx) })
