@@ -53,11 +53,13 @@ func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
 	if len(places) == 0 {
 		return false
 	}
-	read := s.readFor
-	if unread <= fewPositions {
-		read = s.readFew
+	var err error
+	if min(unread, e.space()) <= fewRecords {
+		err = s.readFew(ctx, places)
 	}
-	err := read(ctx, places)
+	if err == nil {
+		err = s.readFor(ctx, places)
+	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errCaughtUp) && !errors.Is(err, errNoRoom) {
 		e.log.Warn("catching up interrupted, trying again", "err", err)
 		sleep(ctx, jitter(time.Second))
@@ -80,15 +82,20 @@ func (s *Service) lagging(e *engine) (places map[int]reading, unread uint64) {
 	return places, unread
 }
 
-// fewPositions is how many are read one record at a time: a consumer costs as
-// much as some ten such reads, and then hardly anything for each record.
-const fewPositions = 8
+// fewRecords is how many are read one by one: a consumer costs as much as some
+// ten such reads, and then hardly anything for each record.
+const fewRecords = 16
 
 // readFew brings the places up record by record: many apps that fall behind are
-// only a few events behind.
+// only a few events behind, or have room for a few. nil when they need more than
+// that.
 func (s *Service) readFew(ctx context.Context, places map[int]reading) error {
+	n := 0
 	for p, r := range places {
-		for more := true; more; {
+		for more := true; more; n++ {
+			if n == fewRecords {
+				return nil
+			}
 			m, err := s.deps.Log.NextLog(ctx, p, r.after)
 			if err != nil {
 				return fmt.Errorf("fanout: record of partition %d behind sequence %d: %w", p, r.after, err)
@@ -97,7 +104,9 @@ func (s *Service) readFew(ctx context.Context, places map[int]reading) error {
 				return err
 			}
 			r.after = m.Sequence
+			places[p] = r
 		}
+		delete(places, p)
 	}
 	return errCaughtUp
 }

@@ -167,6 +167,13 @@ func (e *engine) hasRoom(size int) bool {
 	return shared.used.Load()+int64(size) <= shared.limit || e.mu.bytes+size <= e.bounds.floor
 }
 
+// space is how many letters more may wait, as far as their number goes.
+func (e *engine) space() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return uint64(max(e.bounds.letters-e.mu.letters, 0))
+}
+
 func (e *engine) enqueue(l *letter) {
 	e.mu.letters++
 	e.mu.bytes += l.size()

@@ -27,7 +27,7 @@ func TestBacklogGivesWayToPostsInTime(t *testing.T) {
 		shared := &throttle{}
 		back, well := newBench(t, App{MaxBatch: 1}), newBench(t, App{MaxBatch: 1})
 		back.throttle, well.throttle = shared, shared
-		
+
 		back.offer(back.overdue())
 		synctest.Wait()
 		if n := back.sink.count(); n != waiting {
