@@ -68,3 +68,15 @@ func (s *Store) Rows() (Sum, error) {
 	})
 	return Sum(h.Sum(nil)), err
 }
+
+// Kept counts the rows of the histories that keep a state, and all of them.
+func (p *Partition) Kept() (kept, all int, err error) {
+	prefix := p.key(tableHistory)
+	err = scan(p.db, prefix, after(prefix), func(_, v []byte) (bool, error) {
+		if all++; len(v) > 0 {
+			kept++
+		}
+		return true, nil
+	})
+	return kept, all, err
+}
