@@ -59,16 +59,6 @@ func (p *Partition) GiveUp() {
 	p.mu.seen, p.mu.called = memory{}, memory{}
 }
 
-// Rows is the SHA-256 of every row of every partition, the delivery log's not.
-func (s *Store) Rows() (Sum, error) {
-	h := sha256.New()
-	err := scan(s.db, nil, key(ownPartition, 0), func(k, v []byte) (bool, error) {
-		_, err := fmt.Fprintf(h, "%x=%x\n", k, v)
-		return true, err
-	})
-	return Sum(h.Sum(nil)), err
-}
-
 // Kept counts the rows of the histories that keep a state, and all of them.
 func (p *Partition) Kept() (kept, all int, err error) {
 	prefix := p.key(tableHistory)
@@ -79,4 +69,14 @@ func (p *Partition) Kept() (kept, all int, err error) {
 		return true, nil
 	})
 	return kept, all, err
+}
+
+// Rows is the SHA-256 of every row of every partition, the delivery log's not.
+func (s *Store) Rows() (Sum, error) {
+	h := sha256.New()
+	err := scan(s.db, nil, key(ownPartition, 0), func(k, v []byte) (bool, error) {
+		_, err := fmt.Fprintf(h, "%x=%x\n", k, v)
+		return true, err
+	})
+	return Sum(h.Sum(nil)), err
 }

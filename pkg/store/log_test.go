@@ -245,7 +245,7 @@ func TestWipeForgetsOnePartition(t *testing.T) {
 	if err := p.Rearm(store.Move{Thread: control.ThreadKey{Asset: 1}, Due: 5}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Wipe(); err != nil {
+	if err := p.Wipe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if p.Applied() != (store.Applied{}) {

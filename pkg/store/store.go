@@ -110,22 +110,24 @@ func (s *Store) checkFormat(readOnly bool) error {
 }
 
 // Partition returns partition p, of which there is one value per Store. The
-// error is that of reading where it stands.
+// error is that of reading where it stands; when IsDamaged is true for it, the
+// partition is returned too: it stands at the beginning, and is good for Wipe
+// alone.
 func (s *Store) Partition(p int) (*Partition, error) {
 	if p < 0 || p >= MaxPartitions {
 		return nil, fmt.Errorf("store: partition %d, at most %d", p, MaxPartitions-1)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.mu.partitions[p]; known != nil {
-		return known, nil
+	part := s.mu.partitions[p]
+	if part == nil {
+		part = &Partition{db: s.db, number: uint16(p)}
+		if err := part.load(); err != nil && !IsDamaged(err) {
+			return nil, err
+		}
+		s.mu.partitions[p] = part
 	}
-	opened := &Partition{db: s.db, number: uint16(p)}
-	if err := opened.load(); err != nil {
-		return nil, err
-	}
-	s.mu.partitions[p] = opened
-	return opened, nil
+	return part, part.damage()
 }
 
 // Partitions returns the numbers of the partitions that the store has anything
