@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,8 @@ type reader struct {
 	bundles  string // subject of the stream's bundles, "" for none
 	wanted   []bool // partitions wanted of a bundle; nil for all
 	// raw gets the messages as they come, in the place of run's function.
-	raw func(jetstream.Msg, *jetstream.MsgMetadata) error
+	raw   func(jetstream.Msg, *jetstream.MsgMetadata) error
+	ahead int // messages waiting in memory, at most; 0 for readMessages
 }
 
 // stopError carries an error of the caller's function through the retries.
@@ -76,7 +78,7 @@ func (r *reader) session(ctx context.Context, fn func(Message) error) error {
 	}
 	defer r.forget(ctx, consumer)
 	messages, err := consumer.Messages(
-		jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes),
+		jetstream.PullMaxMessagesWithBytesLimit(cmp.Or(r.ahead, readMessages), readBytes),
 		jetstream.PullHeartbeat(readHeartbeat),
 		jetstream.WithMessagesErrOnMissingHeartbeat(true),
 	)
@@ -204,7 +206,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // readPartitions reads the messages of some partitions, alone or in bundles.
 func (c *Conn) readPartitions(ctx context.Context, stream, prefix string, o ReadOptions, fn func(Message) error) error {
-	r := reader{conn: c, stream: stream, next: o.After + 1, bundles: prefix + bundled}
+	r := reader{conn: c, stream: stream, next: o.After + 1, bundles: prefix + bundled, ahead: o.Ahead}
 	var err error
 	if r.subjects, r.wanted, err = c.subjects(prefix, o.Partitions); err != nil {
 		return err
