@@ -32,6 +32,8 @@ type reader struct {
 	bundles  string // subject of the stream's bundles, "" for none
 	wanted   []bool // partitions wanted of a bundle; nil for all
 	ahead    int    // messages waiting in memory, at most; 0 for readMessages
+	// raw gets the messages as they come, in the place of run's function.
+	raw func(jetstream.Msg, *jetstream.MsgMetadata) error
 }
 
 // stopError carries an error of the caller's function through the retries.
@@ -108,13 +110,17 @@ func (r *reader) accept(m jetstream.Msg, expected uint64, fn func(Message) error
 	if meta.Sequence.Stream < r.next {
 		return nil
 	}
-	err = r.hand(Message{
-		Sequence:  meta.Sequence.Stream,
-		Partition: partitionOf(m.Subject()),
-		Data:      m.Data(),
-		At:        meta.Timestamp,
-		subject:   m.Subject(),
-	}, fn)
+	if r.raw != nil {
+		err = r.raw(m, meta)
+	} else {
+		err = r.hand(Message{
+			Sequence:  meta.Sequence.Stream,
+			Partition: partitionOf(m.Subject()),
+			Data:      m.Data(),
+			At:        meta.Timestamp,
+			subject:   m.Subject(),
+		}, fn)
+	}
 	if err != nil {
 		return &stopError{err}
 	}
