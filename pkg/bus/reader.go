@@ -31,9 +31,9 @@ type reader struct {
 	last     bool   // begin with the last message of the subject instead
 	bundles  string // subject of the stream's bundles, "" for none
 	wanted   []bool // partitions wanted of a bundle; nil for all
+	ahead    int    // messages waiting in memory, at most; 0 for readMessages
 	// raw gets the messages as they come, in the place of run's function.
-	raw   func(jetstream.Msg, *jetstream.MsgMetadata) error
-	ahead int // messages waiting in memory, at most; 0 for readMessages
+	raw func(jetstream.Msg, *jetstream.MsgMetadata) error
 }
 
 // stopError carries an error of the caller's function through the retries.
