@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type reader struct {
 	last     bool   // begin with the last message of the subject instead
 	bundles  string // subject of the stream's bundles, "" for none
 	wanted   []bool // partitions wanted of a bundle; nil for all
+	// raw gets the messages as they come, in the place of run's function.
+	raw   func(jetstream.Msg, *jetstream.MsgMetadata) error
+	ahead int // messages waiting in memory, at most; 0 for readMessages
 }
 
 // stopError carries an error of the caller's function through the retries.
@@ -74,7 +78,7 @@ func (r *reader) session(ctx context.Context, fn func(Message) error) error {
 	}
 	defer r.forget(ctx, consumer)
 	messages, err := consumer.Messages(
-		jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes),
+		jetstream.PullMaxMessagesWithBytesLimit(cmp.Or(r.ahead, readMessages), readBytes),
 		jetstream.PullHeartbeat(readHeartbeat),
 		jetstream.WithMessagesErrOnMissingHeartbeat(true),
 	)
@@ -106,13 +110,17 @@ func (r *reader) accept(m jetstream.Msg, expected uint64, fn func(Message) error
 	if meta.Sequence.Stream < r.next {
 		return nil
 	}
-	err = r.hand(Message{
-		Sequence:  meta.Sequence.Stream,
-		Partition: partitionOf(m.Subject()),
-		Data:      m.Data(),
-		At:        meta.Timestamp,
-		subject:   m.Subject(),
-	}, fn)
+	if r.raw != nil {
+		err = r.raw(m, meta)
+	} else {
+		err = r.hand(Message{
+			Sequence:  meta.Sequence.Stream,
+			Partition: partitionOf(m.Subject()),
+			Data:      m.Data(),
+			At:        meta.Timestamp,
+			subject:   m.Subject(),
+		}, fn)
+	}
 	if err != nil {
 		return &stopError{err}
 	}
@@ -198,7 +206,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // readPartitions reads the messages of some partitions, alone or in bundles.
 func (c *Conn) readPartitions(ctx context.Context, stream, prefix string, o ReadOptions, fn func(Message) error) error {
-	r := reader{conn: c, stream: stream, next: o.After + 1, bundles: prefix + bundled}
+	r := reader{conn: c, stream: stream, next: o.After + 1, bundles: prefix + bundled, ahead: o.Ahead}
 	var err error
 	if r.subjects, r.wanted, err = c.subjects(prefix, o.Partitions); err != nil {
 		return err
