@@ -25,4 +25,7 @@ type ReadOptions struct {
 	// After is the last stream sequence that the reader already has: reading
 	// begins behind it. 0 means from the beginning.
 	After uint64
+	// Ahead is how many messages may wait for the function that takes them; 0
+	// for the most there can be, for a reader that goes on for ever.
+	Ahead int
 }

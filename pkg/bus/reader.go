@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,9 @@ type reader struct {
 	bundles  string  // subject of the stream's bundles, "" for none
 	wanted   []bool  // partitions wanted of a bundle; nil for all
 	recent   *recent // what this process wrote last; nil when others write too
+	// raw gets the messages as they come, in the place of run's function.
+	raw   func(jetstream.Msg, *jetstream.MsgMetadata) error
+	ahead int // messages waiting in memory, at most; 0 for readMessages
 }
 
 // errBehind and errCaughtUp send a reader from the messages in memory to the
@@ -117,7 +121,7 @@ func (r *reader) session(ctx context.Context, fn func(Message) error) error {
 	}
 	defer r.forget(ctx, consumer)
 	messages, err := consumer.Messages(
-		jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes),
+		jetstream.PullMaxMessagesWithBytesLimit(cmp.Or(r.ahead, readMessages), readBytes),
 		jetstream.PullHeartbeat(readHeartbeat),
 		jetstream.WithMessagesErrOnMissingHeartbeat(true),
 	)
@@ -152,13 +156,17 @@ func (r *reader) accept(m jetstream.Msg, expected uint64, fn func(Message) error
 	if meta.Sequence.Stream < r.next {
 		return nil
 	}
-	err = r.hand(Message{
-		Sequence:  meta.Sequence.Stream,
-		Partition: partitionOf(m.Subject()),
-		Data:      m.Data(),
-		At:        meta.Timestamp,
-		subject:   m.Subject(),
-	}, fn)
+	if r.raw != nil {
+		err = r.raw(m, meta)
+	} else {
+		err = r.hand(Message{
+			Sequence:  meta.Sequence.Stream,
+			Partition: partitionOf(m.Subject()),
+			Data:      m.Data(),
+			At:        meta.Timestamp,
+			subject:   m.Subject(),
+		}, fn)
+	}
 	if err != nil {
 		return &stopError{err}
 	}
@@ -248,7 +256,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // readPartitions reads the messages of some partitions, alone or in bundles.
 func (c *Conn) readPartitions(ctx context.Context, stream, prefix string, o ReadOptions, fn func(Message) error) error {
-	r := reader{conn: c, stream: stream, next: o.After + 1, bundles: prefix + bundled, recent: c.recentOf(stream)}
+	r := reader{
+		conn: c, stream: stream, next: o.After + 1, bundles: prefix + bundled, ahead: o.Ahead, recent: c.recentOf(stream),
+	}
 	var err error
 	if r.subjects, r.wanted, err = c.subjects(prefix, o.Partitions); err != nil {
 		return err

@@ -154,8 +154,8 @@ func New(cfg Config, deps Deps, ln net.Listener) (*Service, error) {
 	s := &Service{cfg: cfg, deps: deps, ln: ln}
 	for p := range deps.Node.Partitions {
 		part, err := deps.Store.Partition(p)
-		if err != nil {
-			return nil, err
+		if part == nil {
+			return nil, err // damage is the holder's to report
 		}
 		s.parts = append(s.parts, part)
 	}

@@ -185,8 +185,10 @@ type Status struct {
 	Input         uint64
 	RosterVersion uint64
 	Threads       int
-	// Halted says why the partition takes no work; empty when it does.
+	// Halted says why the partition takes no work, in words, and Damage what
+	// the matter is; empty when it does.
 	Halted string
+	Damage Damage
 	// TimersStopped: the clock is doubtful.
 	TimersStopped bool
 	// Skipped counts the records of ended epochs that were found in the log:
