@@ -16,6 +16,7 @@ func (n *node) examineHere(ctx context.Context, e *examination) {
 	examineDataDir(e, n.cfg.DataDir)
 	n.examineStreams(ctx, e)
 	n.examinePartitions(e)
+	n.examineSnapshots(e)
 	examineRoster(e, n.rosters.Current())
 	if n.fanout != nil {
 		examineDeliveries(e, n.rosters.Current(), n.fanout.Apps())
