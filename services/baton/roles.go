@@ -267,6 +267,7 @@ func (n *node) describe() console.Node {
 			}
 			return lines
 		},
+		Delivering: n.delivering,
 		Missing: func(version uint64) []int {
 			if n.ownership == nil {
 				return nil
