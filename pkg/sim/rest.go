@@ -2,14 +2,17 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/partition"
 )
 
 // rest ends the faults, lets one node finish what is left, and compares.
 func (w *World) rest() {
 	w.calm = true
+	w.air.calm.Store(true)
 	for _, n := range w.nodes {
 		n.gone()
 		if n.life != nil {
@@ -28,7 +31,7 @@ func (w *World) rest() {
 	last.clock.wall = 0
 	last.clock.mu.Unlock()
 	for p := range w.options.Partitions {
-		w.move(p, last)
+		w.told(p, last)
 	}
 	w.start(last)
 	last.rosters.hear()
@@ -81,6 +84,7 @@ func (w *World) finish() (busy bool) {
 	for w.broken() == "" {
 		w.scheduler.settle()
 		w.takeReplies()
+		w.takeSends()
 		ready := w.progress()[1:]
 		if len(ready) == 0 {
 			return busy
@@ -97,6 +101,9 @@ func (w *World) finish() (busy bool) {
 func (w *World) missing() string {
 	if missing := w.delivered(); missing != "" {
 		return missing
+	}
+	if w.open > 0 {
+		return fmt.Sprintf("%d sends were never answered", w.open)
 	}
 	for p, part := range w.truth.parts {
 		if part.onTopic != len(part.topic) {
@@ -193,8 +200,14 @@ func (w *World) standby() {
 		n.rosters.hear()
 	}
 	w.quieten(4)
+	if w.beating {
+		w.placed()
+	}
 	for _, n := range w.nodes[1:] {
 		w.digests(n)
+		if w.beating {
+			continue
+		}
 		for p := range w.options.Partitions {
 			w.move(p, n)
 		}
@@ -205,4 +218,37 @@ func (w *World) standby() {
 		w.holding(n)
 		w.digests(n)
 	}
+}
+
+// told is move where the simulator places the partitions.
+func (w *World) told(p int, n *node) {
+	if !w.beating {
+		w.move(p, n)
+	}
+}
+
+// placed looks whether the nodes agree on who holds what: each partition is with
+// the one node that it is wanted at.
+func (w *World) placed() {
+	var names []string
+	for _, n := range w.nodes {
+		names = append(names, n.name)
+	}
+	want, have := make([]string, w.options.Partitions), make([]string, w.options.Partitions)
+	for range 60 {
+		clear(have)
+		for p := range have {
+			want[p] = partition.Rendezvous(p, names)
+			for _, n := range w.nodes {
+				if n.life.ownership.Statuses()[p].Held {
+					have[p] += n.name
+				}
+			}
+		}
+		if slices.Equal(want, have) {
+			return
+		}
+		w.quieten(1)
+	}
+	w.fail("the partitions are held by %v, and belong to %v", have, want)
 }

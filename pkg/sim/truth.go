@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
@@ -17,6 +18,7 @@ import (
 // outside was told. It finds the first promise that is broken.
 type truth struct {
 	w     *World
+	mu    sync.Mutex // guards what the links know
 	parts []*partTruth
 	// wanted are the deliveries that the log asks for, by app and thread, in
 	// order; next is how many of them their app has seen.
@@ -24,6 +26,7 @@ type truth struct {
 	next   map[receiver]int
 	ids    map[appID]wanted
 	acked  map[[16]byte]int  // commands, with their partition
+	keys   map[string]string // by Idempotency-Key, the token under which it came to the platform
 	denied map[[16]byte]bool // commands whose callers were told that nothing happened
 }
 
@@ -36,6 +39,7 @@ type partTruth struct {
 	past    map[control.ThreadKey][]pastState
 	causes  map[[16]byte]decidedAt // per command, the decision of it
 	events  map[control.Position][16]byte
+	sends   map[control.Position]*sent
 	inputs  map[[16]byte]decidedAt // per de-duplication key
 	topic   []string               // ids of the changes, in order
 	onTopic int
@@ -73,12 +77,13 @@ type (
 func newTruth(w *World) *truth {
 	t := &truth{
 		w: w, wanted: map[receiver][]wanted{}, next: map[receiver]int{}, ids: map[appID]wanted{},
-		acked: map[[16]byte]int{}, denied: map[[16]byte]bool{},
+		acked: map[[16]byte]int{}, denied: map[[16]byte]bool{}, keys: map[string]string{},
 	}
 	for range w.options.Partitions {
 		t.parts = append(t.parts, &partTruth{
 			states: map[control.ThreadKey]control.State{}, past: map[control.ThreadKey][]pastState{},
 			causes: map[[16]byte]decidedAt{}, events: map[control.Position][16]byte{}, inputs: map[[16]byte]decidedAt{},
+			sends: map[control.Position]*sent{},
 		})
 	}
 	return t
@@ -121,6 +126,7 @@ func (t *truth) entry(p int, e *eventlog.Entry, now decidedAt) {
 	if eventlog.OnTopic(e.Event) {
 		part.topic = append(part.topic, fmt.Sprintf("%d-%d", p, at))
 	}
+	t.send(p, e.Event, e.Cause == ([16]byte{}), now)
 	if e.Cause != ([16]byte{}) {
 		t.caused(p, e, now)
 	}
