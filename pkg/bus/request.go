@@ -193,6 +193,7 @@ type get struct {
 type stored struct {
 	Subject  string    `json:"subject"`
 	Sequence uint64    `json:"seq"`
+	Header   []byte    `json:"hdrs"`
 	Data     []byte    `json:"data"`
 	Time     time.Time `json:"time"`
 }

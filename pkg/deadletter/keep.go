@@ -119,6 +119,13 @@ func (k *Keeper) Settle(ctx context.Context, settled []*deliveryv1.Settlement) e
 	return nil
 }
 
+// Settles reports whether a message of the stream notes what became of letters.
+// No message both buries and settles.
+func Settles(data []byte) bool {
+	var group deliveryv1.LetterGroup
+	return proto.Unmarshal(data, &group) == nil && len(group.GetSettled()) > 0
+}
+
 func (k *Keeper) publish(ctx context.Context, group *deliveryv1.LetterGroup) error {
 	group.BatonId = k.batonID[:]
 	data, err := proto.Marshal(group)

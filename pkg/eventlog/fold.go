@@ -36,13 +36,22 @@ func (f *Fold) Partition(p uint32) *Partition { return f.partitions[p] }
 // Partitions returns the numbers of the partitions folded, ascending.
 func (f *Fold) Partitions() []uint32 { return slices.Sorted(maps.Keys(f.partitions)) }
 
-// Digest returns the total of the partitions' digests.
-func (f *Fold) Digest() Digest {
-	digests := make(map[uint32]Digest, len(f.partitions))
-	for n, p := range f.partitions {
-		digests[n] = p.Digest()
+// Digests returns the digests of the partitions folded. It computes them on
+// several goroutines.
+func (f *Fold) Digests() map[uint32]Digest {
+	digests, _ := DigestsOf(f.Partitions(), func(p uint32) (Digest, error) { return f.partitions[p].Digest(), nil })
+	return digests
+}
+
+// Digest returns the total of Digests.
+func (f *Fold) Digest() Digest { return Total(f.Digests()) }
+
+// Threads is how many threads have a state.
+func (f *Fold) Threads() (n uint64) {
+	for _, p := range f.partitions {
+		n += uint64(len(p.states))
 	}
-	return Total(digests)
+	return n
 }
 
 // Partition is one partition folded in memory. The zero Partition is at the

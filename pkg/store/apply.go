@@ -137,9 +137,11 @@ type batch struct {
 	floor  control.Millis // the earliest timer armed
 	keys   []memoryKey    // of events and calls
 	lapsed uint32         // generations of answers before it lapse; zero for none
-	key    []byte
-	value  []byte
-	err    error
+	// occasions are the thread's last events so far that keep a state.
+	occasions []occasion
+	key       []byte
+	value     []byte
+	err       error
 }
 
 func (p *Partition) newBatch(size int) *batch {
@@ -184,6 +186,7 @@ func (b *batch) delete(key []byte) {
 func (b *batch) thread(c *Change) {
 	b.value = c.State.AppendCanonical(b.value[:0])
 	b.set(threadOf(b.start(tableThreads), c.Thread), b.value)
+	b.keep(c.Thread, b.value)
 	b.timer(c.Thread, c.Was, c.Due)
 }
 
@@ -265,9 +268,4 @@ func (b *batch) Sent(mid string, send control.Position) {
 	hash := midHash(mid)
 	b.value = number(b.value[:0], uint64(send))
 	b.set(append(b.start(tableMids), hash[:]...), b.value)
-}
-
-// Happened implements eventlog.Tables.
-func (b *batch) Happened(thread control.ThreadKey, at control.Position) {
-	b.set(number(threadOf(b.start(tableHistory), thread), uint64(at)), nil)
 }

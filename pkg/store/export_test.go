@@ -1,6 +1,10 @@
 package store
 
-import "errors"
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
 
 // Lapsing counts the rows of the tables whose rows lapse.
 func (p *Partition) Lapsing() (dedupe, answers int, err error) {
@@ -53,4 +57,26 @@ func (p *Partition) GiveUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.seen, p.mu.called = memory{}, memory{}
+}
+
+// Kept counts the rows of the histories that keep a state, and all of them.
+func (p *Partition) Kept() (kept, all int, err error) {
+	prefix := p.key(tableHistory)
+	err = scan(p.db, prefix, after(prefix), func(_, v []byte) (bool, error) {
+		if all++; len(v) > 0 {
+			kept++
+		}
+		return true, nil
+	})
+	return kept, all, err
+}
+
+// Rows is the SHA-256 of every row of every partition, the delivery log's not.
+func (s *Store) Rows() (Sum, error) {
+	h := sha256.New()
+	err := scan(s.db, nil, key(ownPartition, 0), func(k, v []byte) (bool, error) {
+		_, err := fmt.Fprintf(h, "%x=%x\n", k, v)
+		return true, err
+	})
+	return Sum(h.Sum(nil)), err
 }

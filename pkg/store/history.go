@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -38,71 +39,157 @@ func (p *Partition) History(thread control.ThreadKey, before control.Position, l
 type Past struct {
 	State control.State
 	// Last is the position of the last event of the thread that counts, zero
-	// when it had none yet. Chain are the positions of the events that made
-	// the state, in order.
-	Last  control.Position
-	Chain []control.Position
+	// when it had none yet.
+	Last control.Position
 }
 
 // StateAt returns a thread as it was after the event at position at: the fold
-// of the thread's own events.
+// of the thread's own events, from the last state kept among them.
 func (p *Partition) StateAt(thread control.ThreadKey, at control.Position) (Past, error) {
-	return p.past(thread, func(position control.Position, _ control.Millis) bool { return position <= at })
+	return p.past(thread, func(*pebble.Iterator) (control.Position, error) { return at, nil })
 }
 
 // StateAtTime returns a thread as it was decided to be at this partition time.
 // A lapse that was due and not decided yet does not show: compare ExpiresAt.
 func (p *Partition) StateAtTime(thread control.ThreadKey, at control.Millis) (Past, error) {
-	return p.past(thread, func(_ control.Position, decided control.Millis) bool { return decided <= at })
+	return p.past(thread, func(log *pebble.Iterator) (control.Position, error) { return p.decidedBy(log, at) })
 }
 
-// past folds the events of a thread as long as they count.
-func (p *Partition) past(thread control.ThreadKey, counts func(control.Position, control.Millis) bool) (Past, error) {
+// past folds the events of a thread up to the position that until finds in the
+// log.
+func (p *Partition) past(thread control.ThreadKey, until func(log *pebble.Iterator) (control.Position, error)) (past Past, err error) {
+	defer func() {
+		if err != nil {
+			past, err = Past{}, fmt.Errorf("store: past of thread %d/%d: %w", thread.Asset, thread.Person, err)
+		}
+	}()
 	snapshot := p.db.NewSnapshot()
-	past, err := p.pastOf(snapshot, thread, counts)
-	if err = errors.Join(err, snapshot.Close()); err != nil {
-		return Past{}, fmt.Errorf("store: past of thread %d/%d: %w", thread.Asset, thread.Person, err)
-	}
-	return past, nil
-}
-
-func (p *Partition) pastOf(
-	r pebble.Reader, thread control.ThreadKey, counts func(control.Position, control.Millis) bool,
-) (past Past, err error) {
-	log, err := p.newLogIter(r)
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	log, err := p.newLogIter(snapshot)
 	if err != nil {
 		return Past{}, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	var record eventlog.View
+	at, err := until(log)
+	if err != nil {
+		return Past{}, err
+	}
+	past, positions, err := p.kept(snapshot, thread, at)
+	if err != nil {
+		return Past{}, err
+	}
+	return past, p.fold(&past, log, positions)
+}
+
+// decidedBy returns the last position of which the record was decided by a
+// partition time, zero when there is none. Partition time never goes back, so
+// it need not look at each.
+func (p *Partition) decidedBy(log *pebble.Iterator, at control.Millis) (control.Position, error) {
+	if !log.Last() {
+		return 0, log.Error()
+	}
+	last, err := parseLogKey(log.Key())
+	if err != nil {
+		return 0, err
+	}
+	// Up to low the log was decided by then, from high on it was not.
+	low, high := control.Position(0), last.First+eventlog.MaxEvents
+	for low+1 < high {
+		record, err := p.look(log, low+(high-low)/2)
+		switch {
+		case err != nil:
+			return 0, err
+		case record.DecidedAt() > at:
+			high = record.First()
+		case record.Last() <= low: // nothing follows it
+			return low, nil
+		default:
+			low = record.Last()
+		}
+	}
+	return low, nil
+}
+
+// keptEvery is at how many positions of the log, on average, the event there
+// keeps the state that it left: what a fold of a long history begins with.
+const keptEvery = 16
+
+// kept returns the last state kept along a thread's history, up to position
+// until, and the positions of the events after it, oldest first.
+func (p *Partition) kept(r pebble.Reader, thread control.ThreadKey, until control.Position) (past Past, positions []control.Position, err error) {
 	prefix := threadOf(p.key(tableHistory), thread)
-	err = scan(r, prefix, after(prefix), func(k, _ []byte) (bool, error) {
-		at := positionOf(k)
-		if at >= record.Last()+1 {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: number(prefix, untilKey(until))})
+	if err != nil {
+		return Past{}, nil, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.Last(); ok; ok = it.Prev() {
+		state, err := it.ValueAndErr()
+		if err != nil {
+			return Past{}, nil, err
+		}
+		if len(state) > 0 {
+			past.Last = positionOf(it.Key())
+			past.State, err = control.ParseState(state)
+			slices.Reverse(positions)
+			return past, positions, err
+		}
+		positions = append(positions, positionOf(it.Key()))
+	}
+	slices.Reverse(positions)
+	return Past{}, positions, it.Error()
+}
+
+// untilKey is the number above until, and the highest is its own.
+func untilKey(until control.Position) uint64 { return max(uint64(until)+1, uint64(until)) }
+
+// fold folds the events at these positions into past.
+func (p *Partition) fold(past *Past, log *pebble.Iterator, positions []control.Position) error {
+	var record eventlog.View
+	for _, at := range positions {
+		if at >= record.Last()+1 { // the zero View ends before position 0
 			var err error
 			if record, err = p.look(log, at); err != nil {
-				return false, fmt.Errorf("position %d: %w", at, err)
+				return fmt.Errorf("position %d: %w", at, err)
 			}
-		}
-		if !counts(at, record.DecidedAt()) {
-			return false, nil
 		}
 		e, ok, err := record.At(at)
 		if !ok {
-			return false, fmt.Errorf("position %d: %w", at, cmp.Or(err, ErrNoPosition))
+			return fmt.Errorf("position %d: %w", at, cmp.Or(err, ErrNoPosition))
 		}
-		past.add(&e, at)
-		return true, nil
-	})
-	return past, err
+		past.Last = at
+		if e.Evolves() {
+			past.State = control.Evolve(past.State, e.Event)
+		}
+	}
+	return nil
 }
 
-// add folds the entry at position at in.
-func (past *Past) add(e *eventlog.Entry, at control.Position) {
-	past.Last = at
-	if e.Evolves() {
-		past.State = control.Evolve(past.State, e.Event)
-		past.Chain = append(past.Chain, at)
+// occasion is an event at which its thread's state is kept.
+type occasion struct {
+	thread control.ThreadKey
+	at     control.Position
+}
+
+// Happened implements eventlog.Tables. A record's states are those after it, so
+// only the last event that a thread has in it can keep one.
+func (b *batch) Happened(thread control.ThreadKey, at control.Position) {
+	b.set(number(threadOf(b.start(tableHistory), thread), uint64(at)), nil)
+	if len(b.occasions) > 0 {
+		b.occasions = slices.DeleteFunc(b.occasions, func(o occasion) bool { return o.thread == thread })
+	}
+	if at%keptEvery == 0 {
+		b.occasions = append(b.occasions, occasion{thread, at})
+	}
+}
+
+// keep writes a thread's encoded state along its history, if this is an
+// occasion.
+func (b *batch) keep(thread control.ThreadKey, state []byte) {
+	for _, o := range b.occasions {
+		if o.thread == thread {
+			b.set(number(threadOf(b.start(tableHistory), thread), uint64(o.at)), state)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 //	log        [first position u64][sequence u64] the record, byte for byte
 //	threads    [asset u64][person u64]            canonical encoding of the state
 //	timers     [due u64][asset u64][person u64]   -
-//	history    [asset u64][person u64][position]  -
+//	history    [asset u64][person u64][position]  at some, the state then
 //	answers    [generation u32][key 16]           eventlog.Answer
 //	dedupe     [generation u32][key 16]           decided-at
 //	buttons    [asset u64][person u64][payload]   app

@@ -128,6 +128,9 @@ func TestStateAtIsTheFoldUntilThen(t *testing.T) {
 			}
 		}
 	}
+	if kept, all, err := p.Kept(); kept < all/64 || err != nil {
+		t.Errorf("%d of %d events keep a state: %v", kept, all, err)
+	}
 	if past, err := p.StateAt(control.ThreadKey{Asset: 1, Person: 1}, 5); err != nil || past.Last != 0 {
 		t.Errorf("a thread never seen: %+v %v", past, err)
 	}
@@ -242,7 +245,7 @@ func TestWipeForgetsOnePartition(t *testing.T) {
 	if err := p.Rearm(store.Move{Thread: control.ThreadKey{Asset: 1}, Due: 5}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Wipe(); err != nil {
+	if err := p.Wipe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if p.Applied() != (store.Applied{}) {

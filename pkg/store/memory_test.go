@@ -139,7 +139,7 @@ func (m *machine) step(t *testing.T, c eventlogtest.Chooser, h *eventlogtest.His
 			m.part.GiveUp()
 		}
 	case 4:
-		if err := m.part.Wipe(); err != nil {
+		if err := m.part.Wipe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		m.fold = eventlog.Partition{}

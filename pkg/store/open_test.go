@@ -100,7 +100,7 @@ func TestReadOnlyReadsAndChangesNothing(t *testing.T) {
 	if err := p.Rearm(store.Move{Due: 5}); err == nil {
 		t.Error("Rearm works")
 	}
-	if err := p.Wipe(); err == nil {
+	if err := p.Wipe(t.Context()); err == nil {
 		t.Error("Wipe works")
 	}
 }
@@ -126,7 +126,7 @@ func TestPartitionsAreBounded(t *testing.T) {
 	if partition(t, s, store.MaxPartitions-1) != last {
 		t.Error("a partition has two values")
 	}
-	if err := last.Wipe(); err != nil {
+	if err := last.Wipe(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"sync"
@@ -21,6 +22,8 @@ type Partition struct {
 	mu struct {
 		sync.Mutex
 		applied Applied
+		// damaged is why it is not known where the partition stands.
+		damaged error
 		// floor: no timer is due before it. lowered counts when it was.
 		floor   control.Millis
 		lowered uint64
@@ -58,20 +61,29 @@ func (p *Partition) load() error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("store: partition %d: applied position: %w", p.number, err)
+		err = fmt.Errorf("store: partition %d: applied position: %w", p.number, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.applied, p.mu.floor = applied, minInstant
+	p.mu.applied, p.mu.damaged, p.mu.floor = applied, err, minInstant
 	p.mu.seen, p.mu.called, p.mu.filled = memory{}, memory{}, false
-	return nil
+	return err
 }
 
-// Wipe forgets the partition: the log, the threads, everything. It is durable
-// on return. The partition then takes its log from the beginning.
-func (p *Partition) Wipe() error {
+// damage is why it is not known where the partition stands; nil when it is.
+func (p *Partition) damage() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.damaged
+}
+
+// Wipe forgets the partition: the log, the threads, everything. Its rows are
+// cut out of the files they are in, without being read, so that damaged ones go
+// too. It is durable on return. An error for which IsDamaged is true says that
+// the damage reaches beyond the partition: the whole store must be rebuilt.
+func (p *Partition) Wipe(ctx context.Context) error {
 	prefix := binary.BigEndian.AppendUint16(nil, p.number)
-	if err := p.db.DeleteRange(prefix, after(prefix), pebble.Sync); err != nil {
+	if err := p.db.Excise(ctx, pebble.KeyRange{Start: prefix, End: after(prefix)}); err != nil {
 		return fmt.Errorf("store: wipe partition %d: %w", p.number, err)
 	}
 	return p.load()

@@ -21,6 +21,10 @@ const Format = 1
 type Store struct {
 	db   *pebble.DB
 	lock *pebble.Lock
+	fs   FS
+
+	checkpoints sync.Mutex
+	summed      map[string]File // tables of the last checkpoint; under checkpoints
 
 	mu struct {
 		sync.Mutex
@@ -57,10 +61,13 @@ func open(o *Options) (*Store, error) {
 	e := o.engine()
 	e.Lock = lock
 	db, err := pebble.Open(o.Dir, e)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", errMissing, err)
+	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	s := &Store{db: db, lock: lock}
+	s := &Store{db: db, lock: lock, fs: o.FS}
 	s.mu.partitions = make(map[int]*Partition)
 	return s, nil
 }
@@ -106,22 +113,24 @@ func (s *Store) checkFormat(readOnly bool) error {
 }
 
 // Partition returns partition p, of which there is one value per Store. The
-// error is that of reading where it stands.
+// error is that of reading where it stands; when IsDamaged is true for it, the
+// partition is returned too: it stands at the beginning, and is good for Wipe
+// alone.
 func (s *Store) Partition(p int) (*Partition, error) {
 	if p < 0 || p >= MaxPartitions {
 		return nil, fmt.Errorf("store: partition %d, at most %d", p, MaxPartitions-1)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.mu.partitions[p]; known != nil {
-		return known, nil
+	part := s.mu.partitions[p]
+	if part == nil {
+		part = &Partition{db: s.db, number: uint16(p)}
+		if err := part.load(); err != nil && !IsDamaged(err) {
+			return nil, err
+		}
+		s.mu.partitions[p] = part
 	}
-	opened := &Partition{db: s.db, number: uint16(p)}
-	if err := opened.load(); err != nil {
-		return nil, err
-	}
-	s.mu.partitions[p] = opened
-	return opened, nil
+	return part, part.damage()
 }
 
 // Partitions returns the numbers of the partitions that the store has anything
@@ -144,26 +153,30 @@ func (s *Store) Partitions() ([]int, error) {
 }
 
 // Digest returns the total of the digests of the partitions below partitions
-// that have a record. It reads every thread.
+// that have a record. It reads every thread, on several goroutines.
 func (s *Store) Digest(partitions int) (eventlog.Digest, error) {
 	found, err := s.Partitions()
 	if err != nil {
 		return eventlog.Digest{}, err
 	}
-	digests := make(map[uint32]eventlog.Digest, len(found))
+	var begun []uint32
 	for _, n := range found {
 		p, err := s.Partition(n)
 		if err != nil {
 			return eventlog.Digest{}, err
 		}
-		if n >= partitions || p.Applied().Sequence == 0 {
-			continue
-		}
-		if digests[uint32(n)], err = p.Digest(); err != nil {
-			return eventlog.Digest{}, err
+		if n < partitions && p.Applied().Sequence > 0 {
+			begun = append(begun, uint32(n))
 		}
 	}
-	return eventlog.Total(digests), nil
+	digests, err := eventlog.DigestsOf(begun, func(n uint32) (eventlog.Digest, error) {
+		p, err := s.Partition(int(n))
+		if err != nil {
+			return eventlog.Digest{}, err
+		}
+		return p.Digest()
+	})
+	return eventlog.Total(digests), err
 }
 
 // Sync makes everything applied so far durable. It blocks until it is.

@@ -14,6 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
 	"github.com/baton-router/baton/pkg/store"
@@ -69,20 +70,50 @@ func writeRecord(w io.Writer, raw []byte) error {
 	return err
 }
 
-// each calls fn with every record of a stopped server's store or of an exported
-// log.
-func (o offline) each(ctx context.Context, fn func(*eventlog.Record) error) error {
+// each calls fn with every record of db, a stopped server's store, or else of an
+// exported log.
+func (o offline) each(ctx context.Context, db *store.Store, fn func(*eventlog.Record) error) error {
+	source := func(put func(place, []byte) error) error { return eachExported(o.File, put) }
+	if db != nil {
+		source = func(put func(place, []byte) error) error { return eachStored(db, put) }
+	}
+	return eventlog.Ahead(ctx, source, func(at place, rec *eventlog.Record, err error) error {
+		if err == nil {
+			err = fn(rec)
+		}
+		if err != nil {
+			return fmt.Errorf("%v: %w", at, err)
+		}
+		return nil
+	})
+}
+
+// place is where a record was found: in a partition of a store at a position,
+// or in a file, as which record and at which byte.
+type place struct {
+	partition int
+	position  control.Position
+	file      string
+	record    int
+	offset    int
+}
+
+func (p place) String() string {
+	if p.file != "" {
+		return fmt.Sprintf("%s: record %d at byte %d", p.file, p.record, p.offset)
+	}
+	return fmt.Sprintf("partition %d, position %d", p.partition, p.position)
+}
+
+// open opens the stopped server's store; nil when a file is to be read.
+func (o offline) open() (*store.Store, error) {
 	if o.File != "" && o.DataDir != "" {
-		return usage("--file and --data-dir exclude each other")
+		return nil, usage("--file and --data-dir exclude each other")
 	}
-	if o.File != "" {
-		return eachExported(ctx, o.File, fn)
+	if o.DataDir == "" {
+		return nil, nil //nolint:nilnil // there is none
 	}
-	db, err := openOffline(o.DataDir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(eachStored(ctx, db, fn), db.Close())
+	return openOffline(o.DataDir)
 }
 
 func openOffline(dir string) (*store.Store, error) {
@@ -93,39 +124,29 @@ func openOffline(dir string) (*store.Store, error) {
 	return db, nil
 }
 
-func eachStored(ctx context.Context, db *store.Store, fn func(*eventlog.Record) error) error {
-	for p := range store.MaxPartitions {
+func eachStored(db *store.Store, put func(place, []byte) error) error {
+	partitions, err := db.Partitions()
+	if err != nil {
+		return err
+	}
+	for _, p := range partitions {
 		part, err := db.Partition(p)
 		if err != nil {
 			return err
 		}
-		if part.Applied().Sequence == 0 {
-			continue
-		}
 		for stored, err := range part.Records(1) {
 			if err == nil {
-				err = ctx.Err()
+				err = put(place{partition: p, position: stored.First}, stored.Raw)
 			}
 			if err != nil {
 				return err
-			}
-			if err := decoded(stored.Raw, fn); err != nil {
-				return fmt.Errorf("partition %d, position %d: %w", p, stored.First, err)
 			}
 		}
 	}
 	return nil
 }
 
-func decoded(raw []byte, fn func(*eventlog.Record) error) error {
-	rec, err := eventlog.Decode(raw)
-	if err != nil {
-		return err
-	}
-	return fn(&rec)
-}
-
-func eachExported(ctx context.Context, file string, fn func(*eventlog.Record) error) (err error) {
+func eachExported(file string, put func(place, []byte) error) (err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return usage("%w", err)
@@ -136,21 +157,20 @@ func eachExported(ctx context.Context, file string, fn func(*eventlog.Record) er
 	if _, err := io.ReadFull(r, header); err != nil || string(header) != exportHeader {
 		return usage("%s is not an exported log", file)
 	}
-	at := len(exportHeader)
-	for number := 1; ctx.Err() == nil; number++ {
+	at := place{file: file, record: 1, offset: len(exportHeader)}
+	for ; ; at.record++ {
 		raw, err := readRecord(r)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err == nil {
-			err = decoded(raw, fn)
-		}
 		if err != nil {
-			return fmt.Errorf("%s: record %d at byte %d: %w", file, number, at, err)
+			return fmt.Errorf("%v: %w", at, err)
 		}
-		at += 4 + len(raw)
+		if err := put(at, raw); err != nil {
+			return err
+		}
+		at.offset += 4 + len(raw)
 	}
-	return ctx.Err()
 }
 
 func readRecord(r io.Reader) ([]byte, error) {
@@ -174,11 +194,18 @@ func readRecord(r io.Reader) ([]byte, error) {
 
 // verifyOffline checks the chains of a stopped server's store or of an export.
 func verifyOffline(ctx context.Context, o offline) (*adminv1.VerifyLogResponse, error) {
+	db, err := o.open()
+	if err != nil {
+		return nil, err
+	}
 	v := new(eventlog.Verifier)
-	err := o.each(ctx, func(rec *eventlog.Record) error {
+	err = o.each(ctx, db, func(rec *eventlog.Record) error {
 		v.Check(rec)
 		return nil
 	})
+	if db != nil {
+		err = errors.Join(err, db.Close())
+	}
 	if err != nil {
 		var coded codedError
 		if errors.As(err, &coded) || ctx.Err() != nil {
@@ -194,32 +221,31 @@ func verifyOffline(ctx context.Context, o offline) (*adminv1.VerifyLogResponse, 
 
 // replayOffline folds a log without a server. Of a stopped server's store the
 // digest is compared with that of the fold; an exported log stands alone.
-func replayOffline(ctx context.Context, o offline) (*adminv1.ReplayResponse, error) {
+func replayOffline(ctx context.Context, o offline) (resp *adminv1.ReplayResponse, err error) {
 	began := time.Now()
+	db, err := o.open()
+	if err != nil {
+		return nil, err
+	}
+	if db != nil {
+		defer func() { err = errors.Join(err, db.Close()) }()
+	}
 	var fold eventlog.Fold
-	resp := &adminv1.ReplayResponse{Equal: true}
-	err := o.each(ctx, func(rec *eventlog.Record) error {
+	resp = &adminv1.ReplayResponse{Equal: true}
+	err = o.each(ctx, db, func(rec *eventlog.Record) error {
 		resp.Events += uint64(len(rec.Entries))
 		return fold.Apply(rec)
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range fold.Partitions() {
-		for range fold.Partition(p).Threads() {
-			resp.Threads++
-		}
-	}
+	resp.Threads = fold.Threads()
 	digest := fold.Digest()
 	resp.ReplayedDigest, resp.Millis = hex.EncodeToString(digest[:]), time.Since(began).Milliseconds()
-	if o.DataDir == "" {
+	if db == nil {
 		return resp, nil
-	}
-	db, err := openOffline(o.DataDir)
-	if err != nil {
-		return nil, err
 	}
 	stored, err := db.Digest(store.MaxPartitions)
 	resp.StoreDigest, resp.Equal = hex.EncodeToString(stored[:]), stored == digest
-	return resp, errors.Join(err, db.Close())
+	return resp, err
 }

@@ -45,14 +45,20 @@ func (s *Service) eachMessage(ctx context.Context, fn func(bus.Message) error) e
 	return err
 }
 
-// eachRecord is eachMessage with the records decoded.
-func (s *Service) eachRecord(ctx context.Context, fn func(*eventlog.Record, []byte) error) error {
-	return s.eachMessage(ctx, func(m bus.Message) error {
-		rec, err := eventlog.Decode(m.Data)
+// eachDecoded is eachMessage with the records decoded, or why they could not be.
+func (s *Service) eachDecoded(ctx context.Context, fn func(bus.Message, *eventlog.Record, error) error) error {
+	return eventlog.Ahead(ctx, func(put func(bus.Message, []byte) error) error {
+		return s.eachMessage(ctx, func(m bus.Message) error { return put(m, m.Data) })
+	}, fn)
+}
+
+// eachRecord is eachDecoded for logs that are intact.
+func (s *Service) eachRecord(ctx context.Context, fn func(*eventlog.Record) error) error {
+	return s.eachDecoded(ctx, func(m bus.Message, rec *eventlog.Record, err error) error {
 		if err != nil {
 			return fmt.Errorf("record at sequence %d: %w", m.Sequence, err)
 		}
-		return fn(&rec, m.Data)
+		return fn(rec)
 	})
 }
 
@@ -87,7 +93,7 @@ func (s *Service) Replay(ctx context.Context, _ *connect.Request[adminv1.ReplayR
 	}
 	began := time.Now()
 	var fold eventlog.Fold
-	err = s.eachRecord(ctx, func(rec *eventlog.Record, _ []byte) error {
+	err = s.eachRecord(ctx, func(rec *eventlog.Record) error {
 		if at, ok := want[rec.Partition]; !ok || rec.Last() > at.Position || rec.Epoch > at.Epoch {
 			return nil // decided since
 		}
@@ -101,15 +107,15 @@ func (s *Service) Replay(ctx context.Context, _ *connect.Request[adminv1.ReplayR
 	if err != nil {
 		return nil, err
 	}
+	digests := fold.Digests()
 	for p, at := range want {
-		if folded := fold.Partition(p); folded == nil || folded.Digest() != at.digest {
+		if digests[p] != at.digest {
 			resp.Equal, resp.Differ = false, append(resp.Differ, p)
 		}
 	}
 	slices.Sort(resp.GetDiffer())
-	resp.Threads = countThreads(&fold)
-	folded := fold.Digest()
-	resp.ReplayedDigest, resp.StoreDigest = hex.EncodeToString(folded[:]), hex.EncodeToString(total[:])
+	folded := eventlog.Total(digests)
+	resp.Threads, resp.ReplayedDigest, resp.StoreDigest = fold.Threads(), hex.EncodeToString(folded[:]), hex.EncodeToString(total[:])
 	resp.Millis = time.Since(began).Milliseconds()
 	return connect.NewResponse(resp), nil
 }
@@ -139,15 +145,6 @@ func (s *Service) storeDigests(ctx context.Context) (map[uint32]storeDigest, eve
 	return all, eventlog.Total(digests), nil
 }
 
-func countThreads(f *eventlog.Fold) (n uint64) {
-	for _, p := range f.Partitions() {
-		for range f.Partition(p).Threads() {
-			n++
-		}
-	}
-	return n
-}
-
 // ExportLog streams the raw records of the log.
 func (s *Service) ExportLog(ctx context.Context, req *connect.Request[adminv1.ExportLogRequest], stream *connect.ServerStream[adminv1.ExportLogResponse]) error {
 	if _, err := need(ctx, RoleViewer); err != nil {
@@ -156,10 +153,10 @@ func (s *Service) ExportLog(ctx context.Context, req *connect.Request[adminv1.Ex
 	if p := int(req.Msg.GetPartition()); p >= s.deps.Node.Partitions {
 		return invalid("partition %d: there are %d, numbered from 0", p, s.deps.Node.Partitions)
 	}
-	return s.eachRecord(ctx, func(rec *eventlog.Record, raw []byte) error {
-		if p := req.Msg.GetPartition(); p >= 0 && rec.Partition != uint32(p) {
+	return s.eachMessage(ctx, func(m bus.Message) error {
+		if p := int(req.Msg.GetPartition()); p >= 0 && m.Partition != p {
 			return nil
 		}
-		return stream.Send(&adminv1.ExportLogResponse{Partition: rec.Partition, Record: raw})
+		return stream.Send(&adminv1.ExportLogResponse{Partition: uint32(m.Partition), Record: m.Data})
 	})
 }

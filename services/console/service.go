@@ -12,6 +12,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/baton-router/baton/pkg/backup"
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
@@ -117,6 +118,8 @@ type Deps struct {
 	Rosters Rosters
 	Apps    Apps
 	Letters Letters
+	// Streams are what a backup is taken of.
+	Streams backup.Source
 	// Deliveries is this node's delivery log.
 	Deliveries DeliveryLog
 	Node       Node
@@ -154,8 +157,8 @@ func New(cfg Config, deps Deps, ln net.Listener) (*Service, error) {
 	s := &Service{cfg: cfg, deps: deps, ln: ln}
 	for p := range deps.Node.Partitions {
 		part, err := deps.Store.Partition(p)
-		if err != nil {
-			return nil, err
+		if part == nil {
+			return nil, err // damage is the holder's to report
 		}
 		s.parts = append(s.parts, part)
 	}

@@ -152,33 +152,30 @@ func (s *Service) ShowThread(ctx context.Context, req *connect.Request[adminv1.S
 	if err != nil {
 		return nil, err
 	}
-	var st control.State
-	if at != 0 {
-		var past store.Past
-		past, err = part.StateAtTime(key, at)
-		st = past.State
-	} else {
-		st, _, err = part.State(key)
-	}
+	st, before, err := stateAt(part, key, at)
 	if err != nil {
 		return nil, fmt.Errorf("state of thread %s: %w", threadName(key), err)
 	}
 	resp := &adminv1.ShowThreadResponse{Thread: s.thread(key, st), Hints: s.hints(page, st)}
-	resp.History, err = s.history(key, at, bounded(req.Msg.GetEvents(), defaultHistory, maxHistory))
+	resp.History, err = s.history(part, key, before, bounded(req.Msg.GetEvents(), defaultHistory, maxHistory))
 	return connect.NewResponse(resp), err
 }
 
-// historyScan bounds how many events are read to find those before a time.
-const historyScan = 100_000
-
-// history is the thread's latest entries up to a time (0 for now), oldest first.
-func (s *Service) history(key control.ThreadKey, at control.Millis, limit int) ([]*adminv1.LogEntry, error) {
-	part := s.part(partition.Of(key, s.deps.Node.Partitions))
-	scan := limit
-	if at != 0 {
-		scan = historyScan
+// stateAt is a thread as it was at a time (0 for now), and the position before
+// which all its events were by then (0 for all).
+func stateAt(part *store.Partition, key control.ThreadKey, at control.Millis) (st control.State, before control.Position, err error) {
+	if at == 0 {
+		st, _, err = part.State(key)
+		return st, 0, err
 	}
-	positions, err := part.History(key, 0, scan)
+	past, err := part.StateAtTime(key, at)
+	return past.State, past.Last + 1, err
+}
+
+// history is the thread's latest entries before a position (0 for the end),
+// oldest first.
+func (s *Service) history(part *store.Partition, key control.ThreadKey, before control.Position, limit int) ([]*adminv1.LogEntry, error) {
+	positions, err := part.History(key, before, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -188,16 +185,11 @@ func (s *Service) history(key control.ThreadKey, at control.Millis, limit int) (
 		if err != nil {
 			return nil, err
 		}
-		if at != 0 && rec.DecidedAt > at {
-			continue
-		}
 		e, err := s.entry(rec, position)
 		if err != nil {
 			return nil, err
 		}
-		if entries = append(entries, e); len(entries) == limit {
-			break
-		}
+		entries = append(entries, e)
 	}
 	slices.Reverse(entries)
 	return entries, nil

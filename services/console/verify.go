@@ -22,7 +22,7 @@ func (s *Service) VerifyLog(ctx context.Context, _ *connect.Request[adminv1.Veri
 	}
 	v := verification{s: s, stored: map[int]*storedLog{}}
 	defer v.close()
-	if err := s.eachMessage(ctx, func(m bus.Message) error { return v.check(ctx, m) }); err != nil {
+	if err := s.eachDecoded(ctx, func(m bus.Message, rec *eventlog.Record, err error) error { return v.check(ctx, m, rec, err) }); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -52,9 +52,9 @@ func (v *verification) close() {
 	}
 }
 
-// check verifies a message of the log. A record that cannot be read ends the
+// check verifies a message of the log, decoded as rec or not, by its fault. A record that cannot be read ends the
 // verification of its partition, not of the others.
-func (v *verification) check(ctx context.Context, m bus.Message) error {
+func (v *verification) check(ctx context.Context, m bus.Message, rec *eventlog.Record, fault error) error {
 	l := v.stored[m.Partition]
 	if l == nil {
 		if err := v.s.applied(ctx, m.Partition); err != nil {
@@ -64,12 +64,11 @@ func (v *verification) check(ctx context.Context, m bus.Message) error {
 		l = &storedLog{next: next, stop: stop}
 		v.stored[m.Partition] = l
 	}
-	rec, err := eventlog.Decode(m.Data)
-	if err != nil {
-		v.Fault("partition %d, record at sequence %d: %v", m.Partition, m.Sequence, err)
+	if fault != nil {
+		v.Fault("partition %d, record at sequence %d: %v", m.Partition, m.Sequence, fault)
 	} else {
 		skipped := len(v.Chain.Skipped())
-		if v.Check(&rec); len(v.Chain.Skipped()) > skipped {
+		if v.Check(rec); len(v.Chain.Skipped()) > skipped {
 			return nil // the store passed it over
 		}
 	}

@@ -71,7 +71,7 @@ func TestVerifyLogFindsAStoreThatDisagrees(t *testing.T) {
 	w.give(1, agent)
 	p := partition.Of(control.ThreadKey{Asset: pageID, Person: 1}, partitions)
 	part, _ := w.store.Partition(p)
-	if err := part.Wipe(); err != nil {
+	if err := part.Wipe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if v := w.verify(); v.GetOk() || !strings.Contains(v.GetFaults()[0], "the store ends before") {

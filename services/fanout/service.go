@@ -19,6 +19,9 @@ import (
 type Log interface {
 	ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
 	NextLog(ctx context.Context, partition int, after uint64) (bus.Message, error)
+	LastLog(ctx context.Context, partition int) (bus.Message, error)
+	// Barrier proves that a partition's log ends at a sequence.
+	Barrier(ctx context.Context, partition int, expected uint64) error
 }
 
 // Inbound is what fan-out reads of BATON_IN; *bus.Conn is one.
@@ -80,9 +83,12 @@ type Service struct {
 	payloads  *payloads
 	memory    *budget
 	sockets   *sockets
+	throttle  throttle
 	id        [16]byte // of this process, in the cursors that it writes
 	// joined is signalled when the set of held partitions changes.
 	joined chan struct{}
+	// catchUps are the reads for apps that lag, as many as there may be.
+	catchUps chan struct{}
 
 	// work ends when the service stops, nil before Run; crew are the
 	// goroutines of it.
@@ -109,7 +115,8 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, log: d.Logger, observers: &d.Observers, id: newIdentity(), joined: make(chan struct{}, 1),
-		memory: &budget{limit: int64(c.TotalBytes)}, sockets: &sockets{limit: c.TotalPosts},
+		catchUps: make(chan struct{}, maxCatchUps),
+		memory:   &budget{limit: int64(c.TotalBytes)}, sockets: &sockets{limit: c.TotalPosts},
 	}
 	s.payloads = newPayloads(d.Inbound, c.CacheBytes, s.observers)
 	s.mu.engines = map[control.AppID]*engine{}
@@ -159,6 +166,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.DrainFor)
 	defer cancel()
+	defer s.throttle.stop()
 	var wg sync.WaitGroup
 	for _, e := range s.allEngines() {
 		wg.Go(func() { e.drain(ctx) })

@@ -13,14 +13,6 @@ import (
 	"github.com/baton-router/baton/pkg/store"
 )
 
-// haltError stops a partition: its store, log and input contradict each other.
-// Nothing is truncated; an operator decides.
-type haltError struct{ reason string }
-
-func (e haltError) Error() string { return "ownership: partition halted: " + e.reason }
-
-func halt(format string, args ...any) error { return haltError{fmt.Sprintf(format, args...)} }
-
 const (
 	claimRefusals = 5
 	claimBackoff  = 2 * time.Second
@@ -46,6 +38,9 @@ func (h *holder) claim(ctx context.Context) error {
 		if err := h.catchUp(ctx); err != nil {
 			return err
 		}
+		if err := h.checkTopic(ctx); err != nil {
+			return err
+		}
 		err := h.appendClaim(ctx)
 		if !errors.Is(err, errDeposed) {
 			return err
@@ -59,17 +54,17 @@ func (h *holder) checkPositions(ctx context.Context) error {
 	h.applied = h.part.Applied()
 	a := h.applied
 	if a.Sequence != 0 && a.BatonID != h.cfg.BatonID {
-		return halt("the store belongs to installation %x, the streams to %x", a.BatonID, h.cfg.BatonID)
+		return halt(DamageForeign, "the store belongs to installation %x, the streams to %x", a.BatonID, h.cfg.BatonID)
 	}
 	last, err := h.deps.Log.LastLog(ctx, h.partition)
 	if errors.Is(err, bus.ErrNoMessage) {
 		if a.Sequence != 0 {
-			return halt("the store has applied log sequence %d but the log is empty", a.Sequence)
+			return h.shorter(ctx, 0, "the store has applied log sequence %d but the log is empty", a.Sequence)
 		}
 		return nil
 	}
 	if errors.Is(err, bus.ErrDamaged) {
-		return halt("last record: %v", err)
+		return halt(DamageRecord, "last record: %v", err)
 	}
 	if err != nil {
 		return fmt.Errorf("ownership: last record of partition %d: %w", h.partition, err)
@@ -79,26 +74,19 @@ func (h *holder) checkPositions(ctx context.Context) error {
 
 func (h *holder) compareLast(ctx context.Context, a store.Applied, last bus.Message) error {
 	if a.Sequence > last.Sequence {
-		return halt("the store has applied log sequence %d, the log ends at %d", a.Sequence, last.Sequence)
+		return h.shorter(ctx, last.Sequence, "the store has applied log sequence %d, the log ends at %d", a.Sequence, last.Sequence)
 	}
 	rec, err := eventlog.Decode(last.Data)
 	if err != nil {
-		return halt("last record, sequence %d: %v", last.Sequence, err)
+		return unreadable("last record", last.Sequence, err)
 	}
 	if skipped := rec.Epoch < a.Epoch; a.Sequence == last.Sequence && rec.Hash != a.Hash && !skipped {
-		return halt("the record at log sequence %d has hash %x, the store applied %x", a.Sequence, rec.Hash, a.Hash)
+		return halt(DamageFork, "the record at log sequence %d has hash %x, the store applied %x", a.Sequence, rec.Hash, a.Hash)
 	}
 	if rec.BatonID != h.cfg.BatonID {
-		return halt("the last record belongs to installation %x, the streams to %x", rec.BatonID, h.cfg.BatonID)
+		return halt(DamageRecord, "the last record belongs to installation %x, the streams to %x", rec.BatonID, h.cfg.BatonID)
 	}
-	_, end, _, err := h.deps.Input.InboundRange(ctx)
-	if err != nil {
-		return fmt.Errorf("ownership: state of the inbound stream: %w", err)
-	}
-	if rec.Input > end {
-		return halt("input up to %d is decided, but the inbound stream ends at %d", rec.Input, end)
-	}
-	return nil
+	return h.checkInput(ctx, &rec, last.At)
 }
 
 // catchUp applies the records after the applied sequence.
@@ -110,7 +98,7 @@ func (h *holder) catchUp(ctx context.Context) error {
 			return nil
 		}
 		if errors.Is(err, bus.ErrDamaged) {
-			return halt("log after sequence %d: %v", h.applied.Sequence, err)
+			return halt(DamageRecord, "log after sequence %d: %v", h.applied.Sequence, err)
 		}
 		if err != nil {
 			return fmt.Errorf("ownership: log after %d: %w", h.applied.Sequence, err)
@@ -125,7 +113,7 @@ func (h *holder) catchUp(ctx context.Context) error {
 func (h *holder) replay(msg bus.Message) error {
 	rec, err := eventlog.Decode(msg.Data)
 	if err != nil {
-		return halt("record at log sequence %d: %v", msg.Sequence, err)
+		return unreadable("record", msg.Sequence, err)
 	}
 	if err := h.load(); err != nil {
 		return err
@@ -141,7 +129,7 @@ func (h *holder) replay(msg bus.Message) error {
 			return err
 		}
 	case errors.Is(err, eventlog.ErrBrokenChain):
-		return halt("record at log sequence %d: %v", msg.Sequence, err)
+		return halt(DamageChain, "record at log sequence %d: %v", msg.Sequence, err)
 	case err != nil:
 		return err
 	default:
@@ -191,7 +179,7 @@ func (h *holder) appendClaim(ctx context.Context) error {
 		return err
 	}
 	h.deps.Observe.reached(PointClaimAcked, h.partition)
-	h.epoch = rec.Epoch
+	h.epoch, h.refilled = rec.Epoch, false
 	if err := h.applied1(&rec, raw, sequence, nil); err != nil {
 		return err
 	}

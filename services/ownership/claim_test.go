@@ -129,7 +129,7 @@ func TestContradictionsHaltThePartition(t *testing.T) {
 			if _, err := w.conn.AppendLog(w.t.Context(), 0, []byte("junk"), w.logEnd(0)); err != nil {
 				w.t.Fatal(err)
 			}
-		}, "last record, sequence"},
+		}, "last record at log sequence"},
 		"a bundle that cannot be read": {func(w *world) {
 			w.log.inject(func(l *faultyLog) { l.next = fmt.Errorf("%w: bundle at sequence 7", bus.ErrDamaged) })
 		}, "damaged message: bundle at sequence 7"},

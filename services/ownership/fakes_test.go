@@ -174,6 +174,7 @@ type faultyLog struct {
 	append  func(p int, data []byte, expected uint64) (uint64, error)
 	barrier func(p int, expected uint64) error
 	last    func(bus.Message) bus.Message
+	lastOf  func(p int, m bus.Message) (bus.Message, error)
 	next    error // of NextLog and ReadLog
 }
 
@@ -232,6 +233,9 @@ func (l *faultyLog) LastLog(ctx context.Context, p int) (bus.Message, error) {
 	if l.last != nil {
 		m = l.last(m)
 	}
+	if l.lastOf != nil && err == nil {
+		return l.lastOf(p, m)
+	}
 	return m, err
 }
 
@@ -239,6 +243,7 @@ func (l *faultyLog) LastLog(ctx context.Context, p int) (bus.Message, error) {
 type faultyInput struct {
 	Input
 	mu   sync.Mutex
+	at   func(time.Time) time.Time
 	gate chan struct{} // nil: open
 	err  error         // what a read meets instead of the next message
 }
@@ -248,6 +253,17 @@ func (i *faultyInput) spoil(err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.err = err
+}
+
+// InboundTime is that of the stream, or what a test says.
+func (i *faultyInput) InboundTime(ctx context.Context, sequence uint64) (time.Time, error) {
+	at, err := i.Input.InboundTime(ctx, sequence)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.at != nil && err == nil {
+		at = i.at(at)
+	}
+	return at, err
 }
 
 func (i *faultyInput) close() (open func()) {

@@ -70,15 +70,19 @@ type holder struct {
 	behind  atomic.Uint64                           // BATON_LOG sequence to reach before a claim would be quick
 
 	current   atomic.Pointer[Status]
-	halted    atomic.Pointer[string]
+	halted    atomic.Pointer[haltError]
+	mended    chan struct{} // signalled when it is halted no more
+	doubted   time.Time     // since when the inbound stream seems too short
+	refilled  bool          // the inbound stream was repaired; until the next claim it is not judged
+	repairing atomic.Bool
 	decidedTo atomic.Uint64 // input decided for good, logged or without an event
 	skipped   atomic.Uint64 // records of ended epochs found at claims
 }
 
 func newHolder(s *Service, p int) (*holder, error) {
-	part, err := s.deps.Store.Partition(p)
-	if err != nil {
-		return nil, err
+	part, damage := s.deps.Store.Partition(p)
+	if part == nil {
+		return nil, damage
 	}
 	h := &holder{
 		Service: s, partition: p,
@@ -92,6 +96,10 @@ func newHolder(s *Service, p int) (*holder, error) {
 		busy:     map[busyKey]busyState{},
 		refusals: newRefusalLog(),
 		folding:  make(longLock, 1),
+		mended:   make(chan struct{}, 1),
+	}
+	if halted, ok := asHalt(damage); ok {
+		h.setHalted(halted)
 	}
 	h.current.Store(&Status{Partition: p})
 	h.behind.Store(unknown)
@@ -108,16 +116,24 @@ func (h *holder) run(ctx context.Context) error {
 }
 
 // tenures claims the partition and decides until ctx ends. Deposed, it claims
-// again; halted, it stays halted until the process restarts.
+// again; halted, it waits until it is repaired.
 func (h *holder) tenures(ctx context.Context) {
-	for ctx.Err() == nil && h.halted.Load() == nil {
+	for ctx.Err() == nil {
+		if h.halted.Load() != nil {
+			select {
+			case <-ctx.Done():
+			case <-h.mended:
+			}
+			continue
+		}
 		err := h.tenure(ctx)
-		var halted haltError
+		halted, halts := asHalt(err)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case errors.As(err, &halted):
-			h.setHalted(halted.reason)
+		case halts:
+			h.setHalted(halted)
+			continue
 		case errors.Is(err, errDeposed):
 			h.deps.Observe.fenced(h.partition)
 			h.log.Warn("deposed, claiming again", "epoch", h.epoch)
@@ -128,7 +144,6 @@ func (h *holder) tenures(ctx context.Context) {
 			return
 		}
 	}
-	<-ctx.Done()
 }
 
 // tenure is hold, as the only one that touches the partition's state.
@@ -229,7 +244,7 @@ func (h *holder) gather(ctx context.Context, s *step) error {
 	}
 	select {
 	case err := <-h.faults:
-		return halt("%v", err)
+		return halt(DamageInput, "%v", err)
 	default:
 	}
 	w := h.wakes() // before anything is looked at: what comes later wakes
@@ -300,7 +315,7 @@ func (h *holder) await(ctx context.Context, s *step, w wakes) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case err := <-h.faults:
-		return halt("%v", err)
+		return halt(DamageInput, "%v", err)
 	case a := <-h.asides:
 		s.now = h.time.now()
 		h.decideAside(s, a)
@@ -339,14 +354,14 @@ func (h *holder) status() Status {
 		st.Epoch, st.Position, st.Input, st.RosterVersion = a.Epoch, a.Position, a.Input, a.RosterVersion
 	}
 	st.Skipped = h.skipped.Load()
-	if reason := h.halted.Load(); reason != nil {
-		st.Halted = *reason
+	if halted := h.halted.Load(); halted != nil {
+		st.Halted, st.Damage = halted.reason, halted.damage
 	}
 	return st
 }
 
-func (h *holder) setHalted(reason string) {
-	h.halted.Store(&reason)
-	h.deps.Observe.halted(h.partition, reason)
-	h.log.Error("partition halted", "reason", reason)
+func (h *holder) setHalted(why haltError) {
+	h.halted.Store(&why)
+	h.deps.Observe.halted(h.partition, why.reason)
+	h.log.Error("partition halted", "damage", string(why.damage), "reason", why.reason)
 }

@@ -85,6 +85,9 @@ func (h *holder) prepare(ctx context.Context) (next uint64, err error) {
 	if errors.Is(err, bus.ErrNoMessage) {
 		return 0, nil
 	}
+	if errors.Is(err, bus.ErrDamaged) {
+		return 0, h.haltOr(halt(DamageRecord, "log after sequence %d: %v", h.applied.Sequence, err))
+	}
 	if err != nil {
 		return 0, fmt.Errorf("ownership: next record of partition %d: %w", h.partition, err)
 	}
@@ -93,8 +96,8 @@ func (h *holder) prepare(ctx context.Context) (next uint64, err error) {
 
 // haltOr halts the partition if that is what the error says.
 func (h *holder) haltOr(err error) error {
-	if halted, ok := errors.AsType[haltError](err); ok {
-		h.setHalted(halted.reason)
+	if halted, ok := asHalt(err); ok {
+		h.setHalted(halted)
 		return nil
 	}
 	return err
@@ -147,8 +150,8 @@ func (s *Service) CatchUp(ctx context.Context, p int) error {
 	if h.tenured || !s.cfg.Standby {
 		return nil
 	}
-	if reason := h.halted.Load(); reason != nil {
-		return halt("partition %d: %s", p, *reason)
+	if halted := h.halted.Load(); halted != nil {
+		return halt(halted.damage, "partition %d: %s", p, halted.reason)
 	}
 	h.applied = h.part.Applied()
 	return h.catchUp(ctx)

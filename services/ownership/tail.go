@@ -42,6 +42,9 @@ func (s *Service) replayTail(ctx context.Context) {
 func (s *Service) tails(ctx context.Context) (ends map[int]uint64, start uint64) {
 	ends, start = map[int]uint64{}, ^uint64(0)
 	for p, h := range s.holders {
+		if h.halted.Load() != nil {
+			continue
+		}
 		last, err := s.deps.Log.LastLog(ctx, p)
 		if err != nil || last.Sequence <= h.part.Applied().Sequence {
 			continue

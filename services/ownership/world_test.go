@@ -85,6 +85,13 @@ func newWorld(t *testing.T) *world {
 	}
 	w.pulse.ch = make(chan struct{})
 	w.log.clock = w.clock
+	born := w.clock.Now() // the clock stands still, that of the stream does not
+	w.input.at = func(at time.Time) time.Time {
+		if at.Before(born.Add(10 * time.Minute)) {
+			return born
+		}
+		return at
+	}
 	w.platform = newRecorder(&w.pulse)
 	w.cfg = Config{Partitions: partitions, Holder: "test", BatonID: identity.BatonID}
 	w.topic = collect(t, conn, &w.pulse)

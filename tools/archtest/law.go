@@ -59,6 +59,7 @@ var rules = []rule{
 	adapter("pkg/assignment"),
 	{packages: []string{"pkg/contract"}, may: append([]string{"pkg/egress"}, below...), testMay: []string{"pkg/..."}, why: "the test of other people's endpoints stands on the wire and the way out alone"},
 	{packages: []string{"pkg/deadletter"}, may: append([]string{"pkg/bus"}, below...), vendor: protobuf, testMay: []string{"pkg/..."}, why: "dead letters are on a stream: NATS comes through pkg/bus"},
+	{packages: []string{"pkg/backup"}, may: append([]string{"pkg/bus", "pkg/deadletter"}, below...), vendor: []string{"github.com/klauspost/compress"}, testMay: []string{"pkg/..."}, why: "a backup is of streams: NATS comes through pkg/bus"},
 	{packages: []string{"pkg/platform"}, may: core, vendor: extended, testMay: []string{"pkg/..."}, why: "the client of the platform knows the wire and the words of the core, nothing that stores or serves"},
 
 	{packages: []string{"pkg/sim/..."}, may: []string{"pkg/...", "services/..."}, vendor: append([]string{"golang.org/x/sync"}, protobuf...), why: "the simulation stands on the services as a test does, and on no vendor"},

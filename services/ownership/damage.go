@@ -1,0 +1,165 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/store"
+)
+
+// Damage says why a partition is halted, so far as the way out depends on it.
+type Damage string
+
+// The damages. ARCHITECTURE.md has a table of them: how each is found, what it
+// halts and what repairs it.
+const (
+	// DamageStore: rows of this node's store do not read as they were written.
+	DamageStore Damage = "store"
+	// DamageForeign: the store is of another installation than the streams.
+	DamageForeign Damage = "foreign-store"
+	// DamageShort: the log ends before what the store has applied.
+	DamageShort Damage = "log-short"
+	// DamageFork: the log has another record where the store has applied one.
+	DamageFork Damage = "log-differs"
+	// DamageChain: a record of the log does not continue what the store has
+	// applied: either of them may be wrong.
+	DamageChain Damage = "chain"
+	// DamageRecord: a record of the log cannot be read, or is of another
+	// installation.
+	DamageRecord Damage = "record"
+	// DamageVersion: a record of the log needs a newer Baton.
+	DamageVersion Damage = "newer-version"
+	// DamageInput: input that is decided is not on the inbound stream any more,
+	// or other input is in its place, or a message of it cannot be read.
+	DamageInput Damage = "input"
+	// DamageTopic: the control topic has positions that the log has not.
+	DamageTopic Damage = "topic-ahead"
+)
+
+// haltError stops a partition: its store, log and input contradict each other.
+// Nothing is truncated; an operator decides.
+type haltError struct {
+	damage Damage
+	reason string
+}
+
+func (e haltError) Error() string { return "ownership: partition halted: " + e.reason }
+
+func halt(d Damage, format string, args ...any) error {
+	return haltError{d, fmt.Sprintf(format, args...)}
+}
+
+// unreadable halts for a record that cannot be decoded.
+func unreadable(what string, sequence uint64, err error) error {
+	damage := DamageRecord
+	if errors.Is(err, eventlog.ErrNewerVersion) {
+		damage = DamageVersion
+	}
+	return halt(damage, "%s at log sequence %d: %v", what, sequence, err)
+}
+
+// asHalt is the halt that an error asks for: its own, or that of a store whose
+// bytes are not as they were written. False when it asks for none.
+func asHalt(err error) (haltError, bool) {
+	if halted, ok := errors.AsType[haltError](err); ok {
+		return halted, true
+	}
+	if store.IsDamaged(err) {
+		return haltError{DamageStore, err.Error()}, true
+	}
+	return haltError{}, false
+}
+
+// shorter halts a partition whose log was read to end at a sequence, before what
+// the store has applied, once the stream has confirmed that.
+func (h *holder) shorter(ctx context.Context, end uint64, format string, args ...any) error {
+	if err := h.confirmEnd(ctx, end); err != nil {
+		return err
+	}
+	return halt(DamageShort, format, args...)
+}
+
+// confirmEnd proves that the log ends at a sequence. A leader that was deposed
+// and does not know it, or a copy that lags, may answer a read with an end of
+// long ago; a barrier is stored only by the present leader with its quorum, and
+// only if the log ends there. Nothing is halted on the word of a read.
+func (h *holder) confirmEnd(ctx context.Context, end uint64) error {
+	if err := h.deps.Log.Barrier(ctx, h.partition, end); err != nil {
+		return fmt.Errorf("ownership: the log of partition %d was read to end at %d, which the stream does not confirm: %w", h.partition, end, err)
+	}
+	return nil
+}
+
+// Bounds of what the input is judged by.
+const (
+	// inputSkew is by how much the clocks of two servers of NATS may differ.
+	inputSkew = 5 * time.Second
+	// inputDoubt is how long the inbound stream must be seen to be too short
+	// before that is believed where another leader may exist: a deposed one
+	// steps down within twice ten seconds.
+	inputDoubt = 30 * time.Second
+)
+
+// checkInput compares the input that the last record, stored at a time, has
+// decided with the inbound stream.
+func (h *holder) checkInput(ctx context.Context, rec *eventlog.Record, stored time.Time) error {
+	if h.refilled {
+		return nil
+	}
+	_, end, _, err := h.deps.Input.InboundRange(ctx)
+	if err != nil {
+		return fmt.Errorf("ownership: state of the inbound stream: %w", err)
+	}
+	if rec.Input > end {
+		return h.doubtInput(halt(DamageInput, "input up to %d is decided, but the inbound stream ends at %d", rec.Input, end))
+	}
+	if rec.Input == 0 {
+		return nil
+	}
+	at, err := h.deps.Input.InboundTime(ctx, rec.Input)
+	switch {
+	case errors.Is(err, bus.ErrNoMessage): // trimmed
+	case errors.Is(err, bus.ErrDamaged):
+		return halt(DamageInput, "input %d: %v", rec.Input, err)
+	case err != nil:
+		return fmt.Errorf("ownership: input %d: %w", rec.Input, err)
+	case !stored.IsZero() && at.After(stored.Add(inputSkew)):
+		return halt(DamageInput, "input %d is decided, but the inbound stream has another in its place, stored %s after the decision",
+			rec.Input, at.Sub(stored).Round(time.Second))
+	}
+	h.doubted = time.Time{}
+	return nil
+}
+
+// doubtInput passes a halt on once it has been asked for over a while.
+func (h *holder) doubtInput(halted error) error {
+	if h.doubted.IsZero() {
+		h.doubted = time.Now()
+	}
+	if h.cfg.Barrier && time.Since(h.doubted) < inputDoubt {
+		return fmt.Errorf("not believed before it has been so for %s: %s", inputDoubt, halted.Error())
+	}
+	return halted
+}
+
+// checkTopic compares the control topic with the log, which has been read to its
+// end: what the topic has must be in the log, or new changes would be taken for
+// ones that were published.
+func (h *holder) checkTopic(ctx context.Context) error {
+	data, _, err := h.deps.Topic.ControlCursor(ctx, h.partition)
+	if err != nil && !errors.Is(err, bus.ErrNoMessage) {
+		return fmt.Errorf("ownership: control cursor of partition %d: %w", h.partition, err)
+	}
+	cursor, err := decodeCursor(data)
+	if err != nil || cursor.Position <= h.applied.Position {
+		return nil //nolint:nilerr // the publisher meets it, and decisions need not wait for the topic
+	}
+	if err := h.confirmEnd(ctx, h.sequence); err != nil {
+		return err
+	}
+	return halt(DamageTopic, "the control topic has position %d, the log ends at %d", cursor.Position, h.applied.Position)
+}
