@@ -11,25 +11,8 @@ import (
 
 // rest ends the faults, lets one node finish what is left, and compares.
 func (w *World) rest() {
-	w.calm = true
-	w.air.calm.Store(true)
-	for _, n := range w.nodes {
-		n.gone()
-		if n.life != nil {
-			n.crash(false)
-		}
-	}
-	for len(w.servers.underWay) > 0 {
-		w.arrivals()[0].do()
-	}
-	for len(w.unacked) > 0 {
-		w.repeatWebhook()
-	}
-	w.calls = nil
+	w.quietDown()
 	last := w.nodes[0]
-	last.clock.mu.Lock()
-	last.clock.wall = 0
-	last.clock.mu.Unlock()
 	for p := range w.options.Partitions {
 		w.told(p, last)
 	}
@@ -46,6 +29,36 @@ func (w *World) rest() {
 	w.compare(last)
 	w.lapsed()
 	w.standby()
+}
+
+// quietDown ends the faults and all lives, and lets arrive what is under way.
+func (w *World) quietDown() {
+	w.calm = true
+	w.air.calm.Store(true)
+	for _, n := range w.nodes {
+		n.gone()
+		if n.life != nil {
+			n.crash(false)
+		}
+	}
+	for len(w.servers.underWay) > 0 {
+		w.arrivals()[0].do()
+	}
+	for len(w.unacked) > 0 {
+		w.repeatWebhook()
+	}
+	w.calls = nil
+	for _, n := range w.nodes {
+		n.clock.mu.Lock()
+		n.clock.wall = 0
+		n.clock.mu.Unlock()
+	}
+}
+
+// settleFor lets everything go on for so many seconds.
+func (w *World) settleFor(seconds int) {
+	w.finish()
+	time.Sleep(time.Duration(seconds) * time.Second) //nolint:forbidigo // in the bubble it moves the clock
 }
 
 func (w *World) jumpBy(d time.Duration) {

@@ -16,8 +16,8 @@ import (
 type sent struct {
 	accepted decidedAt
 	until    control.Millis // how long its key is remembered
-	mid      string // at the platform; empty while it has not arrived
-	from     *link  // who forwarded it
+	mid      string         // at the platform; empty while it has not arrived
+	from     *link          // who forwarded it
 	outcome  control.OutcomeKind
 	ended    decidedAt // zero while it is open
 	logged   string    // the mid that the log has
@@ -93,6 +93,8 @@ func (t *truth) atPlatform(s *send, token string) (mid string) {
 	p, at, ok := position(s.thread, t.w.options.Partitions, token)
 	accepted := t.parts[p].sends[at]
 	switch {
+	case t.parts[p].loss != nil:
+		return mid
 	case !ok || accepted == nil:
 		t.w.fail("send %d came to the platform as %q, which the log has not accepted", s.number, token)
 		return mid
@@ -131,6 +133,7 @@ func (t *truth) sendAnswered(s *send) {
 		return
 	}
 	switch {
+	case t.parts[t.w.partitionOf(s.thread)].loss != nil:
 	case s.status == 200:
 		_, at, ok := position(s.thread, t.w.options.Partitions, t.keys[s.key])
 		sent := t.parts[t.w.partitionOf(s.thread)].sends[at]

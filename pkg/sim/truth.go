@@ -40,6 +40,7 @@ type partTruth struct {
 	causes  map[[16]byte]decidedAt // per command, the decision of it
 	events  map[control.Position][16]byte
 	sends   map[control.Position]*sent
+	loss    *loss                  // nil for none
 	inputs  map[[16]byte]decidedAt // per de-duplication key
 	topic   []string               // ids of the changes, in order
 	onTopic int
@@ -105,14 +106,20 @@ func (t *truth) landed(p int, sequence uint64, data []byte) {
 		return
 	}
 	part.records++
+	t.w.counts.Records++
+	t.w.counts.Events += len(rec.Entries)
+	if part.loss != nil {
+		if part.loss.records[rec.Prev] {
+			t.w.fail("the record at sequence %d was decided on one that the log has lost", sequence)
+		}
+		return
+	}
 	for i := range rec.Entries {
 		at, e := rec.First+control.Position(i), &rec.Entries[i]
 		t.entry(p, e, decidedAt{part.records, at, rec.DecidedAt, described(&rec, e, at)})
 	}
 	t.plan(p, &rec)
 	part.roster = rec.RosterVersion
-	t.w.counts.Records++
-	t.w.counts.Events += len(rec.Entries)
 }
 
 func (t *truth) entry(p int, e *eventlog.Entry, now decidedAt) {
@@ -226,6 +233,10 @@ func (t *truth) received(app control.AppID, ids string, body []byte) {
 		return
 	}
 	for i, id := range list {
+		var p int
+		if _, err := fmt.Sscanf(id, "%d-", &p); err == nil && p < len(t.parts) && t.parts[p].loss != nil {
+			continue
+		}
 		want, ok := t.ids[appID{app, id}]
 		if !ok || want.channel != kinds[i] {
 			t.w.fail("delivery %s came to app %v as %s; the log wants %+v", id, app, kinds[i], want)
@@ -254,6 +265,9 @@ func (t *truth) published(m bus.ControlMessage) {
 		return
 	}
 	part := t.parts[p]
+	if part.loss != nil {
+		return
+	}
 	if part.onTopic >= len(part.topic) || part.topic[part.onTopic] != m.ID {
 		t.w.fail("the topic has change %s after %d of %v", m.ID, part.onTopic, part.topic)
 		return
@@ -282,6 +296,9 @@ func (t *truth) told(c *call, at arrival, r *commandv1.Response) {
 	}
 	t.w.counts.Answers++
 	part := t.parts[c.partition]
+	if part.loss != nil {
+		return
+	}
 	if d, ok := part.causes[c.id]; ok && r.GetPosition() == 0 && d.record <= at.records && t.time(part)-d.at < eventlog.CommandFor {
 		t.w.fail("a command came again after it was decided, and was told %v: %s", r.GetStatus(), d.what)
 	}

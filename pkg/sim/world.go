@@ -28,6 +28,8 @@ type Options struct {
 	// Beats: the nodes place the partitions themselves, by the beats that they
 	// hear (pkg/assignment); else the simulator does, and not always well.
 	Beats bool
+	// Loss: the log loses records that it has acknowledged, once.
+	Loss bool
 	// Trace gets every step; nil for nobody.
 	Trace io.Writer
 }
@@ -49,7 +51,7 @@ func (o *Options) fill() {
 
 // Counts says what happened in a run.
 type Counts struct {
-	Steps, Records, Events, Calls, Answers, Webhooks, Deliveries, Repeats, Changes, Crashes, Sends, Forwarded, Sent int
+	Steps, Records, Events, Calls, Answers, Webhooks, Deliveries, Repeats, Changes, Crashes, Sends, Forwarded, Sent, Lost, Halts int
 }
 
 // Report is how a run ended.
@@ -79,6 +81,7 @@ type World struct {
 	ended     []*send // likewise
 	open      int     // sends that are not answered yet
 	unknown   []*send // whose callers do not know how they ended, the last few
+	lossy     bool    // the log has lost something
 	calm      bool    // no faults any more
 	counts    Counts
 	lives     sync.WaitGroup
@@ -160,7 +163,11 @@ func (w *World) run() {
 	for w.scheduler.steps < w.options.Steps && w.broken() == "" {
 		w.step()
 	}
-	if w.broken() == "" {
+	switch {
+	case w.broken() != "":
+	case w.lossy:
+		w.restWithLoss()
+	default:
 		w.rest()
 	}
 	for _, n := range w.nodes {
@@ -275,6 +282,9 @@ func (w *World) arrivals() []action {
 // faults are what happens to nodes.
 func (w *World) faults() []action {
 	list := []action{{"clocks jump", 1, w.jump}}
+	if w.options.Loss && !w.lossy && w.scheduler.steps > w.options.Steps/4 {
+		list = append(list, action{"the log loses its tail", 3, w.loseTail})
+	}
 	if len(w.rosters) < 6 {
 		list = append(list, action{"new roster", 1, w.newRoster})
 	}
