@@ -89,7 +89,7 @@ func (n *node) start() error {
 func (n *node) services(l *life, logger *slog.Logger) (err error) {
 	o := &n.w.options
 	l.ownership, err = ownership.New(ownership.Config{
-		Partitions: o.Partitions, Holder: l.link.name, BatonID: batonID, Barrier: !o.noBarrier, Effects: 1, Standby: o.Nodes > 1,
+		Partitions: o.Partitions, Holder: l.link.name, BatonID: batonID, Barrier: true, Effects: 1, Standby: o.Nodes > 1,
 	}, ownership.Deps{
 		Log: l.link, Input: l.link, Commands: l.link, Topic: l.link, Store: l.store, Rosters: n.rosters, Clock: n.clock,
 		Platform: platform{}, Logger: logger,

@@ -16,8 +16,7 @@ import (
 
 // Options of a run.
 type Options struct {
-	// Seed decides what the simulator leaves open; not what Go does, see the
-	// package.
+	// Seed decides everything that is left open, see the package.
 	Seed uint64
 	// Steps before the faults end and the world comes to rest; 2,000.
 	Steps int
@@ -27,9 +26,6 @@ type Options struct {
 	Partitions int
 	// Trace gets every step; nil for nobody.
 	Trace io.Writer
-
-	// A planted fault, for the tests of this package.
-	noBarrier bool
 }
 
 func (o *Options) fill() {
@@ -90,6 +86,7 @@ func Run(t *testing.T, o Options) (report Report) {
 	t.Helper()
 	o.fill()
 	cryptotest.SetGlobalRandom(t, o.Seed)
+	seedRuntime(o.Seed<<1 | 1)
 	base := time.Now()
 	synctest.Test(t, func(*testing.T) {
 		w := newWorld(o, base)
@@ -178,6 +175,9 @@ func (w *World) step() {
 	actions = append(actions, w.arrivals()...)
 	actions = append(actions, w.moves()...)
 	actions = append(actions, w.progress()...)
+	for _, a := range actions {
+		_, _ = io.WriteString(w.scheduler.trace, a.name)
+	}
 	a, _ := choose(w.scheduler, actions, func(a action) int { return a.weight })
 	w.scheduler.note("%s", a.name)
 	a.do()

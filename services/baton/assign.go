@@ -103,6 +103,7 @@ type assignmentView struct {
 type assignmentNode struct {
 	Node    string `json:"node"`
 	Held    []int  `json:"held"`
+	Load    int    `json:"load"`
 	Leaving bool   `json:"leaving,omitempty"`
 }
 
@@ -114,7 +115,7 @@ func (n *node) mountAssignments() console.Mount {
 			return nodes
 		}
 		for _, m := range s.View() {
-			nodes = append(nodes, assignmentNode{Node: m.Name, Held: append([]int{}, m.Held...), Leaving: m.Leaving})
+			nodes = append(nodes, assignmentNode{Node: m.Name, Held: append([]int{}, m.Held...), Load: m.Load, Leaving: m.Leaving})
 		}
 		return nodes
 	}

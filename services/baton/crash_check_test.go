@@ -235,7 +235,6 @@ func firstDifference(got, want []string) string {
 // least once, in the order of its threads but for repeats, always the same.
 func (w *world) checkDeliveries(r *records) {
 	w.t.Helper()
-	page := r.snapshot.Delivery(crashPage)
 	for _, app := range crashApps() {
 		got := w.apps.deliveries(app)
 		w.checkOrder(app, got)
@@ -246,7 +245,7 @@ func (w *world) checkDeliveries(r *records) {
 		planned := 0
 		for i := range r.facts {
 			f := &r.facts[i]
-			if !isPlanned(page, f, app) {
+			if !isPlanned(r.pageOf(f), f, app) {
 				continue
 			}
 			planned++
@@ -258,6 +257,14 @@ func (w *world) checkDeliveries(r *records) {
 			w.t.Errorf("app %d got %d different deliveries, the log plans %d", app, len(ids), planned)
 		}
 	}
+}
+
+// pageOf is the page that an event concerns.
+func (r *records) pageOf(f *fact) *delivery.Page {
+	if f.Thread.Asset == timerPage {
+		return r.snapshot.Delivery(timerPage)
+	}
+	return r.snapshot.Delivery(crashPage)
 }
 
 // isPlanned reports whether an event is to be delivered to an app.

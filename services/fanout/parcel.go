@@ -8,7 +8,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/baton-router/baton/pkg/webhook"
@@ -23,8 +22,7 @@ const (
 )
 
 // parcel is what a POST is made of: its body, its headers, the watch over its
-// connection. An engine uses a parcel again for a later POST, once the transport
-// has let go of it.
+// connection. An engine uses a parcel again for a later POST.
 type parcel struct {
 	// secret and previous are those that the signers were made with.
 	secret, previous string
@@ -34,58 +32,44 @@ type parcel struct {
 	blank            *http.Request // to target, to be filled in
 	entries          []webhook.Entry
 	body             []byte
-	spent            bool // an earlier request of it may still be read by the transport
 	header           http.Header
 	ids              []byte
 	trace            httptrace.ClientTrace
-	reused           atomic.Bool
-	got              atomic.Int64 // when there was a connection, Unix nanoseconds; 0 for not
-	written          atomic.Bool
-	first            atomic.Int64 // when the first byte of the answer came, Unix nanoseconds; 0 for not
+	reused           bool
+	got              time.Time // when there was a connection; zero for not
+	first            time.Time // when the first byte of the answer came; zero for not
 	answer           [maxAnswerKept]byte
 	rest             [1 << 10]byte
 }
 
 func newParcel() *parcel {
 	p := &parcel{header: make(http.Header, 8)}
-	p.trace.GotConn = func(i httptrace.GotConnInfo) {
-		p.reused.Store(i.Reused)
-		p.got.Store(time.Now().UnixNano())
-	}
-	p.trace.WroteRequest = func(httptrace.WroteRequestInfo) { p.written.Store(true) }
-	p.trace.GotFirstResponseByte = func() { p.first.Store(time.Now().UnixNano()) }
+	p.trace.GotConn = func(i httptrace.GotConnInfo) { p.reused, p.got = i.Reused, time.Now() }
+	p.trace.GotFirstResponseByte = func() { p.first = time.Now() }
 	return p
 }
 
 // maxKeptBody bounds the buffers that wait for another POST.
 const maxKeptBody = 64 << 10
 
-// reusable reports whether the transport has let go of the parcel, and whether
-// it is worth keeping.
-func (p *parcel) reusable() bool {
-	return !p.spent && p.written.Load() && cap(p.body) <= maxKeptBody
-}
+// reusable reports whether the parcel is worth keeping.
+func (p *parcel) reusable() bool { return cap(p.body) <= maxKeptBody }
 
 // load makes the parcel ready to be posted.
-func (p *parcel) load() {
-	p.reused.Store(false)
-	p.written.Store(false)
-	p.got.Store(0)
-	p.first.Store(0)
-}
+func (p *parcel) load() { p.reused, p.got, p.first = false, time.Time{}, time.Time{} }
 
 // firstByte is how long after a time the answer began; 0 when it did not.
-func (p *parcel) firstByte(since time.Time) time.Duration { return elapsed(since, &p.first) }
+func (p *parcel) firstByte(since time.Time) time.Duration { return elapsed(since, p.first) }
 
 // connected is how long after a time there was a connection; 0 when there was
 // none.
-func (p *parcel) connected(since time.Time) time.Duration { return elapsed(since, &p.got) }
+func (p *parcel) connected(since time.Time) time.Duration { return elapsed(since, p.got) }
 
-func elapsed(since time.Time, until *atomic.Int64) time.Duration {
-	if at := until.Load(); at > 0 {
-		return max(time.Duration(at-since.UnixNano()), 1)
+func elapsed(since, until time.Time) time.Duration {
+	if until.IsZero() {
+		return 0
 	}
-	return 0
+	return max(until.Sub(since), 1)
 }
 
 // render writes a batch into its parcel: one entry per event, one object, one
@@ -157,8 +141,6 @@ func (p *parcel) request(ctx context.Context, callback string) (*http.Request, e
 		}
 	}
 	req := p.blank.WithContext(httptrace.WithClientTrace(ctx, &p.trace))
-	// A bytes.Reader is known to the transport to be in memory: headers and
-	// body leave in one write.
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(p.body)), int64(len(p.body))
 	return req, nil
 }

@@ -19,6 +19,9 @@ import (
 type Log interface {
 	ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
 	NextLog(ctx context.Context, partition int, after uint64) (bus.Message, error)
+	LastLog(ctx context.Context, partition int) (bus.Message, error)
+	// Barrier proves that a partition's log ends at a sequence.
+	Barrier(ctx context.Context, partition int, expected uint64) error
 }
 
 // Inbound is what fan-out reads of BATON_IN; *bus.Conn is one.

@@ -20,6 +20,7 @@ const (
 	PointClaimSend      Point = "15-claim-send"
 	PointClaimAcked     Point = "16-claim-acked"
 	PointOutcomeArrived Point = "12-outcome-arrived"
+	PointYielded        Point = "18-yielded"
 )
 
 // Observer is told what happens; nil fields are skipped. The functions must not
