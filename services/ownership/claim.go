@@ -28,6 +28,7 @@ func (h *holder) claim(ctx context.Context) error {
 	if err := h.load(); err != nil {
 		return err
 	}
+	replayed := h.replayed
 	for refused := 0; ; refused++ {
 		if refused == claimRefusals {
 			refused = 0
@@ -42,6 +43,9 @@ func (h *holder) claim(ctx context.Context) error {
 			return err
 		}
 		err := h.appendClaim(ctx)
+		if err == nil {
+			h.deps.Observe.claimed(h.partition, h.replayed-replayed)
+		}
 		if !errors.Is(err, errDeposed) {
 			return err
 		}
@@ -139,6 +143,7 @@ func (h *holder) replay(msg bus.Message) error {
 	default:
 		h.keep(changes)
 	}
+	h.replayed++
 	h.applied = h.part.Applied()
 	return nil
 }

@@ -55,12 +55,13 @@ type holder struct {
 	delayed    delayedJobs                  // effects whose time has not come
 
 	// folding guards part, applied and threads while no tenure owns them.
-	folding longLock
-	tenured bool                                    // a tenure owns them
-	counted bool                                    // the threads' owners are in the gauges
-	passed  uint64                                  // last sequence that the standby has come by
-	depose  atomic.Pointer[context.CancelCauseFunc] // ends the tenure
-	behind  atomic.Uint64                           // BATON_LOG sequence to reach before a claim would be quick
+	folding  longLock
+	tenured  bool                                    // a tenure owns them
+	counted  bool                                    // the threads' owners are in the gauges
+	replayed int                                     // records of others applied
+	passed   uint64                                  // last sequence that the standby has come by
+	depose   atomic.Pointer[context.CancelCauseFunc] // ends the tenure
+	behind   atomic.Uint64                           // BATON_LOG sequence to reach before a claim would be quick
 
 	current   atomic.Pointer[Status]
 	halted    atomic.Pointer[haltError]
