@@ -9,7 +9,7 @@ type Message struct {
 	Sequence uint64
 	// Partition whose message it is; -1 on streams without partitions.
 	Partition int
-	// Data belongs to the receiver.
+	// Data must not be changed: the readers of a process may share it.
 	Data []byte
 	// At is when the server stored the message, by the server's clock.
 	At time.Time
@@ -25,4 +25,7 @@ type ReadOptions struct {
 	// After is the last stream sequence that the reader already has: reading
 	// begins behind it. 0 means from the beginning.
 	After uint64
+	// Ahead is how many messages may wait for the function that takes them; 0
+	// for the most there can be, for a reader that goes on for ever.
+	Ahead int
 }

@@ -77,6 +77,10 @@ func (e *engine) gather(now time.Time) *batch {
 	if ln == nil {
 		return nil
 	}
+	if !e.throttle.admits(e, ln.head().late(now), e.mu.throttled, now) {
+		e.mu.throttled = true
+		return nil
+	}
 	lent, ok := e.admit(now)
 	if !ok {
 		return nil

@@ -48,7 +48,7 @@ func runEngine(b *testing.B, app App, transport Transport) {
 	e := newEngine(engineParts{
 		app: app, transport: transport, log: quiet(), agent: "Baton/bench", observers: &Observers{},
 		bounds:  bounds{letters: 8192, bytes: 8 << 20, floor: 1 << 16, shared: &budget{limit: 64 << 20}},
-		sockets: &sockets{limit: 4096},
+		sockets: &sockets{limit: 4096}, throttle: &throttle{},
 	})
 	e.enable(e.settings())
 	origin := &counting{done: make(chan struct{})}

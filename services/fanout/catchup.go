@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
-	"github.com/baton-router/baton/pkg/control"
 )
 
 // Why an app's own reader ends a read. None of them is a failure.
@@ -50,11 +48,14 @@ func (s *Service) catchUp(ctx context.Context, e *engine) {
 
 // catchUpOnce reads for an app that lags; false when there is nothing to do.
 func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
-	places := s.lagging(e)
+	places, unread := s.lagging(e)
 	if len(places) == 0 {
 		return false
 	}
-	err := s.readSome(ctx, places)
+	var err error
+	if min(unread, e.space()) <= fewRecords {
+		err = s.readFew(ctx, places)
+	}
 	if err == nil {
 		err = s.readFor(ctx, places)
 	}
@@ -66,68 +67,85 @@ func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
 }
 
 // lagging are the places of an app, by partition, that are behind and have room
-// in their cursor.
-func (s *Service) lagging(e *engine) map[int]reading {
-	places := map[int]reading{}
+// in their cursor, and how many positions they have not read together.
+func (s *Service) lagging(e *engine) (places map[int]reading, unread uint64) {
+	places = map[int]reading{}
 	for _, h := range s.allHolders() {
 		h.mu.Lock()
 		if pl := h.mu.places[e.id]; pl != nil && pl.engine == e && pl.behind() && !pl.limited && h.mu.halted == nil {
 			places[h.partition] = reading{place: pl, round: pl.round, after: pl.track.at.sequence}
+			unread += uint64(h.mu.read.position - pl.track.read)
 		}
 		h.mu.Unlock()
 	}
-	return places
+	return places, unread
 }
 
-// someRecords is how many records of a partition are read one by one before a
-// consumer is worth its cost.
-const someRecords = 64
+// fewRecords is how many are read one by one: a consumer costs as much as some
+// ten such reads, and then hardly anything for each record.
+const fewRecords = 16
 
-// readSome brings the places up record by record: most apps that fall behind are
-// only a few records behind, or have room for a few only. nil when they need
-// more than that.
-func (s *Service) readSome(ctx context.Context, places map[int]reading) error {
-	for range someRecords {
-		for _, p := range slices.Sorted(maps.Keys(places)) {
-			r := places[p]
+// readFew brings the places up record by record: many apps that fall behind are
+// only a few events behind, or have room for a few. nil when they need more than
+// that.
+func (s *Service) readFew(ctx context.Context, places map[int]reading) error {
+	n := 0
+	for p, r := range places {
+		for more := true; more; n++ {
+			if n == fewRecords {
+				return nil
+			}
 			m, err := s.deps.Log.NextLog(ctx, p, r.after)
 			if err != nil {
 				return fmt.Errorf("fanout: record of partition %d behind sequence %d: %w", p, r.after, err)
 			}
-			more, err := r.place.feed(ctx, m, r.round)
-			if err != nil {
+			if _, more, err = r.place.feed(ctx, m, r.round); err != nil {
 				return err
 			}
-			if r.after = m.Sequence; more {
-				places[p] = r
-			} else {
-				delete(places, p)
-			}
+			r.after = m.Sequence
+			places[p] = r
 		}
-		if len(places) == 0 {
-			return errCaughtUp
-		}
+		delete(places, p)
 	}
-	return nil
+	return errCaughtUp
 }
+
+// Bounds of the reads for apps that lag: how many apps are read for at once, and
+// how many messages wait for each of them. All of it is memory, and what a full
+// engine leaves unread was read in vain.
+const (
+	maxCatchUps  = 2
+	catchUpAhead = 64
+)
 
 // readFor reads the log with a consumer from where the places stand until all
 // have caught up or the engine is full.
 func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
-	o := bus.ReadOptions{After: ^uint64(0)}
+	select {
+	case s.catchUps <- struct{}{}:
+		defer func() { <-s.catchUps }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	o := bus.ReadOptions{After: ^uint64(0), Ahead: catchUpAhead}
 	for p, r := range places {
 		o.Partitions = append(o.Partitions, p)
 		o.After = min(o.After, r.after)
 	}
 	slices.Sort(o.Partitions)
+	var rest time.Duration
 	return s.deps.Log.ReadLog(ctx, o, func(m bus.Message) error {
 		r, open := places[m.Partition]
 		if !open {
 			return nil
 		}
-		more, err := r.place.feed(ctx, m, r.round)
+		n, more, err := r.place.feed(ctx, m, r.round)
 		if err != nil {
 			return err
+		}
+		if rest += s.throttle.rest(n, time.Now()); rest > throttleEvery {
+			sleep(ctx, rest)
+			rest = 0
 		}
 		if !more {
 			delete(places, m.Partition)
@@ -139,47 +157,43 @@ func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 	})
 }
 
-// feed takes a record in for one app. more is false when the place has caught
+// feed takes a record of n events in for one app. more is false when the place has caught
 // up, was moved by hand, or can take no more for now; the error is errNoRoom
 // when the whole engine cannot.
-func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (more bool, err error) {
+func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (n int, more bool, err error) {
 	h := pl.holder
 	h.mu.Lock()
 	before, replays := pl.track.at, pl.replays(pl.track.at)
 	current := pl.round == round && pl.behind() && h.mu.places[pl.app] == pl && !h.gone() && h.mu.halted == nil
 	h.mu.Unlock()
 	if !current {
-		return false, nil
+		return 0, false, nil
 	}
 	if m.Sequence <= before.sequence {
-		return true, nil
+		return 0, true, nil
 	}
-	r, err := h.decode(m, before)
+	p, err := pl.plan(ctx, m, before, replays)
 	if err != nil {
-		h.halt(err)
-		return false, nil
+		return 0, false, err
 	}
-	if r == nil {
-		return true, nil
+	if p == nil {
+		return 0, !h.isHalted(), nil
 	}
-	p := h.planFor(func(app control.AppID) bool { return app == pl.app })
-	if replays {
-		p.as = h.service.deps.Rosters.Current()
-	}
-	if err := h.plan(ctx, p, r, before); err != nil {
-		return false, err
+	if err := h.bury(ctx, p.lost(pl.app)); err != nil {
+		return 0, false, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if pl.round != round {
-		return false, nil
+		return 0, false, nil
 	}
 	h.touch()
-	if !pl.accept(p.letters[pl.app], before, markAfter(r, m.Sequence)) {
+	if !pl.accept(p.letters[pl.app], before, p.after) {
 		if pl.limited {
-			return false, nil
+			return 0, false, nil
 		}
-		return false, errNoRoom
+		return p.events, false, errNoRoom
 	}
-	return pl.behind(), nil
+	h.plans.taken(p, pl.app)
+	return p.events, pl.behind(), nil
 }

@@ -9,12 +9,13 @@
 // The parts, in the order of an event's way:
 //
 //	reader.go    the ordered reader of the log; catchup.go an app's own when it lags
-//	plan.go      record -> letters: who gets what, rendered once for all apps
+//	plan.go      record -> letters: who gets what, rendered once for all apps; planned.go shares it among those that lag
 //	payload.go   the bounded cache of webhook payloads
 //	hold.go      which partitions are held, and how one is given back
 //	claim.go     a partition's cursor is taken over; holder.go saves it: lease, fence
 //	tracker.go   an app's place in a partition: watermark, what is undelivered
 //	settings.go  an app as it is today; engine.go its queue; lane.go one thread's; batch.go what shares a POST
+//	throttle.go  what is late already gives way to what is in time
 //	parcel.go    what is posted; post.go the POST; retry.go its verdicts
 //	journal.go   what operators see of it; bury.go the letters that are given up
 package fanout

@@ -33,7 +33,7 @@ func liveEngine(tb testing.TB, callback string, app App) (*engine, *sink, chan A
 		app: app, transport: egress.Transport(egress.Policy{Allow: allow, MaxConns: 5}), log: quiet(), agent: "Baton/test",
 		observers: &Observers{Attempt: func(a Attempt) { attempts <- a }},
 		bounds:    bounds{letters: 1000, bytes: 1 << 20, floor: 1 << 16, shared: &budget{limit: 1 << 20}},
-		sockets:   &sockets{limit: 4096},
+		sockets:   &sockets{limit: 4096}, throttle: &throttle{},
 	})
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -20,7 +20,9 @@ import (
 // is no longer held.
 var errStopped = errors.New("fanout: stopped")
 
-// Transport sends an app's POSTs; egress.Transport makes one.
+// Transport sends an app's POSTs; egress.Transport makes one. It calls the hooks
+// of a httptrace.ClientTrace on the goroutine of RoundTrip, and has let go of the
+// request when RoundTrip returns.
 type Transport interface {
 	http.RoundTripper
 	CloseIdleConnections()
@@ -52,6 +54,7 @@ type engine struct {
 	agent     string
 	bounds    bounds
 	sockets   *sockets
+	throttle  *throttle
 	// onPause is called on a goroutine of its own when the app answers 410 or
 	// its policy pauses it.
 	onPause func(app control.AppID, reason string)
@@ -87,6 +90,7 @@ type engine struct {
 		flying    int           // POSTs under way
 		lent      int           // those of them with a socket that is lent
 		asked     bool          // waits for a socket
+		throttled bool          // waits to be invited by the throttle
 		pace      pace
 		rate      *rate.Limiter // of POSTs; nil for none
 		retrying  int           // those of them that retry a parked head
@@ -98,6 +102,8 @@ type engine struct {
 		paused    bool
 		closing   bool
 		breaker   breaker
+		looked    time.Time // when eldest was found
+		eldest    control.Millis
 		until     time.Time // nothing starts before: Retry-After, rate limit
 		timer     *time.Timer
 	}
@@ -111,6 +117,7 @@ type engineParts struct {
 	agent     string
 	bounds    bounds
 	sockets   *sockets
+	throttle  *throttle
 	journal   Journal
 	onPause   func(app control.AppID, reason string)
 }
@@ -118,7 +125,7 @@ type engineParts struct {
 func newEngine(p engineParts) *engine {
 	e := &engine{
 		id: p.app.ID, log: p.log.With("app_id", p.app.ID.String()), observers: p.observers, agent: p.agent,
-		bounds: p.bounds, sockets: p.sockets, journal: p.journal, onPause: p.onPause, room: make(chan struct{}, 1),
+		bounds: p.bounds, sockets: p.sockets, throttle: p.throttle, journal: p.journal, onPause: p.onPause, room: make(chan struct{}, 1),
 		knock: make(chan struct{}, 1),
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
@@ -160,6 +167,13 @@ func (e *engine) hasRoom(size int) bool {
 	}
 	shared := e.bounds.shared
 	return shared.used.Load()+int64(size) <= shared.limit || e.mu.bytes+size <= e.bounds.floor
+}
+
+// space is how many letters more may wait, as far as their number goes.
+func (e *engine) space() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return uint64(max(e.bounds.letters-e.mu.letters, 0))
 }
 
 func (e *engine) enqueue(l *letter) {

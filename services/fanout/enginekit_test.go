@@ -201,7 +201,7 @@ func newBenchOn(tb testing.TB, app App, common *sockets) *bench {
 			},
 		},
 		bounds:  bounds{letters: 1000, bytes: 1 << 20, floor: 1 << 16, shared: &budget{limit: 1 << 20}},
-		sockets: common,
+		sockets: common, throttle: &throttle{},
 	})
 	b.enable(b.settings())
 	tb.Cleanup(func() {

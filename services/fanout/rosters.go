@@ -87,7 +87,7 @@ func (s *Service) receive(app App) {
 		bounds: bounds{
 			letters: s.config.AppLetters, bytes: s.config.AppBytes, floor: s.config.AppBytes / 16, shared: s.memory,
 		},
-		sockets: s.sockets, journal: s.deps.Journal, onPause: s.pauseByApp,
+		sockets: s.sockets, throttle: &s.throttle, journal: s.deps.Journal, onPause: s.pauseByApp,
 	})
 	ctx, cancel := context.WithCancel(s.work)
 	s.mu.engines[app.ID], s.mu.closers[app.ID] = e, cancel

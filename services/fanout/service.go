@@ -83,9 +83,12 @@ type Service struct {
 	payloads  *payloads
 	memory    *budget
 	sockets   *sockets
+	throttle  throttle
 	id        [16]byte // of this process, in the cursors that it writes
 	// joined is signalled when the set of held partitions changes.
 	joined chan struct{}
+	// catchUps are the reads for apps that lag, as many as there may be.
+	catchUps chan struct{}
 
 	// work ends when the service stops, nil before Run; crew are the
 	// goroutines of it.
@@ -112,7 +115,8 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, log: d.Logger, observers: &d.Observers, id: newIdentity(), joined: make(chan struct{}, 1),
-		memory: &budget{limit: int64(c.TotalBytes)}, sockets: &sockets{limit: c.TotalPosts},
+		catchUps: make(chan struct{}, maxCatchUps),
+		memory:   &budget{limit: int64(c.TotalBytes)}, sockets: &sockets{limit: c.TotalPosts},
 	}
 	s.payloads = newPayloads(d.Inbound, c.CacheBytes, s.observers)
 	s.mu.engines = map[control.AppID]*engine{}
@@ -162,6 +166,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.DrainFor)
 	defer cancel()
+	defer s.throttle.stop()
 	var wg sync.WaitGroup
 	for _, e := range s.allEngines() {
 		wg.Go(func() { e.drain(ctx) })
@@ -206,11 +211,12 @@ func (s *Service) receiver(app control.AppID, version uint64) (e *engine, known 
 	return s.mu.engines[app], known || s.mu.version < version
 }
 
-// today are the apps as they are now; the map is never changed.
-func (s *Service) today() map[control.AppID]App {
+// today are the apps as they are now, and the version of the roster that says so;
+// the map is never changed.
+func (s *Service) today() (apps map[control.AppID]App, version uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mu.known
+	return s.mu.known, s.mu.version
 }
 
 // since is how long ago a time of the log was; zero for one to come, which the

@@ -105,12 +105,31 @@ func (e *engine) status() AppStatus {
 		Parked: len(e.mu.parked) + e.mu.due.Len(), Blocked: e.mu.blocked,
 		Slots: e.concurrency(),
 	}
-	for _, ln := range e.mu.lanes {
-		if len(ln.queue) > 0 {
-			st.Oldest = max(st.Oldest, since(ln.head().at))
-		}
+	if oldest := e.oldestAt(); oldest > 0 {
+		st.Oldest = since(oldest)
 	}
 	return st
+}
+
+// lookAgain is how long the oldest letter is taken for the oldest: the lanes are
+// thousands, and an operator's question asks once for each partition.
+const lookAgain = 100 * time.Millisecond
+
+// oldestAt is when the oldest letter was decided; 0 for none. Called with the
+// lock held.
+func (e *engine) oldestAt() control.Millis {
+	if now := time.Now(); now.Sub(e.mu.looked) > lookAgain {
+		e.mu.looked, e.mu.eldest = now, 0
+		for _, ln := range e.mu.lanes {
+			if len(ln.queue) > 0 && (e.mu.eldest == 0 || ln.head().at < e.mu.eldest) {
+				e.mu.eldest = ln.head().at
+			}
+		}
+	}
+	if e.mu.letters == 0 {
+		return 0
+	}
+	return e.mu.eldest
 }
 
 // describe adds the partition to an app's status.
