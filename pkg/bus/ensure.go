@@ -16,8 +16,8 @@ import (
 // carry, and from then on the Conn refuses partitions that do not exist.
 //
 // Errors name stream, setting, wanted, found and the way out: ErrInvalid for
-// the configuration, ErrPartitionCount, ErrNewerFormat and ErrForeignStream for
-// streams of another installation, ErrStreamMissing when a stream is gone while
+// the configuration, ErrPartitionCount, ErrNewerFormat, ErrOlderFormat and
+// ErrForeignStream for streams of another installation or version, ErrStreamMissing when a stream is gone while
 // the others hold messages, ErrStreamDiffers (all differences at once),
 // ErrServer for a server that cannot carry the streams, ErrBundled, ErrDamaged
 // when the newest message cannot be read, ErrUnavailable when the server does
@@ -161,6 +161,10 @@ func checkIdentity(info *jetstream.StreamInfo, cfg Config) (Identity, error) {
 	if format > Format {
 		return Identity{}, fmt.Errorf("%w: stream %s, metadata %s: found %d, wanted at most %d: start the Baton version "+
 			"that wrote it, or a newer one", ErrNewerFormat, name, metaFormat, format, Format)
+	}
+	if format < Format {
+		return Identity{}, fmt.Errorf("%w: stream %s, metadata %s: found %d, wanted %d: stop every node, keep a copy of the data, "+
+			"then run baton doctor --repair --config FILE once", ErrOlderFormat, name, metaFormat, format, Format)
 	}
 	partitions, err := strconv.Atoi(meta[metaPartitions])
 	if err != nil || partitions != cfg.Partitions {

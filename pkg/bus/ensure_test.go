@@ -152,9 +152,14 @@ func TestOtherInstallationsAreRefusedWithTheWayOut(t *testing.T) {
 			[]string{bus.StreamLog, `"64"`, "wanted 4", "new installation"},
 		},
 		"newer format": {
-			bus.StreamLog, func(c *jetstream.StreamConfig) { c.Metadata["baton_format"] = "2" },
+			bus.StreamLog, func(c *jetstream.StreamConfig) { c.Metadata["baton_format"] = "3" },
 			bus.ErrNewerFormat,
-			[]string{bus.StreamLog, "found 2", "wanted at most 1", "newer"},
+			[]string{bus.StreamLog, "found 3", "wanted at most 2", "newer"},
+		},
+		"older format": {
+			bus.StreamLog, func(c *jetstream.StreamConfig) { c.Metadata["baton_format"] = "1" },
+			bus.ErrOlderFormat,
+			[]string{bus.StreamLog, "found 1", "wanted 2", "keep a copy", "baton doctor --repair --config FILE"},
 		},
 		"no format": {
 			bus.StreamLog, func(c *jetstream.StreamConfig) { delete(c.Metadata, "baton_format") },

@@ -67,6 +67,10 @@ var (
 	// newer Baton.
 	ErrNewerFormat = errors.New("bus: streams have a newer format")
 
+	// ErrOlderFormat is returned by EnsureStreams when the streams were made by an
+	// older Baton. RaiseFormat makes them ours.
+	ErrOlderFormat = errors.New("bus: streams have an older format")
+
 	// ErrForeignStream is returned by EnsureStreams for a stream of Baton's name
 	// that was not made by Baton, or belongs to another installation.
 	ErrForeignStream = errors.New("bus: stream belongs to somebody else")

@@ -9,8 +9,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Format is the newest format of the streams that this Baton reads and writes.
-const Format = 1
+// Format is the format of the streams that this Baton reads and writes: 1 before
+// there were bundles, 2 since. A build that knows only an earlier one must not
+// read them; RaiseFormat takes streams over from an earlier one.
+const Format = 2
 
 // Limits of one message, in bytes.
 const (

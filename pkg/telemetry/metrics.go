@@ -32,6 +32,8 @@ type Metrics struct {
 	ClaimReplayed        Counter      // baton_claim_replayed_records_total
 	PartitionsHeld       Gauge        // baton_partitions_held
 	PartitionsHalted     Gauge        // baton_partitions_halted
+	DeliveriesHalted     Gauge        // baton_deliveries_halted
+	StoreDamaged         Counter      // baton_store_damaged_total
 	FencedRecords        Counter      // baton_fenced_records_total
 	InboundBacklogEvents Gauge        // baton_inbound_backlog_events
 	Commands             CounterVec   // baton_commands_total{verb,result}
@@ -86,7 +88,9 @@ func (m *Metrics) log(r *registry) {
 	m.Claims = r.counter("baton_claims_total", "Partitions claimed by this node.")
 	m.ClaimReplayed = r.counter("baton_claim_replayed_records_total", "Records that claims had to replay before they were accepted.")
 	m.PartitionsHeld = r.gauge("baton_partitions_held", "Partitions that this node holds.")
-	m.PartitionsHalted = r.gauge("baton_partitions_halted", "Partitions that this node holds and that are halted.")
+	m.PartitionsHalted = r.gauge("baton_partitions_halted", "Partitions that are halted on this node: they take no work here.")
+	m.DeliveriesHalted = r.gauge("baton_deliveries_halted", "Partitions whose events are not delivered here, because their log or cursor cannot be followed.")
+	m.StoreDamaged = r.counter("baton_store_damaged_total", "Times that a file of the store did not read as it was written.")
 	m.FencedRecords = r.counter("baton_fenced_records_total", "Records of an older epoch found after a claim, skipped; more than 0 means that the log is damaged.")
 	m.ControlTopicLag = r.gauge("baton_control_topic_lag_events", "Control changes decided but not on the topic yet.")
 	m.TimersStopped = r.gauge("baton_timers_stopped", "1 while nothing expires because the clock is in doubt.")

@@ -102,7 +102,7 @@ func TestCrashNewerStoreIsRefused(t *testing.T) {
 // command makes of it.
 func TestOpenFailureIsTheOperatorsToMend(t *testing.T) {
 	t.Parallel()
-	for _, err := range []error{bus.ErrNewerFormat, bus.ErrForeignStream, bus.ErrStreamDiffers, store.ErrNewerFormat, store.ErrInUse} {
+	for _, err := range []error{bus.ErrNewerFormat, bus.ErrOlderFormat, bus.ErrForeignStream, bus.ErrStreamDiffers, store.ErrNewerFormat, store.ErrInUse} {
 		if code := exitCode(openFailure(fmt.Errorf("opening: %w", err))); code != exitUsage {
 			t.Errorf("%v: exit code %d, want %d", err, code, exitUsage)
 		}

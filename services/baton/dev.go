@@ -241,7 +241,7 @@ func (d *devNode) ready(ctx context.Context) error {
 
 func (d *devNode) up() bool {
 	for _, st := range d.node.statuses() {
-		if !st.Held {
+		if !st.Held && st.Halted == "" { // doctor says the way out of the latter
 			return false
 		}
 	}

@@ -17,6 +17,7 @@ const (
 type examination struct {
 	findings []*adminv1.Finding
 	healthy  []string
+	repairs  []*adminv1.RepairNote
 }
 
 // advice is what a finding says: what is wrong, why it matters, the way out.
@@ -31,7 +32,7 @@ func (e *examination) well(format string, args ...any) {
 }
 
 func (e *examination) response() *adminv1.DoctorResponse {
-	return &adminv1.DoctorResponse{Findings: e.findings, Healthy: e.healthy}
+	return &adminv1.DoctorResponse{Findings: e.findings, Healthy: e.healthy, Repairs: e.repairs}
 }
 
 // examine is doctor on a running node: what is here, and what the platform has.

@@ -8,8 +8,10 @@ import (
 	"strconv"
 
 	"github.com/baton-router/baton/pkg/assignment"
+	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/services/fanout"
+	"github.com/baton-router/baton/services/ownership"
 )
 
 // examineHere looks for what is missing on this node.
@@ -17,6 +19,7 @@ func (n *node) examineHere(ctx context.Context, e *examination) {
 	examineDataDir(e, n.cfg.DataDir)
 	n.examineStreams(ctx, e)
 	n.examinePartitions(e)
+	n.examineRepairs(e)
 	n.examineSnapshots(e)
 	n.examineAssignments(e)
 	examineRoster(e, n.rosters.Current())
@@ -65,10 +68,11 @@ func (n *node) examinePartitions(e *examination) {
 		}
 		if st.Halted != "" {
 			e.find(problem, fmt.Sprintf("partition %d", st.Partition), advice{
-				"it has halted: " + st.Halted, "its threads neither move nor hear anything", "baton log verify says where store and log differ; restore what is damaged from a backup",
+				"it has halted: " + st.Halted, "its threads neither move nor hear anything", wayOutOf(st.Damage),
 			})
 		}
 	}
+	n.examineCursors(e)
 	if n.ownership != nil && n.server != nil && held < n.cfg.Partitions {
 		e.find(problem, "partitions", advice{
 			fmt.Sprintf("%d of %d are held", held, n.cfg.Partitions), "the threads of the others wait", "see /readyz; after a start it takes a moment",
@@ -76,6 +80,25 @@ func (n *node) examinePartitions(e *examination) {
 		return
 	}
 	e.well("partitions: %d held here", held)
+}
+
+// examineCursors looks for partitions whose events are not delivered.
+func (n *node) examineCursors(e *examination) {
+	if n.fanout == nil {
+		return
+	}
+	for _, st := range n.fanout.Partitions() {
+		if st.Halted == nil {
+			continue
+		}
+		way := "baton doctor --repair --dry-run says what a repair would do, baton doctor --repair does what loses nothing"
+		if errors.Is(st.Halted, eventlog.ErrNewerVersion) {
+			way = wayOutOf(ownership.DamageVersion)
+		}
+		e.find(problem, fmt.Sprintf("deliveries of partition %d", st.Partition), advice{
+			"they have halted: " + st.Halted.Error(), "its apps hear nothing new; what they lack waits in the log", way,
+		})
+	}
 }
 
 // examineAssignments looks for partitions that no node of a cluster holds.

@@ -67,6 +67,7 @@ type node struct {
 	console   *console.Service
 	letters   *deadletter.Keeper
 	journal   *journal
+	repairs   *repairBook
 	extra     []lifecycle.Service // demo apps and the like
 	closers   []func() error      // what open opened, to close in reverse
 	decided   uint64              // newest input decided here; measure's own
@@ -127,6 +128,7 @@ func (n *node) openDataDir(context.Context) error {
 	if err := n.openName(); err != nil {
 		return err
 	}
+	n.repairs = newRepairBook(n.cfg.DataDir, n.name)
 	if n.cfg.NATS.URL == "" {
 		return nil
 	}
@@ -161,7 +163,10 @@ func (n *node) storeOptions() store.Options {
 	return store.Options{
 		Dir: filepath.Join(n.cfg.DataDir, "store"), Logger: n.log,
 		Watch: store.Watch{
-			Damaged: func(err error) { n.health.Set("store", lifecycle.NotReady, "damaged: "+err.Error()) },
+			Damaged: func(err error) { // what it concerns halts when it is read
+				n.metrics.StoreDamaged.Inc()
+				n.health.Set("store", lifecycle.Degraded, "damaged: "+err.Error())
+			},
 			Failing: func(err error) { n.health.Set("store", lifecycle.Degraded, err.Error()) },
 			Slow: func(operation string, took time.Duration) {
 				n.log.Warn("slow disk", "operation", operation, "took", took)

@@ -77,7 +77,7 @@ func (n *node) observeFanout() fanout.Observers {
 		},
 		Skipped: func(int, control.Position) { m.FencedRecords.Inc() },
 		Halted: func(p int, err error) {
-			n.health.Set(fmt.Sprintf("fanout %d", p), lifecycle.NotReady, err.Error())
+			n.health.Set(fmt.Sprintf("fanout %d", p), lifecycle.Degraded, "deliveries halted: "+err.Error())
 		},
 	}
 }
@@ -138,20 +138,42 @@ func (n *node) measure(ctx context.Context) error {
 	}
 }
 
+// halted counts the partitions that are halted here.
+func (n *node) halted() (count int) {
+	for _, st := range n.statuses() {
+		if st.Halted != "" {
+			count++
+		}
+	}
+	return count
+}
+
+// haltLevel is how bad it is that so many of the node's partitions are halted: a
+// load balancer must not take the others away with them.
+func (n *node) haltLevel(halted int) lifecycle.Level {
+	if halted >= n.cfg.Partitions {
+		return lifecycle.NotReady
+	}
+	return lifecycle.Degraded
+}
+
 func (n *node) measurePartitions() {
 	held, halted, doubtful := 0, 0, 0
+	level := n.haltLevel(n.halted())
 	n.decided = 0
 	for _, st := range n.statuses() {
 		name := "partition " + strconv.Itoa(st.Partition)
 		switch {
 		case st.Halted != "":
 			halted++
-			n.health.Set(name, lifecycle.NotReady, st.Halted)
+			n.health.Set(name, level, "halted: "+st.Halted)
 		case st.Held && st.Skipped > 0:
 			held++
 			n.health.Set(name, lifecycle.Degraded, fmt.Sprintf("%d records of an ended epoch were found in its log and skipped", st.Skipped))
 		case st.Held:
 			held++
+			n.health.Clear(name)
+		default: // repaired, and held elsewhere
 			n.health.Clear(name)
 		}
 		n.decided = max(n.decided, st.Input)
@@ -161,6 +183,9 @@ func (n *node) measurePartitions() {
 	}
 	n.metrics.PartitionsHeld.Set(float64(held))
 	n.metrics.PartitionsHalted.Set(float64(halted))
+	if n.fanout != nil {
+		n.metrics.DeliveriesHalted.Set(float64(len(n.fanout.Unable())))
+	}
 	n.metrics.TimersStopped.Set(float64(doubtful))
 	if !n.decides {
 		return

@@ -223,7 +223,7 @@ func buildConsole(n *node) error {
 	deps := console.Deps{
 		Letters: n.letters, Deliveries: n.journal,
 		Bus: n.bus, Streams: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(),
-		Doctor: n.examine,
+		Doctor: n.examine, Repair: n.repair,
 		Health: n.health.Live(), Ready: n.health.Ready(), Metrics: n.metrics.Handler(),
 		Refused: n.metrics.UnauthenticatedCalls.With("admin").Inc, Logger: n.log.With("role", "console"),
 	}

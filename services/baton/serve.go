@@ -67,8 +67,11 @@ func openFailure(err error) error {
 	if errors.Is(err, store.ErrNewerFormat) {
 		err = fmt.Errorf("%w: start the Baton version that wrote it, or a newer one, or choose another data_dir", err)
 	}
+	if store.IsDamaged(err) {
+		err = fmt.Errorf("%w: baton doctor --repair --config FILE moves the store aside, and the next start rebuilds it from the log", err)
+	}
 	for _, mine := range []error{
-		embedded.ErrInvalid, embedded.ErrLocked, bus.ErrPartitionCount, bus.ErrNewerFormat, bus.ErrForeignStream, bus.ErrBundled,
+		embedded.ErrInvalid, embedded.ErrLocked, bus.ErrPartitionCount, bus.ErrNewerFormat, bus.ErrOlderFormat, bus.ErrForeignStream, bus.ErrBundled,
 		bus.ErrStreamDiffers, bus.ErrStreamMissing, bus.ErrServer, store.ErrNewerFormat, store.ErrInUse, roster.ErrNewerFormat, roster.ErrDocument,
 	} {
 		if errors.Is(err, mine) {

@@ -127,6 +127,9 @@ type Deps struct {
 	Node       Node
 	// Doctor looks for what is missing, here and on the platform.
 	Doctor func(ctx context.Context) *adminv1.DoctorResponse
+	// Repair takes halted partitions back to work, for somebody; nil when
+	// nobody can.
+	Repair func(ctx context.Context, who string, r *adminv1.RepairRequest) (*adminv1.RepairResponse, error)
 	// CatchUp brings the store up to the end of a partition's log where another
 	// node writes it; nil when none can.
 	CatchUp func(ctx context.Context, partition int) error

@@ -187,8 +187,8 @@ func (r *repair) settleLog(ctx context.Context, c *comparison) error {
 	ours := at.Sequence == 0 || at.BatonID == r.cfg.BatonID
 	switch {
 	case !ours: // it may be the only copy of what it has
-		return fmt.Errorf("%w: %s: stop the node, then restore the streams that it belongs to, or run baton doctor --repair --config FILE, "+
-			"which moves the store aside and rebuilds it", ErrNoRepair, r.halted.Load().reason)
+		return fmt.Errorf("%w: %s: stop the node, then restore the streams that it belongs to, or run baton doctor --repair --config FILE "+
+			"--move-store, which moves the store aside and rebuilds it", ErrNoRepair, r.halted.Load().reason)
 	case c.extra > 0 && !c.forked && c.storeFault == nil && !r.o.Accept:
 		if err := r.restore(ctx, c); err != nil {
 			return err
@@ -253,7 +253,7 @@ func (r *repair) rebuild(ctx context.Context, c *comparison, why string) error {
 		if err := r.part.Wipe(ctx); err != nil {
 			if _, damaged := asHalt(err); damaged {
 				err = fmt.Errorf("%w: the damaged file holds other partitions too: stop the node and run baton doctor --repair --config FILE, "+
-					"which rebuilds the whole store: %w", ErrNoRepair, err)
+					"which moves it aside and rebuilds it: %w", ErrNoRepair, err)
 			}
 			return err
 		}

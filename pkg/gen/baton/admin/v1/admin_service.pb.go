@@ -3840,7 +3840,9 @@ type DoctorResponse struct {
 	// The findings; none when all is well.
 	Findings []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
 	// What was looked at and found well, a line each.
-	Healthy       []string `protobuf:"bytes,2,rep,name=healthy,proto3" json:"healthy,omitempty"`
+	Healthy []string `protobuf:"bytes,2,rep,name=healthy,proto3" json:"healthy,omitempty"`
+	// The repairs done on this node's data, the newest last.
+	Repairs       []*RepairNote `protobuf:"bytes,3,rep,name=repairs,proto3" json:"repairs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3885,6 +3887,13 @@ func (x *DoctorResponse) GetFindings() []*Finding {
 func (x *DoctorResponse) GetHealthy() []string {
 	if x != nil {
 		return x.Healthy
+	}
+	return nil
+}
+
+func (x *DoctorResponse) GetRepairs() []*RepairNote {
+	if x != nil {
+		return x.Repairs
 	}
 	return nil
 }
@@ -3967,6 +3976,428 @@ func (x *Finding) GetWhy() string {
 func (x *Finding) GetWayOut() string {
 	if x != nil {
 		return x.WayOut
+	}
+	return ""
+}
+
+// RepairRequest says what may be repaired.
+type RepairRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only these partitions; empty for all that are halted here.
+	Partitions []uint32 `protobuf:"varint,1,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	// Losses that are accepted.
+	Accept []*AcceptedLoss `protobuf:"bytes,2,rep,name=accept,proto3" json:"accept,omitempty"`
+	// Say what would be done, do nothing.
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairRequest) Reset() {
+	*x = RepairRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairRequest) ProtoMessage() {}
+
+func (x *RepairRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
+func (*RepairRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *RepairRequest) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *RepairRequest) GetAccept() []*AcceptedLoss {
+	if x != nil {
+		return x.Accept
+	}
+	return nil
+}
+
+func (x *RepairRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// AcceptedLoss is a partition that is to go on although something is lost.
+type AcceptedLoss struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partition.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// The position at which its log ends, so that nothing else is accepted than
+	// what was looked at.
+	Position      uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptedLoss) Reset() {
+	*x = AcceptedLoss{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptedLoss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptedLoss) ProtoMessage() {}
+
+func (x *AcceptedLoss) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptedLoss.ProtoReflect.Descriptor instead.
+func (*AcceptedLoss) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *AcceptedLoss) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *AcceptedLoss) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+// RepairResponse says what was done, and what is left.
+type RepairResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was done, or would be, in order.
+	Steps []*RepairStep `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	// What is still halted.
+	Left          []*Unrepaired `protobuf:"bytes,2,rep,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairResponse) Reset() {
+	*x = RepairResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairResponse) ProtoMessage() {}
+
+func (x *RepairResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
+func (*RepairResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *RepairResponse) GetSteps() []*RepairStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *RepairResponse) GetLeft() []*Unrepaired {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+// RepairStep is one thing that a repair does.
+type RepairStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partition; -1 for the whole node.
+	Partition int32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// What the matter was.
+	Damage string `protobuf:"bytes,2,opt,name=damage,proto3" json:"damage,omitempty"`
+	// restore, export, rebuild, refill-input, lower-topic, move-cursor,
+	// move-store, raise-format.
+	Way string `protobuf:"bytes,3,opt,name=way,proto3" json:"way,omitempty"`
+	// First position of the log that it concerns, or the one that is left.
+	From uint64 `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`
+	// Last position of the log that it concerns, or the one that is reached.
+	To uint64 `protobuf:"varint,5,opt,name=to,proto3" json:"to,omitempty"`
+	// The step in words.
+	What          string `protobuf:"bytes,6,opt,name=what,proto3" json:"what,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairStep) Reset() {
+	*x = RepairStep{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairStep) ProtoMessage() {}
+
+func (x *RepairStep) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairStep.ProtoReflect.Descriptor instead.
+func (*RepairStep) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *RepairStep) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *RepairStep) GetDamage() string {
+	if x != nil {
+		return x.Damage
+	}
+	return ""
+}
+
+func (x *RepairStep) GetWay() string {
+	if x != nil {
+		return x.Way
+	}
+	return ""
+}
+
+func (x *RepairStep) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *RepairStep) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *RepairStep) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+// Unrepaired is a partition that stays halted.
+type Unrepaired struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partition.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Why.
+	Why string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	// The position at which its log ends, when a loss may be accepted there.
+	Position uint64 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
+	// Whether one may be accepted.
+	Acceptable    bool `protobuf:"varint,4,opt,name=acceptable,proto3" json:"acceptable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unrepaired) Reset() {
+	*x = Unrepaired{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unrepaired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unrepaired) ProtoMessage() {}
+
+func (x *Unrepaired) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unrepaired.ProtoReflect.Descriptor instead.
+func (*Unrepaired) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Unrepaired) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Unrepaired) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Unrepaired) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Unrepaired) GetAcceptable() bool {
+	if x != nil {
+		return x.Acceptable
+	}
+	return false
+}
+
+// RepairNote is a repair in the node's journal.
+type RepairNote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When, RFC 3339.
+	At string `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Who had it done.
+	Who string `protobuf:"bytes,2,opt,name=who,proto3" json:"who,omitempty"`
+	// The node.
+	Node string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	// What was done.
+	Step *RepairStep `protobuf:"bytes,4,opt,name=step,proto3" json:"step,omitempty"`
+	// begun: it is not known whether it ended; done; else why it failed.
+	Outcome       string `protobuf:"bytes,5,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairNote) Reset() {
+	*x = RepairNote{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairNote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairNote) ProtoMessage() {}
+
+func (x *RepairNote) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairNote.ProtoReflect.Descriptor instead.
+func (*RepairNote) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *RepairNote) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
+func (x *RepairNote) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *RepairNote) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *RepairNote) GetStep() *RepairStep {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *RepairNote) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
 	}
 	return ""
 }
@@ -4262,16 +4693,52 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x05token\x18\x01 \x01(\v2\x15.baton.admin.v1.TokenR\x05token\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
 	"\amissing\x18\x03 \x03(\rR\amissing\"\x0f\n" +
-	"\rDoctorRequest\"_\n" +
+	"\rDoctorRequest\"\x95\x01\n" +
 	"\x0eDoctorResponse\x123\n" +
 	"\bfindings\x18\x01 \x03(\v2\x17.baton.admin.v1.FindingR\bfindings\x12\x18\n" +
-	"\ahealthy\x18\x02 \x03(\tR\ahealthy\"~\n" +
+	"\ahealthy\x18\x02 \x03(\tR\ahealthy\x124\n" +
+	"\arepairs\x18\x03 \x03(\v2\x1a.baton.admin.v1.RepairNoteR\arepairs\"~\n" +
 	"\aFinding\x12\x1a\n" +
 	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
 	"\x04what\x18\x03 \x01(\tR\x04what\x12\x10\n" +
 	"\x03why\x18\x04 \x01(\tR\x03why\x12\x17\n" +
-	"\away_out\x18\x05 \x01(\tR\x06wayOut2\xc4\r\n" +
+	"\away_out\x18\x05 \x01(\tR\x06wayOut\"~\n" +
+	"\rRepairRequest\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x01 \x03(\rR\n" +
+	"partitions\x124\n" +
+	"\x06accept\x18\x02 \x03(\v2\x1c.baton.admin.v1.AcceptedLossR\x06accept\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"H\n" +
+	"\fAcceptedLoss\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\"r\n" +
+	"\x0eRepairResponse\x120\n" +
+	"\x05steps\x18\x01 \x03(\v2\x1a.baton.admin.v1.RepairStepR\x05steps\x12.\n" +
+	"\x04left\x18\x02 \x03(\v2\x1a.baton.admin.v1.UnrepairedR\x04left\"\x8c\x01\n" +
+	"\n" +
+	"RepairStep\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x16\n" +
+	"\x06damage\x18\x02 \x01(\tR\x06damage\x12\x10\n" +
+	"\x03way\x18\x03 \x01(\tR\x03way\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\x04R\x04from\x12\x0e\n" +
+	"\x02to\x18\x05 \x01(\x04R\x02to\x12\x12\n" +
+	"\x04what\x18\x06 \x01(\tR\x04what\"x\n" +
+	"\n" +
+	"Unrepaired\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\x04R\bposition\x12\x1e\n" +
+	"\n" +
+	"acceptable\x18\x04 \x01(\bR\n" +
+	"acceptable\"\x8c\x01\n" +
+	"\n" +
+	"RepairNote\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\tR\x02at\x12\x10\n" +
+	"\x03who\x18\x02 \x01(\tR\x03who\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12.\n" +
+	"\x04step\x18\x04 \x01(\v2\x1a.baton.admin.v1.RepairStepR\x04step\x12\x18\n" +
+	"\aoutcome\x18\x05 \x01(\tR\aoutcome2\x8d\x0e\n" +
 	"\fAdminService\x12V\n" +
 	"\vListThreads\x12\".baton.admin.v1.ListThreadsRequest\x1a#.baton.admin.v1.ListThreadsResponse\x12S\n" +
 	"\n" +
@@ -4295,7 +4762,8 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
 	"ListTokens\x12!.baton.admin.v1.ListTokensRequest\x1a\".baton.admin.v1.ListTokensResponse\x12V\n" +
 	"\vChangeToken\x12\".baton.admin.v1.ChangeTokenRequest\x1a#.baton.admin.v1.ChangeTokenResponse\x12G\n" +
-	"\x06Doctor\x12\x1d.baton.admin.v1.DoctorRequest\x1a\x1e.baton.admin.v1.DoctorResponseB\xbf\x01\n" +
+	"\x06Doctor\x12\x1d.baton.admin.v1.DoctorRequest\x1a\x1e.baton.admin.v1.DoctorResponse\x12G\n" +
+	"\x06Repair\x12\x1d.baton.admin.v1.RepairRequest\x1a\x1e.baton.admin.v1.RepairResponseB\xbf\x01\n" +
 	"\x12com.baton.admin.v1B\x11AdminServiceProtoP\x01Z<github.com/baton-router/baton/pkg/gen/baton/admin/v1;adminv1\xa2\x02\x03BAX\xaa\x02\x0eBaton.Admin.V1\xca\x02\x0eBaton\\Admin\\V1\xe2\x02\x1aBaton\\Admin\\V1\\GPBMetadata\xea\x02\x10Baton::Admin::V1b\x06proto3"
 
 var (
@@ -4310,7 +4778,7 @@ func file_baton_admin_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_baton_admin_v1_admin_service_proto_rawDescData
 }
 
-var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_baton_admin_v1_admin_service_proto_goTypes = []any{
 	(*ListThreadsRequest)(nil),       // 0: baton.admin.v1.ListThreadsRequest
 	(*ListThreadsResponse)(nil),      // 1: baton.admin.v1.ListThreadsResponse
@@ -4365,6 +4833,12 @@ var file_baton_admin_v1_admin_service_proto_goTypes = []any{
 	(*DoctorRequest)(nil),            // 50: baton.admin.v1.DoctorRequest
 	(*DoctorResponse)(nil),           // 51: baton.admin.v1.DoctorResponse
 	(*Finding)(nil),                  // 52: baton.admin.v1.Finding
+	(*RepairRequest)(nil),            // 53: baton.admin.v1.RepairRequest
+	(*AcceptedLoss)(nil),             // 54: baton.admin.v1.AcceptedLoss
+	(*RepairResponse)(nil),           // 55: baton.admin.v1.RepairResponse
+	(*RepairStep)(nil),               // 56: baton.admin.v1.RepairStep
+	(*Unrepaired)(nil),               // 57: baton.admin.v1.Unrepaired
+	(*RepairNote)(nil),               // 58: baton.admin.v1.RepairNote
 }
 var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 0: baton.admin.v1.ListThreadsResponse.threads:type_name -> baton.admin.v1.Thread
@@ -4390,53 +4864,60 @@ var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	47, // 20: baton.admin.v1.ListTokensResponse.tokens:type_name -> baton.admin.v1.Token
 	47, // 21: baton.admin.v1.ChangeTokenResponse.token:type_name -> baton.admin.v1.Token
 	52, // 22: baton.admin.v1.DoctorResponse.findings:type_name -> baton.admin.v1.Finding
-	0,  // 23: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
-	4,  // 24: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
-	7,  // 25: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
-	9,  // 26: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
-	12, // 27: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
-	14, // 28: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
-	17, // 29: baton.admin.v1.AdminService.ShowApp:input_type -> baton.admin.v1.ShowAppRequest
-	20, // 30: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
-	23, // 31: baton.admin.v1.AdminService.ListDeliveries:input_type -> baton.admin.v1.ListDeliveriesRequest
-	27, // 32: baton.admin.v1.AdminService.ShowDelivery:input_type -> baton.admin.v1.ShowDeliveryRequest
-	29, // 33: baton.admin.v1.AdminService.ResendDeliveries:input_type -> baton.admin.v1.ResendDeliveriesRequest
-	31, // 34: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
-	33, // 35: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
-	35, // 36: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
-	39, // 37: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
-	41, // 38: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
-	37, // 39: baton.admin.v1.AdminService.Backup:input_type -> baton.admin.v1.BackupRequest
-	43, // 40: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
-	45, // 41: baton.admin.v1.AdminService.ListTokens:input_type -> baton.admin.v1.ListTokensRequest
-	48, // 42: baton.admin.v1.AdminService.ChangeToken:input_type -> baton.admin.v1.ChangeTokenRequest
-	50, // 43: baton.admin.v1.AdminService.Doctor:input_type -> baton.admin.v1.DoctorRequest
-	1,  // 44: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
-	5,  // 45: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
-	8,  // 46: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
-	10, // 47: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
-	13, // 48: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
-	15, // 49: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
-	18, // 50: baton.admin.v1.AdminService.ShowApp:output_type -> baton.admin.v1.ShowAppResponse
-	21, // 51: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
-	24, // 52: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
-	28, // 53: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
-	30, // 54: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
-	32, // 55: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
-	34, // 56: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
-	36, // 57: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
-	40, // 58: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
-	42, // 59: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
-	38, // 60: baton.admin.v1.AdminService.Backup:output_type -> baton.admin.v1.BackupResponse
-	44, // 61: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
-	46, // 62: baton.admin.v1.AdminService.ListTokens:output_type -> baton.admin.v1.ListTokensResponse
-	49, // 63: baton.admin.v1.AdminService.ChangeToken:output_type -> baton.admin.v1.ChangeTokenResponse
-	51, // 64: baton.admin.v1.AdminService.Doctor:output_type -> baton.admin.v1.DoctorResponse
-	44, // [44:65] is the sub-list for method output_type
-	23, // [23:44] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	58, // 23: baton.admin.v1.DoctorResponse.repairs:type_name -> baton.admin.v1.RepairNote
+	54, // 24: baton.admin.v1.RepairRequest.accept:type_name -> baton.admin.v1.AcceptedLoss
+	56, // 25: baton.admin.v1.RepairResponse.steps:type_name -> baton.admin.v1.RepairStep
+	57, // 26: baton.admin.v1.RepairResponse.left:type_name -> baton.admin.v1.Unrepaired
+	56, // 27: baton.admin.v1.RepairNote.step:type_name -> baton.admin.v1.RepairStep
+	0,  // 28: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
+	4,  // 29: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
+	7,  // 30: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
+	9,  // 31: baton.admin.v1.AdminService.Operate:input_type -> baton.admin.v1.OperateRequest
+	12, // 32: baton.admin.v1.AdminService.Inbox:input_type -> baton.admin.v1.InboxRequest
+	14, // 33: baton.admin.v1.AdminService.ListApps:input_type -> baton.admin.v1.ListAppsRequest
+	17, // 34: baton.admin.v1.AdminService.ShowApp:input_type -> baton.admin.v1.ShowAppRequest
+	20, // 35: baton.admin.v1.AdminService.SteerApp:input_type -> baton.admin.v1.SteerAppRequest
+	23, // 36: baton.admin.v1.AdminService.ListDeliveries:input_type -> baton.admin.v1.ListDeliveriesRequest
+	27, // 37: baton.admin.v1.AdminService.ShowDelivery:input_type -> baton.admin.v1.ShowDeliveryRequest
+	29, // 38: baton.admin.v1.AdminService.ResendDeliveries:input_type -> baton.admin.v1.ResendDeliveriesRequest
+	31, // 39: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
+	33, // 40: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
+	35, // 41: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
+	39, // 42: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
+	41, // 43: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
+	37, // 44: baton.admin.v1.AdminService.Backup:input_type -> baton.admin.v1.BackupRequest
+	43, // 45: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
+	45, // 46: baton.admin.v1.AdminService.ListTokens:input_type -> baton.admin.v1.ListTokensRequest
+	48, // 47: baton.admin.v1.AdminService.ChangeToken:input_type -> baton.admin.v1.ChangeTokenRequest
+	50, // 48: baton.admin.v1.AdminService.Doctor:input_type -> baton.admin.v1.DoctorRequest
+	53, // 49: baton.admin.v1.AdminService.Repair:input_type -> baton.admin.v1.RepairRequest
+	1,  // 50: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
+	5,  // 51: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
+	8,  // 52: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
+	10, // 53: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
+	13, // 54: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
+	15, // 55: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
+	18, // 56: baton.admin.v1.AdminService.ShowApp:output_type -> baton.admin.v1.ShowAppResponse
+	21, // 57: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
+	24, // 58: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
+	28, // 59: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
+	30, // 60: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
+	32, // 61: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
+	34, // 62: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
+	36, // 63: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
+	40, // 64: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
+	42, // 65: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
+	38, // 66: baton.admin.v1.AdminService.Backup:output_type -> baton.admin.v1.BackupResponse
+	44, // 67: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
+	46, // 68: baton.admin.v1.AdminService.ListTokens:output_type -> baton.admin.v1.ListTokensResponse
+	49, // 69: baton.admin.v1.AdminService.ChangeToken:output_type -> baton.admin.v1.ChangeTokenResponse
+	51, // 70: baton.admin.v1.AdminService.Doctor:output_type -> baton.admin.v1.DoctorResponse
+	55, // 71: baton.admin.v1.AdminService.Repair:output_type -> baton.admin.v1.RepairResponse
+	50, // [50:72] is the sub-list for method output_type
+	28, // [28:50] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_baton_admin_v1_admin_service_proto_init() }
@@ -4450,7 +4931,7 @@ func file_baton_admin_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_baton_admin_v1_admin_service_proto_rawDesc), len(file_baton_admin_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   53,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

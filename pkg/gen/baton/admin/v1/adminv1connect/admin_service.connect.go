@@ -83,6 +83,8 @@ const (
 	AdminServiceChangeTokenProcedure = "/baton.admin.v1.AdminService/ChangeToken"
 	// AdminServiceDoctorProcedure is the fully-qualified name of the AdminService's Doctor RPC.
 	AdminServiceDoctorProcedure = "/baton.admin.v1.AdminService/Doctor"
+	// AdminServiceRepairProcedure is the fully-qualified name of the AdminService's Repair RPC.
+	AdminServiceRepairProcedure = "/baton.admin.v1.AdminService/Repair"
 )
 
 // AdminServiceClient is a client for the baton.admin.v1.AdminService service.
@@ -132,6 +134,9 @@ type AdminServiceClient interface {
 	ChangeToken(context.Context, *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error)
 	// Doctor looks for what is missing, here and on the platform.
 	Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error)
+	// Repair takes the partitions that are halted on this node back to work, as
+	// far as nothing is lost or the loss is accepted. It needs the role admin.
+	Repair(context.Context, *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error)
 }
 
 // NewAdminServiceClient constructs a client for the baton.admin.v1.AdminService service. By
@@ -271,6 +276,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("Doctor")),
 			connect.WithClientOptions(opts...),
 		),
+		repair: connect.NewClient[v1.RepairRequest, v1.RepairResponse](
+			httpClient,
+			baseURL+AdminServiceRepairProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Repair")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -297,6 +308,7 @@ type adminServiceClient struct {
 	listTokens       *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
 	changeToken      *connect.Client[v1.ChangeTokenRequest, v1.ChangeTokenResponse]
 	doctor           *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
+	repair           *connect.Client[v1.RepairRequest, v1.RepairResponse]
 }
 
 // ListThreads calls baton.admin.v1.AdminService.ListThreads.
@@ -404,6 +416,11 @@ func (c *adminServiceClient) Doctor(ctx context.Context, req *connect.Request[v1
 	return c.doctor.CallUnary(ctx, req)
 }
 
+// Repair calls baton.admin.v1.AdminService.Repair.
+func (c *adminServiceClient) Repair(ctx context.Context, req *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error) {
+	return c.repair.CallUnary(ctx, req)
+}
+
 // AdminServiceHandler is an implementation of the baton.admin.v1.AdminService service.
 type AdminServiceHandler interface {
 	// ListThreads lists threads in key order.
@@ -451,6 +468,9 @@ type AdminServiceHandler interface {
 	ChangeToken(context.Context, *connect.Request[v1.ChangeTokenRequest]) (*connect.Response[v1.ChangeTokenResponse], error)
 	// Doctor looks for what is missing, here and on the platform.
 	Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error)
+	// Repair takes the partitions that are halted on this node back to work, as
+	// far as nothing is lost or the loss is accepted. It needs the role admin.
+	Repair(context.Context, *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error)
 }
 
 // NewAdminServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -586,6 +606,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("Doctor")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceRepairHandler := connect.NewUnaryHandler(
+		AdminServiceRepairProcedure,
+		svc.Repair,
+		connect.WithSchema(adminServiceMethods.ByName("Repair")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/baton.admin.v1.AdminService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminServiceListThreadsProcedure:
@@ -630,6 +656,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceChangeTokenHandler.ServeHTTP(w, r)
 		case AdminServiceDoctorProcedure:
 			adminServiceDoctorHandler.ServeHTTP(w, r)
+		case AdminServiceRepairProcedure:
+			adminServiceRepairHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -721,4 +749,8 @@ func (UnimplementedAdminServiceHandler) ChangeToken(context.Context, *connect.Re
 
 func (UnimplementedAdminServiceHandler) Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.Doctor is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Repair(context.Context, *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.Repair is not implemented"))
 }
