@@ -170,6 +170,7 @@ func (h *holder) tenure(ctx context.Context) error {
 
 // hold claims, serves and decides.
 func (h *holder) hold(ctx context.Context) (err error) {
+	began := time.Now()
 	if err := h.claim(ctx); err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ func (h *holder) hold(ctx context.Context) (err error) {
 	h.publishStatus(true)
 	defer h.publishStatus(false)
 	h.deps.Observe.stepped(h.partition)
-	h.log.Debug("holding partition", "epoch", h.epoch, "position", h.applied.Position)
+	h.log.Debug("holding partition", "took", time.Since(began), "epoch", h.epoch, "position", h.applied.Position)
 	return h.loop(ctx)
 }
 
