@@ -266,7 +266,7 @@ system:
 		$$sudo apt-get install -y -qq --no-install-recommends "$${need[@]}"; then exit 0; fi; \
 	echo "make: please install $${need[*]}; the tests that need it are skipped" >&2
 
-STAGES := tools generated lint unit crash conformance readme
+STAGES := tools generated lint unit crash simulate conformance readme
 
 .PHONY: check
 check: ## All that the pipeline does: tools, generated code, lint, tests, crash, README
@@ -290,6 +290,9 @@ check/lint: lint
 check/unit: system $(GOTESTSUM)
 	@$(MAKE) test GO_TEST='$(GOTESTSUM) --format standard-quiet --junitfile .cache/check/unit.xml --'
 check/crash: crash
+check/simulate:
+	go test -count=1 -v -timeout 10m ./pkg/sim -run '^(TestSimulate|TestRunsRepeat)$$' -seeds 120 >.cache/check/simulate.out || { tail -c 4000 .cache/check/simulate.out; exit 1; }
+	@grep -hE '^ok|steps$$|twice$$' .cache/check/simulate.out
 check/conformance: conformance
 check/readme: readme demo
 

@@ -51,25 +51,19 @@ func (c *Conn) ServeCommands(p int, handle func(CommandCall)) (stop func(), err 
 	if err := c.check(p); err != nil {
 		return nil, err
 	}
-	return c.subscribe(at(subjectCommand, p), func(m *nats.Msg) {
-		handle(CommandCall{Data: m.Data, from: m})
+	holder := &servant{handle: handle}
+	unsubscribe, err := c.subscribe(at(subjectCommand, p), func(m *nats.Msg) {
+		holder.take(CommandCall{Data: m.Data, from: m})
 	})
-}
-
-// Ask sends a command to the holder of partition p and returns its answer,
-// which belongs to the caller. It blocks until the answer, or until ctx ends.
-// Errors: ErrNoHolder when nobody serves the partition (nothing was decided),
-// ErrNoAnswer when no answer came in time (the command may have been decided),
-// ErrTooLarge, ErrUnavailable (not sent), ErrInvalid.
-func (c *Conn) Ask(ctx context.Context, p int, data []byte) ([]byte, error) {
-	if err := c.check(p); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	reply, err := c.work.request(ctx, &nats.Msg{Subject: at(subjectCommand, p), Data: data})
-	if err != nil {
-		return nil, fmt.Errorf("ask partition %d: %w", p, askError(err))
-	}
-	return reply.Data, nil
+	c.served.put(p, holder)
+	return func() {
+		c.served.remove(p, holder)
+		holder.stop()
+		unsubscribe()
+	}, nil
 }
 
 func askError(err error) error {

@@ -17,6 +17,7 @@ func (n *node) examineHere(ctx context.Context, e *examination) {
 	examineDataDir(e, n.cfg.DataDir)
 	n.examineStreams(ctx, e)
 	n.examinePartitions(e)
+	n.examineSnapshots(e)
 	n.examineAssignments(e)
 	examineRoster(e, n.rosters.Current())
 	n.examineFanout(ctx, e)

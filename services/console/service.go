@@ -12,6 +12,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/baton-router/baton/pkg/backup"
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
@@ -119,6 +120,8 @@ type Deps struct {
 	Rosters Rosters
 	Apps    Apps
 	Letters Letters
+	// Streams are what a backup is taken of.
+	Streams backup.Source
 	// Deliveries is this node's delivery log.
 	Deliveries DeliveryLog
 	Node       Node
