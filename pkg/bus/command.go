@@ -61,8 +61,8 @@ func (c *Conn) ServeCommands(p int, handle func(CommandCall)) (stop func(), err 
 	c.served.put(p, holder)
 	return func() {
 		c.served.remove(p, holder)
+		unsubscribe() // what is on its way is still taken
 		holder.stop()
-		unsubscribe()
 	}, nil
 }
 

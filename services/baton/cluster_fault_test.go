@@ -32,6 +32,7 @@ type failure struct {
 	at        time.Time
 	host      string // that was asked
 	partition int    // of the thread; -1 when it does not matter
+	person    uint64 // likewise 0
 	what      string
 }
 

@@ -148,13 +148,17 @@ func (h *history) ask(ctx context.Context, in asked) told {
 	}
 	// The metadata makes each call one of its own: an equal one would be taken
 	// for a repeat, and succeed.
-	body := map[string]any{"recipient": map[string]any{"id": strconv.FormatUint(person, 10)}, "metadata": fmt.Sprint("h", h.calls.Add(1))}
+	mark := fmt.Sprint("h", h.calls.Add(1))
+	body := map[string]any{"recipient": map[string]any{"id": strconv.FormatUint(person, 10)}, "metadata": mark}
 	if in.verb == "pass" {
 		body["target_app_id"] = in.target
 	}
 	status, data, err := h.l.call(ctx, in.verb+"_thread_control", in.app, body, "")
 	switch {
 	case err == nil && status == http.StatusOK:
+		if in.verb == "pass" { // a take by the owner changes nothing, and is not in the log
+			h.l.mark(in.verb, mark, "", status, nil)
+		}
 		return told{result: "ok"}
 	case err == nil && status < 500 && bytes.Contains(data, []byte("NOT_OWNER")):
 		return told{result: "refused"}

@@ -48,6 +48,11 @@ func (c *clusterWorld) probe(node int) (all []*prober, stop func()) {
 	for _, pr := range all {
 		crew.Go(func() { pr.run(ctx) })
 	}
+	for _, pr := range all {
+		if !within(20*time.Second, func() bool { return pr.acceptedAfter(time.Time{}) }) {
+			c.t.Fatalf("partition %d takes no change", pr.partition)
+		}
+	}
 	return all, func() { cancel(); crew.Wait() }
 }
 

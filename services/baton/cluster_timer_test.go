@@ -39,7 +39,7 @@ func (l *load) timers(ctx context.Context) {
 	}
 }
 
-// checkTimers: what lapsed did so once for each time that control was gained, at
+// checkTimers: every change of control is from the owner of then; what lapsed did so once for each time that control was gained, at
 // its deadline, and nothing is left.
 func (w *world) checkTimers(r *records) {
 	w.t.Helper()
@@ -50,6 +50,9 @@ func (w *world) checkTimers(r *records) {
 			continue
 		}
 		st := states[f.Thread]
+		if c, ok := control.ChangeOf(f.Event); ok && c.From != st.Owner {
+			w.t.Errorf("%s: control moved from %s, the thread's owner was %s", f.id(), c.From, st.Owner)
+		}
 		if e, ok := f.Event.(control.Expired); ok {
 			fired++
 			if st.Owner == 0 || st.ExpiresAt != e.At {

@@ -72,6 +72,9 @@ func prepareCluster(t *testing.T, options ...func(*localcluster.Options)) *clust
 			return b.String()
 		},
 	}
+	if envClusterLogs != "" {
+		o.Arguments = []string{"--log-level", "debug"}
+	}
 	for _, set := range options {
 		set(&o)
 	}
@@ -90,12 +93,32 @@ func prepareCluster(t *testing.T, options ...func(*localcluster.Options)) *clust
 		if t.Failed() {
 			cw.logs()
 		}
+		cw.keepLogs()
 	})
 	return cw
 }
 
 // cuttable is for clusters whose processes can be cut off each other.
 func cuttable(o *localcluster.Options) { o.Cuttable = true }
+
+// envClusterLogs is a directory in which the logs of the processes are kept, with
+// all that they have to say.
+var envClusterLogs = os.Getenv("BATON_CLUSTER_LOGS")
+
+func (c *clusterWorld) keepLogs() {
+	if envClusterLogs == "" {
+		return
+	}
+	for _, p := range c.All() {
+		text, err := os.ReadFile(p.Log)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(envClusterLogs, c.t.Name()+"-"+p.Name+".log"), text, 0o600)
+		}
+		if err != nil {
+			c.t.Log(err)
+		}
+	}
+}
 
 // logs shows the end of every process's log.
 func (c *clusterWorld) logs() {

@@ -310,7 +310,7 @@ func isUnknown(data []byte) bool {
 }
 
 func (l *load) fail(req *http.Request, person uint64, status int, data []byte, err error) {
-	f := failure{at: time.Now(), host: req.URL.Host, partition: -1, what: fmt.Sprintf("%s %s of %d at %s: %d %s %v",
+	f := failure{at: time.Now(), host: req.URL.Host, partition: -1, person: person, what: fmt.Sprintf("%s %s of %d at %s: %d %s %v",
 		req.Method, req.URL.Path, person, req.URL.Host, status, data, err)}
 	if person != noThread && l.w.partitions > 0 {
 		f.partition = partition.Of(control.ThreadKey{Asset: crashPage, Person: person}, l.w.partitions)

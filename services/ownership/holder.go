@@ -164,6 +164,7 @@ func (h *holder) tenure(ctx context.Context) error {
 
 // hold claims, serves and decides.
 func (h *holder) hold(ctx context.Context) (err error) {
+	began := time.Now()
 	if err := h.claim(ctx); err != nil {
 		return err
 	}
@@ -178,16 +179,12 @@ func (h *holder) hold(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if errors.Is(err, context.Canceled) && !errors.Is(context.Cause(ctx), errDeposed) {
-			h.dismiss()
-		}
-	}()
+	defer func() { h.dismiss(errors.Is(err, errDeposed) || errors.Is(context.Cause(ctx), errDeposed)) }()
 	defer stop()
 	h.publishStatus(true)
 	defer h.publishStatus(false)
 	h.deps.Observe.stepped(h.partition)
-	h.log.Debug("holding partition", "epoch", h.epoch, "position", h.applied.Position)
+	h.log.Debug("holding partition", "took", time.Since(began), "epoch", h.epoch, "position", h.applied.Position)
 	return h.loop(ctx)
 }
 

@@ -35,8 +35,8 @@ type Options struct {
 	// Baton and NATS are the programs; Root is the repository, for the servers'
 	// configuration.
 	Baton, NATS, Root string
-	// Environment is added to that of the nodes.
-	Environment []string
+	// Environment is added to that of the nodes, Arguments to their command line.
+	Environment, Arguments []string
 	// Configure writes what a node's configuration holds beside data_dir, node,
 	// listen, nats and durability.
 	Configure func() string
@@ -137,7 +137,7 @@ func (c *Cluster) addNode(o Options, i int, clients []string) error {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	c.Nodes = append(c.Nodes, newProcess(name, o.Dir, []string{o.Baton, "serve", "--config", file}, o.Environment))
+	c.Nodes = append(c.Nodes, newProcess(name, o.Dir, append([]string{o.Baton, "serve", "--config", file}, o.Arguments...), o.Environment))
 	return nil
 }
 
