@@ -65,7 +65,7 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 		}}, "after its holder was first asked"},
 		{"a send's caller hears of its end before the log", []plant{{
 			graphs + "send.go", "	if f.message.Action == \"\" && !f.log(ctx, end) {", "	if f.message.Action == \"\" && !f.log(ctx, end) && end.err != nil {",
-		}}, "and the log has"},
+		}}, "and the log has not"},
 		{"answers of epochs that are over count", []plant{{
 			graphs + "epoch.go", "		if epoch < seen {", "		if epoch < seen && epoch > seen {",
 		}}, "an epoch that was over"},

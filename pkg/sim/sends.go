@@ -138,7 +138,7 @@ func (t *truth) sendAnswered(s *send) {
 		_, at, ok := position(s.thread, t.w.options.Partitions, t.keys[s.key])
 		sent := t.parts[t.w.partitionOf(s.thread)].sends[at]
 		if !ok || sent == nil || sent.outcome != control.OutcomeConfirmed || sent.mid != body.MessageID {
-			t.w.fail("send %d was told %s, and the log has %+v of it", s.number, body.MessageID, sent)
+			t.w.fail("send %d was told %s, and the log has not that it was confirmed: %s", s.number, body.MessageID, t.keys[s.key])
 		}
 		t.w.counts.Sent++
 	case s.status == 503:
