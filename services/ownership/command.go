@@ -197,15 +197,19 @@ func (h *holder) unavailable(c call, detail string) {
 }
 
 // dismiss tells the callers that still wait to ask the next holder. It is for
-// the calls of a tenure that is ended on purpose and that no step has taken: of
-// these nothing was decided here. A caller whose command was in a record is
-// answered by that record's outcome or not at all, and one of a deposed holder
-// not at all: the next tenure takes what waits, or the caller asks again.
-func (h *holder) dismiss() {
+// the calls that no step of the tenure has taken: of these nothing was decided
+// here. Nothing may wait for this node's next tenure: while two believed to hold,
+// both got the command, and the other may have given an answer that logs nothing
+// (a refusal, a take by the owner). Decided later, it would take effect after
+// that. A caller whose command was in a record is answered by that record's
+// outcome or not at all, and one of a deposed holder not at all.
+func (h *holder) dismiss(deposed bool) {
 	for {
 		select {
 		case c := <-h.commands:
-			h.unavailable(c, "the partition moves")
+			if !deposed {
+				h.unavailable(c, "the partition moves")
+			}
 		default:
 			return
 		}

@@ -184,11 +184,7 @@ func (h *holder) hold(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if errors.Is(err, context.Canceled) && !errors.Is(context.Cause(ctx), errDeposed) {
-			h.dismiss()
-		}
-	}()
+	defer func() { h.dismiss(errors.Is(err, errDeposed) || errors.Is(context.Cause(ctx), errDeposed)) }()
 	defer stop()
 	h.publishStatus(true)
 	defer h.publishStatus(false)
