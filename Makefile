@@ -291,7 +291,7 @@ check/unit: system $(GOTESTSUM)
 	@$(MAKE) test GO_TEST='$(GOTESTSUM) --format standard-quiet --junitfile .cache/check/unit.xml --'
 check/crash: crash
 check/simulate:
-	go test -count=1 -v -timeout 10m ./pkg/sim -run '^(TestSimulate|TestRunsRepeat)$$' -seeds 120 >.cache/check/simulate.out || { tail -c 4000 .cache/check/simulate.out; exit 1; }
+	go test -count=1 -v -timeout 10m ./pkg/sim -run '^(TestSimulate|TestRunsRepeat)$$' -seeds 110 >.cache/check/simulate.out || { tail -c 4000 .cache/check/simulate.out; exit 1; }
 	@grep -hE '^ok|steps$$|twice$$' .cache/check/simulate.out
 check/conformance: conformance
 check/readme: readme demo

@@ -149,7 +149,12 @@ func (w *World) takeReplies() {
 		switch {
 		case !w.calm && !w.scheduler.chance(92):
 		case r.call.asked != nil:
-			r.call.asked.answers = append(r.call.asked.answers, r.data)
+			take := func() { r.call.asked.answers = append(r.call.asked.answers, r.data) }
+			if w.calm || w.scheduler.chance(80) {
+				take()
+			} else {
+				w.servers.send(fmt.Sprintf("answer of %s to %x", r.from, r.call.id[:6]), take)
+			}
 		default:
 			w.answered(r.call, response)
 		}
@@ -220,7 +225,7 @@ func (w *World) publish(batch []*event) {
 		return
 	}
 	p := partition.Of(control.ThreadKey{Asset: batch[0].GetAsset(), Person: batch[0].GetPerson()}, w.options.Partitions)
-	store := func() { w.servers.in.add(p, data) }
+	store := func() { w.servers.in.add(p, data, w.now()) }
 	taken := false
 	switch {
 	case w.calm || w.scheduler.chance(80):

@@ -2,12 +2,16 @@
 // under a seeded scheduler, and looks after every step whether what Baton
 // promises still holds.
 //
-// What runs is the product: the services ownership and fan-out with everything
-// below them (core, codec, store). What is simulated is what they stand on: the
-// streams, the network, the disks, the clocks, the apps' callbacks, the callers
-// and the platform. A call of a service on its surroundings waits until the
-// scheduler lets it go on, and the scheduler says how it ends: done; done with
-// the answer lost; lost; on its way to arrive later, or twice.
+// What runs is the product: the services ownership, fan-out and graphapi, and the
+// assignment of partitions, with everything below them (core, codec, store). What
+// is simulated is what they stand on: the streams, the network, the disks, the
+// clocks, the apps' callbacks, the callers and the platform. A call of a service
+// on its surroundings waits until the scheduler lets it go on, and the scheduler
+// says how it ends: done; done with the answer lost; lost; on its way to arrive
+// later, or twice. In a third of the worlds the nodes' own beats place the
+// partitions, and beats come late, twice or not at all; in the others the
+// simulator says who is to hold what, and not always well: two nodes, or none. In
+// a fifth of them the log once loses the end of what it had acknowledged.
 //
 // Only one thing goes on at a time. The services run in a testing/synctest
 // bubble; between two steps every goroutine in it is durably blocked, so that
@@ -21,8 +25,9 @@
 // timers of one moment fires first, when a goroutine loses its turn, when garbage
 // is collected. So the tests build themselves once more, with ten small changes
 // planted into the runtime (-overlay; plant_test.go has them), which take all of
-// that from the seed, and run that binary. Then a run is repeatable from its seed:
-// in another process, after other seeds, on a busy machine. Report.Trace is a hash
+// that from the seed, and run that binary, each seed in a process of its own. Then
+// a run is repeatable from its seed: at another time, on a busy machine, with -show
+// or without. Report.Trace is a hash
 // over all steps and over all that could have happened instead; TestRunsRepeat
 // compares it between processes, and every planted mutant that a seed has found is
 // found again by that seed.
@@ -30,8 +35,17 @@
 // With -short the runs are made in the process of the test, on Go as it is, mostly
 // for the race detector: these do not repeat, and a seed only says where to look.
 //
-// Not simulated are a stream that loses what it has acknowledged, and bytes that
-// change on a disk.
+// Looked after are, among others: one chain of records per partition, by one
+// holder at a time; what was acknowledged is in the log, and what was refused is
+// not; every answer was so at some moment since it was asked for; nothing is
+// decided twice; every delivery once and in order, but for repeats that can be
+// told; every change on the control topic once; a send leaves once, within its
+// time, and its caller is told what the log has; no lapse before the input that
+// comes first; stores equal to the fold of the log; and, after a loss, that
+// whoever has applied a lost record halts and decides nothing more.
+//
+// Not simulated are servers that lose acknowledged messages while nodes live on,
+// other streams than the log that do, and bytes that change on a disk.
 //
 // The rule of the package: it stands on the services, and only tests stand on
 // it.

@@ -21,7 +21,7 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 	if testing.Short() || repeatable {
 		t.Skip("builds the services anew for each mutant")
 	}
-	const holders, fan, stores = "../../services/ownership/", "../../services/fanout/", "../../pkg/store/"
+	const holders, fan, stores, graphs = "../../services/ownership/", "../../services/fanout/", "../../pkg/store/", "../../services/graphapi/"
 	for _, m := range []mutant{ //nolint:paralleltest // as above
 		{"a holder answers before the log has acknowledged", []plant{{
 			holders + "commit.go", "	sequence, err := h.append(h.publishing, &rec, raw)\n",
@@ -48,6 +48,21 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 		{"a command's answer is written nowhere", []plant{{
 			"../../pkg/eventlog/effects.go", "		p.tables.Answer(call.ID, a)\n", "",
 		}}, "decided twice"},
+		{"a claim skips the records before it", []plant{{
+			holders + "claim.go", "catchUp(ctx context.Context) error {\n",
+			"catchUp(ctx context.Context) error {\n" +
+				"	if last, err := h.deps.Log.LastLog(ctx, h.partition); err == nil && last.Sequence > 0 {\n" +
+				"		h.sequence = last.Sequence\n		return nil\n	}\n",
+		}}, "the record at sequence"},
+		{"a store that is ahead of its log goes on", []plant{{
+			holders + "claim.go", "	if a.Sequence > last.Sequence {", "	if a.Sequence > last.Sequence+1000000 {",
+		}}, "has not halted"},
+		{"timers come before input", []plant{{
+			holders + "timers.go", "	if h.consumed < h.dueNeeds || h.unread.left() {", "	if h.unread.left() {",
+		}}, "is not decided yet"},
+		{"a send's caller hears of its end before the log", []plant{{
+			graphs + "send.go", "	if f.message.Action == \"\" && !f.log(ctx, end) {", "	if f.message.Action == \"\" && !f.log(ctx, end) && end.err != nil {",
+		}}, "and the log has not"},
 		{"a cursor passes what is not delivered", []plant{{
 			fan + "tracker.go", "		if !o.done {\n			dst = append(dst, o.position)", "		if o.position == 0 {\n			dst = append(dst, o.position)",
 		}, {

@@ -137,8 +137,8 @@ func (t *truth) sendAnswered(s *send) {
 	case s.status == 200:
 		_, at, ok := position(s.thread, t.w.options.Partitions, t.keys[s.key])
 		sent := t.parts[t.w.partitionOf(s.thread)].sends[at]
-		if !ok || sent == nil || sent.outcome != control.OutcomeConfirmed || sent.mid != body.MessageID {
-			t.w.fail("send %d was told %s, and the log has %+v of it", s.number, body.MessageID, sent)
+		if !ok || sent == nil || sent.ended.record == 0 || sent.outcome == control.OutcomeRefused || sent.outcome == control.OutcomeAbandoned || sent.mid != body.MessageID {
+			t.w.fail("send %d was told %s, and the log has not how it ended: %s", s.number, body.MessageID, t.keys[s.key])
 		}
 		t.w.counts.Sent++
 	case s.status == 503:

@@ -58,7 +58,7 @@ func TestRunsRepeat(t *testing.T) { //nolint:paralleltest // the processors are 
 	if testing.Short() || repeatable {
 		t.Skip("builds the simulator anew, and runs it twice")
 	}
-	name, n := buildTest(t), max(*seeds/4, 6)
+	name, n := buildTest(t), max(*seeds/8, 6)
 	var once, again bytes.Buffer
 	for _, out := range []io.Writer{&once, &again} {
 		if err := spread(t.Context(), name, out, *first, n); err != nil {

@@ -6,12 +6,17 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
 )
 
 // stream is a stream of the simulated server: messages by sequence, from 1 on.
-type stream struct{ messages []bus.Message }
+type stream struct {
+	messages []bus.Message
+	stored   []control.Millis // when, by the simulator's clock
+}
 
-func (s *stream) add(p int, data []byte) uint64 {
+func (s *stream) add(p int, data []byte, now control.Millis) uint64 {
+	s.stored = append(s.stored, now)
 	s.messages = append(s.messages, bus.Message{Sequence: s.last() + 1, Partition: p, Data: data, At: time.Now()})
 	return s.last()
 }
@@ -83,7 +88,7 @@ func (w *World) append(p int, data []byte, expected uint64) (uint64, error) {
 	if last, _ := w.servers.log.lastOf(p); last.Sequence != expected {
 		return 0, bus.ErrWrongSequence
 	}
-	sequence := w.servers.log.add(p, data)
+	sequence := w.servers.log.add(p, data, w.now())
 	w.truth.landed(p, sequence, data)
 	return sequence, nil
 }

@@ -119,6 +119,7 @@ func (t *truth) landed(p int, sequence uint64, data []byte) {
 		t.entry(p, e, decidedAt{part.records, at, rec.DecidedAt, described(&rec, e, at)})
 	}
 	t.plan(p, &rec)
+	t.inputFirst(p, &rec)
 	part.roster = rec.RosterVersion
 }
 

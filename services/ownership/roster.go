@@ -116,9 +116,11 @@ func (h *holder) decideSweep(s *step) bool {
 	for n := 0; n < sweepBatch && len(h.sweeping) > 0 && !s.full(); n++ {
 		key := h.sweeping[0]
 		h.sweeping = h.sweeping[1:]
-		if page := h.snapshot.Page(key.Asset); page != nil {
-			s.decide(key, page, control.Due{}, cause{})
+		page, due := h.snapshot.Page(key.Asset), control.NextDue(s.state(key), nil)
+		if page == nil || due != 0 && due <= s.now {
+			continue // what is due is the timers', after the input that comes before it
 		}
+		s.decide(key, page, control.Due{}, cause{})
 	}
 	return true
 }

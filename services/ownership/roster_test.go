@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"testing"
+	"time"
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
@@ -212,5 +213,33 @@ func TestSweepIsResumedAfterRestart(t *testing.T) {
 	w.start()
 	w.held()
 	w.until("the sweep is done", func() bool { return count[control.Released](w, 0) == threads })
+	w.check()
+}
+
+// A sweep is no timer: what is due is left to the timers, which wait for input.
+func TestSweepDoesNotComeBeforeInput(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	until := control.Millis(w.shown(person(0, 0)).GetExpiresAtMs())
+	open := w.input.close()
+	in := w.message(person(0, 0))
+	in.TimestampMs = int64(until - control.Minute)
+	seq := w.arrive(in)
+	w.clock.advance(24*time.Hour + time.Minute)
+	w.ask(show(w.request(0, person(0, 2))))
+	w.rosters.set(2, withoutBot())
+	w.until("the roster is in force", func() bool { return len(w.svc.RosterApplied(2)) == 0 })
+	w.ask(show(w.request(0, person(0, 2)))) // whole steps have passed
+	w.ask(show(w.request(0, person(0, 2))))
+	if n := len(w.expirations()); n != 0 {
+		t.Fatalf("%d lapses before the input was read", n)
+	}
+	open()
+	w.consumed(0, seq)
+	w.until("control is released", func() bool { return w.shown(person(0, 0)).GetOwner() != uint64(bot) })
+	if x := w.expirations(); len(x) != 0 {
+		t.Errorf("the person wrote in time, and control has lapsed: %v", x)
+	}
 	w.check()
 }
