@@ -40,6 +40,8 @@ type Metrics struct {
 	PlatformRequests     CounterVec   // baton_platform_requests_total{edge,outcome}
 	SideDrift            Counter      // baton_side_drift_total
 	DeadLetters          CounterVec   // baton_dead_letters_total{app,reason}
+	DeadLettersKept      GaugeVec     // baton_dead_letters_kept{app}
+	InboundRetention     Gauge        // baton_inbound_retention_seconds
 	UnauthenticatedCalls CounterVec   // baton_unauthenticated_calls_total{surface}
 	StreamBytes          GaugeVec     // baton_stream_bytes{stream}
 	StreamLimitBytes     GaugeVec     // baton_stream_limit_bytes{stream}
@@ -95,6 +97,7 @@ func (m *Metrics) output(r *registry) {
 	m.AppLagEvents = r.gauges("baton_app_lag_events", "Events that an app has not got yet, by stage.", "app", "stage")
 	m.AppLagSeconds = r.gauges("baton_app_lag_seconds", "Age of the oldest event that an app has not got yet, by stage.", "app", "stage")
 	m.DeadLetters = r.counters("baton_dead_letters_total", "Events given up for an app, by reason.", "app", "reason")
+	m.DeadLettersKept = r.gauges("baton_dead_letters_kept", "Dead letters that are neither delivered again nor dropped, by app, in the whole installation; at most 200,000 are counted.", "app")
 	m.Sends = r.counters("baton_sends_total", "Sends of apps, by outcome.", "outcome")
 	m.PlatformRequests = r.counters("baton_platform_requests_total", "Requests to the platform, by edge and outcome.", "edge", "outcome")
 	m.SideDrift = r.counter("baton_side_drift_total", "Threads whose owner on the platform was not the one in the log.")
@@ -103,6 +106,7 @@ func (m *Metrics) output(r *registry) {
 func (m *Metrics) storage(r *registry) {
 	m.StreamBytes = r.gauges("baton_stream_bytes", "Bytes in a stream.", "stream")
 	m.StreamLimitBytes = r.gauges("baton_stream_limit_bytes", "Limit of a stream in bytes; 0 for none.", "stream")
+	m.InboundRetention = r.gauge("baton_inbound_retention_seconds", "How long the input is kept (retention.inbound); 0 for ever.")
 	m.BuildInfo = r.gauges("baton_build_info", "Always 1; the version is in the label.", "version")
 }
 

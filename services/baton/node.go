@@ -65,6 +65,7 @@ type node struct {
 	fanout    *fanout.Service
 	console   *console.Service
 	letters   *deadletter.Keeper
+	census    *deadletter.Census // of measure's goroutine
 	journal   *journal
 	extra     []lifecycle.Service // demo apps and the like
 	closers   []func() error      // what open opened, to close in reverse

@@ -113,6 +113,7 @@ const measureEvery = time.Second
 func (n *node) measure(ctx context.Context) error {
 	n.health.Note("durability", string(n.cfg.Durability))
 	n.health.Note("version", Version)
+	n.metrics.InboundRetention.Set(time.Duration(n.cfg.Retention.Inbound).Seconds())
 	t := time.NewTicker(measureEvery)
 	defer t.Stop()
 	for {
@@ -199,6 +200,26 @@ func (n *node) measureStreams(ctx context.Context) {
 		} else {
 			n.health.Clear("stream " + u.Name)
 		}
+	}
+	n.measureLetters(ctx)
+}
+
+// measureLetters counts the dead letters that are kept.
+func (n *node) measureLetters(ctx context.Context) {
+	if n.letters == nil {
+		return
+	}
+	if n.census == nil {
+		n.census = n.letters.NewCensus()
+	}
+	if err := n.census.Renew(ctx); err != nil {
+		if ctx.Err() == nil {
+			n.log.Debug("dead letters not counted", "err", err)
+		}
+		return
+	}
+	for app, count := range n.census.Counts() {
+		n.metrics.DeadLettersKept.With(app.String()).Set(float64(count))
 	}
 }
 
