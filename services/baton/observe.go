@@ -218,7 +218,11 @@ func (n *node) measureLetters(ctx context.Context) {
 		}
 		return
 	}
-	for app, count := range n.census.Counts() {
+	counts := n.census.Counts()
+	for _, app := range n.rosters.Current().Apps() {
+		counts[app] += 0
+	}
+	for app, count := range counts {
 		n.metrics.DeadLettersKept.With(app.String()).Set(float64(count))
 	}
 }
