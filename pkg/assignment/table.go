@@ -51,7 +51,7 @@ type decision struct {
 	yield []int // give up: another node holds it with a later epoch
 	move  int   // give up: its wanted node asks for it; -1 for none
 	want  int   // ask for; -1 for none
-	more  bool  // something waits to be held until claims are through
+	more  bool  // something waits to be held, or asked for, until claims are through
 }
 
 func newTable(c Config, run uint64, now time.Time) *table {
@@ -132,8 +132,9 @@ func (t *table) decide(now time.Time, mine Beat, moving bool) decision {
 			t.claims[p] = now
 		}
 	}
-	if claiming(mine) {
-		wants = nil // one move at a time
+	if claiming(mine) { // one move at a time
+		d.more = d.more || len(wants) > 0
+		wants = nil
 	}
 	d.want = t.ask(wants, now)
 	return d

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -94,7 +95,7 @@ func compose(dst []byte, req *http.Request) ([]byte, error) {
 		return dst, err
 	}
 	head := len(dst)
-	dst = append(dst, make([]byte, length)...)
+	dst = slices.Grow(dst, int(length))[:head+int(length)]
 	if _, err := io.ReadFull(body, dst[head:]); err != nil {
 		return dst, fmt.Errorf("egress: request body: %w", err)
 	}
@@ -110,7 +111,7 @@ func composeHead(dst []byte, req *http.Request, length int64) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	if strings.ContainsFunc(method, unprintable) || strings.ContainsFunc(target, control) {
+	if !token(method) || !text(target) {
 		return dst, fmt.Errorf("%w: %q %q", errHeader, method, target)
 	}
 	dst = append(append(append(append(dst, method...), ' '), target...), " HTTP/1.1"...)
@@ -120,7 +121,7 @@ func composeHead(dst []byte, req *http.Request, length int64) ([]byte, error) {
 			continue
 		}
 		for _, value := range values {
-			if !token(name) || strings.ContainsFunc(value, control) {
+			if !token(name) || !text(value) {
 				return dst, fmt.Errorf("%w: %q", errHeader, name) // its value may be a secret
 			}
 			dst = appendHeader(dst, name, value)
@@ -150,8 +151,10 @@ func hostOf(req *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if strings.ContainsFunc(host, unprintable) || strings.ContainsAny(host, "/\\@,\"") {
-		return "", fmt.Errorf("%w: Host %q", errHeader, host)
+	for i := range len(host) {
+		if c := host[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`/\@,"`, c) >= 0 {
+			return "", fmt.Errorf("%w: Host %q", errHeader, host)
+		}
 	}
 	return host, nil
 }
@@ -162,9 +165,17 @@ func appendHeader(dst []byte, name, value string) []byte {
 
 // framing reports whether a header says where messages begin and end.
 func framing(name string) bool {
-	switch http.CanonicalHeaderKey(name) {
-	case "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Connection":
-		return true
+	switch len(name) {
+	case len("Host"):
+		return strings.EqualFold(name, "Host")
+	case len("Trailer"):
+		return strings.EqualFold(name, "Trailer")
+	case len("Connection"):
+		return strings.EqualFold(name, "Connection")
+	case len("Content-Length"):
+		return strings.EqualFold(name, "Content-Length")
+	case len("Transfer-Encoding"):
+		return strings.EqualFold(name, "Transfer-Encoding")
 	}
 	return false
 }
@@ -172,13 +183,27 @@ func framing(name string) bool {
 // token reports whether a name is one of RFC 9110, 5.6.2.
 func token(name string) bool {
 	for i := range len(name) {
-		c := name[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+		if c := name[i]; c >= 0x80 || !tokenBytes[c] {
 			return false
 		}
 	}
 	return name != ""
 }
 
-func control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+//nolint:gochecknoglobals // a constant table
+var tokenBytes = func() (is [0x80]bool) {
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+		is[c] = true
+	}
+	return is
+}()
+
+// text reports whether a value can stand in a line.
+func text(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -48,7 +48,7 @@ type action struct {
 type scheduler struct {
 	rng   *rand.Rand
 	trace hash.Hash64
-	out   io.Writer // nil for nobody
+	out   io.Writer
 	steps int
 	begun time.Time
 
@@ -132,9 +132,7 @@ func (s *scheduler) settle() {
 func (s *scheduler) note(format string, args ...any) {
 	line := fmt.Sprintf("%d %v ", s.steps, time.Since(s.begun)) + fmt.Sprintf(format, args...) + "\n"
 	_, _ = io.WriteString(s.trace, line) // a hash takes everything
-	if s.out != nil {
-		_, _ = io.WriteString(s.out, line)
-	}
+	_, _ = io.WriteString(s.out, line)
 }
 
 // choose takes one of several weights.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/store"
 )
@@ -54,18 +56,6 @@ func files(t *testing.T, dir, pattern string) []string {
 	return found
 }
 
-// spoil changes a file in place.
-func spoil(t *testing.T, name string, change func([]byte) []byte) {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, change(data), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestDamageOfOnePartitionIsItsOwn: flipped bytes in a table's block concern the
 // partition whose rows it holds; the others read as they were written. Wiped and
 // filled again from the stream, the partition is whole, and nothing damaged is
@@ -78,7 +68,7 @@ func TestDamageOfOnePartitionIsItsOwn(t *testing.T) {
 		data[len(data)/2] ^= 0x40 // the middle partition of three
 		return data
 	}
-	spoil(t, table, flip)
+	spoil(t, vfs.Default, table, flip)
 	s, err := store.Open(store.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +106,7 @@ func TestDamageOfOnePartitionIsItsOwn(t *testing.T) {
 func TestAPartitionThatDoesNotKnowWhereItStandsCanBeWiped(t *testing.T) {
 	t.Parallel()
 	dir, folds, _ := inFiles(t)
-	spoil(t, files(t, dir, "*.sst")[0], func(data []byte) []byte {
+	spoil(t, vfs.Default, files(t, dir, "*.sst")[0], func(data []byte) []byte {
 		data[100] ^= 0x40
 		return data
 	})
@@ -164,10 +154,10 @@ func TestDamageOfTheWholeStoreSaysSo(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, dir string){
 		"a table is missing":       func(t *testing.T, dir string) { remove(t, files(t, dir, "*.sst")[0]) },
 		"the manifest is missing":  func(t *testing.T, dir string) { remove(t, files(t, dir, "MANIFEST-*")[0]) },
-		"the manifest is cut":      func(t *testing.T, dir string) { spoil(t, files(t, dir, "MANIFEST-*")[0], half) },
-		"the manifest is empty":    func(t *testing.T, dir string) { spoil(t, files(t, dir, "MANIFEST-*")[0], none) },
-		"a byte of the manifest":   func(t *testing.T, dir string) { spoil(t, files(t, dir, "MANIFEST-*")[0], flipped) },
-		"a byte of a table's foot": func(t *testing.T, dir string) { spoil(t, files(t, dir, "*.sst")[0], foot) },
+		"the manifest is cut":      func(t *testing.T, dir string) { spoil(t, vfs.Default, files(t, dir, "MANIFEST-*")[0], half) },
+		"the manifest is empty":    func(t *testing.T, dir string) { spoil(t, vfs.Default, files(t, dir, "MANIFEST-*")[0], none) },
+		"a byte of the manifest":   func(t *testing.T, dir string) { spoil(t, vfs.Default, files(t, dir, "MANIFEST-*")[0], flipped) },
+		"a byte of a table's foot": func(t *testing.T, dir string) { spoil(t, vfs.Default, files(t, dir, "*.sst")[0], foot) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

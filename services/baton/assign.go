@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -10,11 +11,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/baton-router/baton/pkg/assignment"
 	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/services/console"
+	"github.com/baton-router/baton/services/fanout"
 )
 
 // assignments place the partitions of the roles that hold some. The fields are
@@ -61,6 +64,24 @@ func (n *node) openName() error {
 	_, _ = rand.Read(id[:]) // never fails
 	n.name = "node-" + hex.EncodeToString(id[:])
 	return os.WriteFile(file, []byte(n.name+"\n"), 0o600)
+}
+
+// delivering names the other nodes that deliver, as the answers of those who do
+// say.
+func (n *node) delivering(ctx context.Context) (others []string) {
+	if n.server != nil {
+		return nil
+	}
+	o, _ := (fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}).Show(ctx, 0)
+	for i := range o.Apps {
+		for _, p := range o.Apps[i].Partitions {
+			if p.Node != n.name && !slices.Contains(others, p.Node) {
+				others = append(others, p.Node)
+			}
+		}
+	}
+	slices.Sort(others)
+	return others
 }
 
 // unheld counts the partitions that no node holds, as this one sees it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -112,16 +113,31 @@ func TestClusterMove(t *testing.T) {
 	defer stop()
 	for n := range rounds {
 		victim := 1 + n%2
-		moved := c.spread("ownership", len(c.Nodes))[c.Nodes[victim].Name]
+		moved := c.placed(len(c.Nodes))[c.Nodes[victim].Name]
 		from := time.Now()
 		c.Nodes[victim].Stop(30 * time.Second)
-		c.spread("ownership", len(c.Nodes)-1)
+		c.placed(len(c.Nodes) - 1)
 		c.judgeMove("stop of "+c.Nodes[victim].Name, probes, moved, from)
 		from = time.Now()
 		c.start(c.Nodes[victim])
-		c.spread("ownership", len(c.Nodes))
+		c.placed(len(c.Nodes))
 		c.judgeMove("start of "+c.Nodes[victim].Name, probes, moved, from)
 	}
+}
+
+// placed is spread once nothing moves any more.
+func (c *clusterWorld) placed(nodes int) map[string][]int {
+	c.t.Helper()
+	held, since := c.spread("ownership", nodes), time.Now()
+	if !within(30*time.Second, func() bool {
+		if now := c.spread("ownership", nodes); !reflect.DeepEqual(now, held) {
+			held, since = now, time.Now()
+		}
+		return time.Since(since) > time.Second
+	}) {
+		c.t.Fatal("partitions move all the time")
+	}
+	return held
 }
 
 // rounds is how often to measure: as the environment says, or a default.

@@ -62,6 +62,7 @@ func TestCrashInCluster(t *testing.T) {
 	cancel()
 	crew.Wait()
 	c.afterTorture(l)
+	c.checkConsoles(9000000000000000)
 }
 
 // dies starts a node that kills itself at a point, and after that everything as

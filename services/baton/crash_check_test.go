@@ -132,7 +132,6 @@ func (w *world) checkStore(r *records) {
 // decided exactly once.
 func (w *world) checkInput(r *records, acknowledged []string) {
 	w.t.Helper()
-	stored := map[string]bool{}
 	decided := map[[16]byte]int{}
 	for i := range r.facts {
 		if routed, ok := r.facts[i].Event.(control.Routed); ok {
@@ -140,10 +139,19 @@ func (w *world) checkInput(r *records, acknowledged []string) {
 		}
 	}
 	for _, in := range r.inbound {
-		stored[in.mid] = true
 		if decided[in.dedupe] != 1 {
 			w.t.Errorf("input event %s was decided %d times", in.mid, decided[in.dedupe])
 		}
+	}
+	w.checkStored(r, acknowledged)
+}
+
+// checkStored: what was acknowledged is in the input.
+func (w *world) checkStored(r *records, acknowledged []string) {
+	w.t.Helper()
+	stored := map[string]bool{}
+	for _, in := range r.inbound {
+		stored[in.mid] = true
 	}
 	for _, mid := range acknowledged {
 		if !stored[mid] {

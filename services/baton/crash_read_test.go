@@ -21,6 +21,7 @@ import (
 type records struct {
 	partitions int
 	facts      []fact // in log order
+	log        map[uint32][]*eventlog.Record
 	inbound    []inboundFact
 	topic      []string // ids in stream order
 	snapshot   *roster.Snapshot
@@ -63,6 +64,7 @@ func (r *records) readAll(ctx context.Context, conn *bus.Conn) error {
 func (r *records) readLog(ctx context.Context, conn *bus.Conn) error {
 	var fold eventlog.Fold
 	var chain eventlog.Verifier
+	r.log = map[uint32][]*eventlog.Record{}
 	end := func(p int) (uint64, error) {
 		m, err := conn.LastLog(ctx, p)
 		return m.Sequence, err
@@ -79,6 +81,7 @@ func (r *records) readLog(ctx context.Context, conn *bus.Conn) error {
 		for i, e := range rec.Entries {
 			r.facts = append(r.facts, fact{e, rec.Partition, rec.First + control.Position(i), rec.Group})
 		}
+		r.log[rec.Partition] = append(r.log[rec.Partition], &rec)
 		return nil
 	})
 	r.faults, r.digest = chain.Faults(), fold.Digest()

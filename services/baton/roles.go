@@ -122,8 +122,9 @@ func buildOwnershipOn(n *node, log ownership.Log) (err error) {
 	n.ownership, err = ownership.New(ownership.Config{
 		Partitions: n.cfg.Partitions, Holder: n.name, BatonID: n.identity.BatonID, Barrier: n.server == nil, Standby: n.server == nil,
 		RetainInbound: time.Duration(n.cfg.Retention.Inbound), Encoding: topicEncoding(n.cfg.Control.Encoding),
+		Snapshots: ownership.SnapshotRule{Dir: filepath.Join(n.cfg.DataDir, "checkpoint")},
 	}, ownership.Deps{
-		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
+		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Snapshots: n.bus, Rosters: n.rosters, Clock: n.clock,
 		Platform: upstream{n.platform, n.rosters}, Observe: n.observeOwnership(), Logger: n.log.With("role", "ownership"),
 	})
 	return err
@@ -269,6 +270,7 @@ func (n *node) describe() console.Node {
 			}
 			return lines
 		},
+		Delivering: n.delivering,
 		Missing: func(version uint64) []int {
 			if n.ownership == nil {
 				return nil

@@ -3,7 +3,6 @@ package fanout
 import (
 	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -31,8 +30,10 @@ type parcel struct {
 	target           string
 	blank            *http.Request // to target, to be filled in
 	entries          []webhook.Entry
-	body             []byte
+	text             []byte // the body
 	header           http.Header
+	values           [slots]string // of the headers, by their slots
+	reader           body
 	ids              []byte
 	trace            httptrace.ClientTrace
 	reused           bool
@@ -42,8 +43,35 @@ type parcel struct {
 	rest             [1 << 10]byte
 }
 
-func newParcel() *parcel {
-	p := &parcel{header: make(http.Header, 8)}
+// body reads a parcel's text.
+type body struct{ bytes.Reader }
+
+// Close implements io.Closer.
+func (*body) Close() error { return nil }
+
+// Slots of the headers' values; slotType and slotAgent are the same for all POSTs.
+const (
+	slotType = iota
+	slotAgent
+	slotDeliveryID
+	slotAttempt
+	slotSHA1
+	slotSHA256
+	slotID
+	slotTimestamp
+	slotSignature
+	slots // how many there are
+)
+
+func newParcel(agent string) *parcel {
+	p := &parcel{header: make(http.Header, slots)}
+	for i, name := range [...]string{
+		"Content-Type", "User-Agent", headerDeliveryID, headerAttempt, headerSHA1, headerSHA256,
+		webhook.HeaderID, webhook.HeaderTimestamp, webhook.HeaderSignature,
+	} {
+		p.header[name] = p.values[i : i+1 : i+1]
+	}
+	p.values[slotType], p.values[slotAgent] = "application/json", agent
 	p.trace.GotConn = func(i httptrace.GotConnInfo) { p.reused, p.got = i.Reused, time.Now() }
 	p.trace.GotFirstResponseByte = func() { p.first = time.Now() }
 	return p
@@ -53,7 +81,7 @@ func newParcel() *parcel {
 const maxKeptBody = 64 << 10
 
 // reusable reports whether the parcel is worth keeping.
-func (p *parcel) reusable() bool { return cap(p.body) <= maxKeptBody }
+func (p *parcel) reusable() bool { return cap(p.text) <= maxKeptBody }
 
 // load makes the parcel ready to be posted.
 func (p *parcel) load() { p.reused, p.got, p.first = false, time.Time{}, time.Time{} }
@@ -75,7 +103,7 @@ func elapsed(since, until time.Time) time.Duration {
 // render writes a batch into its parcel: one entry per event, one object, one
 // channel; and the headers. Both signatures are over the bytes that are sent: a
 // third of the published clients know only one of the two.
-func (b *batch) render(agent string) {
+func (b *batch) render() {
 	p, head := b.parcel, b.letters[0]
 	p.entries = p.entries[:0]
 	for i, l := range b.letters {
@@ -87,15 +115,14 @@ func (b *batch) render(agent string) {
 		}
 		p.ids = appendDeliveryID(p.ids, l.partition, l.position)
 	}
-	p.body = webhook.AppendBody(p.body[:0], head.object, head.channel, b.app.EmptyMessaging, p.entries)
+	p.text = webhook.AppendBody(p.text[:0], head.object, head.channel, b.app.EmptyMessaging, p.entries)
 	clear(p.entries)
 	p.load()
 	b.attempt = head.attempts + 1
+	id := string(p.ids)
+	p.values[slotDeliveryID], p.values[slotID] = id, id
+	p.values[slotAttempt] = strconv.Itoa(b.attempt)
 	p.sign(&b.app)
-	p.set("Content-Type", "application/json")
-	p.set("User-Agent", agent)
-	p.set(headerDeliveryID, string(p.ids))
-	p.set(headerAttempt, strconv.Itoa(b.attempt))
 }
 
 // sign sets the platform's signatures, with the newest secret, and those of
@@ -105,28 +132,26 @@ func (p *parcel) sign(app *App) {
 		p.secret, p.previous = string(app.Secret), string(app.PreviousSecret)
 		p.signer, p.standard = webhook.NewSigner(app.Secret), webhook.NewStandardSigner(app.Secret, app.PreviousSecret)
 	}
-	sha1, sha256 := p.signer.Sign(p.body)
-	p.set(headerSHA1, sha1)
-	p.set(headerSHA256, sha256)
-	if app.WithoutSHA1 { // the parcel may have served the app before it changed
-		delete(p.header, headerSHA1)
+	if p.carries(headerSHA1, slotSHA1, !app.WithoutSHA1) {
+		p.values[slotSHA1] = p.signer.Sign1(p.text)
 	}
-	if app.WithoutSHA256 {
-		delete(p.header, headerSHA256)
+	if p.carries(headerSHA256, slotSHA256, !app.WithoutSHA256) {
+		p.values[slotSHA256] = p.signer.Sign256(p.text)
 	}
-	id, now := string(p.ids), time.Now().Unix()
-	p.set(webhook.HeaderID, id)
-	p.set(webhook.HeaderTimestamp, strconv.FormatInt(now, 10))
-	p.set(webhook.HeaderSignature, p.standard.Sign(id, now, p.body))
+	now := time.Now().Unix()
+	p.values[slotTimestamp] = strconv.FormatInt(now, 10)
+	p.values[slotSignature] = p.standard.Sign(p.values[slotID], now, p.text)
 }
 
-// set sets a header whose name is canonical.
-func (p *parcel) set(name, value string) {
-	if have := p.header[name]; len(have) == 1 {
-		have[0] = value
-		return
+// carries puts a header in or leaves it out: the parcel may have served the app
+// before it changed.
+func (p *parcel) carries(name string, slot int, wanted bool) bool {
+	if wanted {
+		p.header[name] = p.values[slot : slot+1 : slot+1]
+	} else {
+		delete(p.header, name)
 	}
-	p.header[name] = []string{value}
+	return wanted
 }
 
 // request is the parcel on its way to a callback.
@@ -141,6 +166,7 @@ func (p *parcel) request(ctx context.Context, callback string) (*http.Request, e
 		}
 	}
 	req := p.blank.WithContext(httptrace.WithClientTrace(ctx, &p.trace))
-	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(p.body)), int64(len(p.body))
+	p.reader.Reset(p.text)
+	req.Body, req.ContentLength = &p.reader, int64(len(p.text))
 	return req, nil
 }

@@ -25,7 +25,7 @@ func (e *engine) post(b *batch) result {
 	}
 	b.parcel = e.parcel()
 	e.rendering.Lock() // one at a time: an app with many slots takes no more of the CPU
-	b.render(e.agent)
+	b.render()
 	e.rendering.Unlock()
 	b.started = time.Now()
 	r := e.exchange(b)
@@ -38,7 +38,7 @@ func (e *engine) parcel() *parcel {
 	if p, ok := e.parcels.Get().(*parcel); ok {
 		return p
 	}
-	return newParcel()
+	return newParcel(e.agent)
 }
 
 // exchange posts a rendered batch.

@@ -1106,7 +1106,9 @@ func (*ListAppsRequest) Descriptor() ([]byte, []int) {
 type ListAppsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The apps, by id.
-	Apps          []*App `protobuf:"bytes,1,rep,name=apps,proto3" json:"apps,omitempty"`
+	Apps []*App `protobuf:"bytes,1,rep,name=apps,proto3" json:"apps,omitempty"`
+	// Partitions that nobody delivers for: what waits there is not counted.
+	Missing       []uint32 `protobuf:"varint,2,rep,packed,name=missing,proto3" json:"missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1144,6 +1146,13 @@ func (*ListAppsResponse) Descriptor() ([]byte, []int) {
 func (x *ListAppsResponse) GetApps() []*App {
 	if x != nil {
 		return x.Apps
+	}
+	return nil
+}
+
+func (x *ListAppsResponse) GetMissing() []uint32 {
+	if x != nil {
+		return x.Missing
 	}
 	return nil
 }
@@ -1876,7 +1885,9 @@ type ListDeliveriesResponse struct {
 	// Attempts.
 	Attempts []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// There are more than were listed.
-	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	More bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	// Other nodes that deliver: their attempts are in their own delivery logs.
+	Elsewhere     []string `protobuf:"bytes,4,rep,name=elsewhere,proto3" json:"elsewhere,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1930,6 +1941,13 @@ func (x *ListDeliveriesResponse) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *ListDeliveriesResponse) GetElsewhere() []string {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return nil
 }
 
 // DeadDelivery is a delivery that was given up.
@@ -2401,7 +2419,9 @@ type ShowDeliveryResponse struct {
 	// Dead letters with that id.
 	Dead []*DeadDelivery `protobuf:"bytes,1,rep,name=dead,proto3" json:"dead,omitempty"`
 	// Its attempts in this node's delivery log, oldest first.
-	Attempts      []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	Attempts []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// Other nodes that deliver: their attempts are in their own delivery logs.
+	Elsewhere     []string `protobuf:"bytes,3,rep,name=elsewhere,proto3" json:"elsewhere,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2446,6 +2466,13 @@ func (x *ShowDeliveryResponse) GetDead() []*DeadDelivery {
 func (x *ShowDeliveryResponse) GetAttempts() []*DeliveryAttempt {
 	if x != nil {
 		return x.Attempts
+	}
+	return nil
+}
+
+func (x *ShowDeliveryResponse) GetElsewhere() []string {
+	if x != nil {
+		return x.Elsewhere
 	}
 	return nil
 }
@@ -4027,9 +4054,10 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\rInboxResponse\x12.\n" +
 	"\x06thread\x18\x01 \x01(\v2\x16.baton.admin.v1.ThreadR\x06thread\x121\n" +
 	"\arefusal\x18\x02 \x01(\v2\x17.baton.admin.v1.RefusalR\arefusal\"\x11\n" +
-	"\x0fListAppsRequest\";\n" +
+	"\x0fListAppsRequest\"U\n" +
 	"\x10ListAppsResponse\x12'\n" +
-	"\x04apps\x18\x01 \x03(\v2\x13.baton.admin.v1.AppR\x04apps\"\x8b\x03\n" +
+	"\x04apps\x18\x01 \x03(\v2\x13.baton.admin.v1.AppR\x04apps\x12\x18\n" +
+	"\amissing\x18\x02 \x03(\rR\amissing\"\x8b\x03\n" +
 	"\x03App\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -4087,11 +4115,12 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x06filter\x18\x01 \x01(\v2\x1e.baton.admin.v1.DeliveryFilterR\x06filter\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x1a\n" +
 	"\battempts\x18\x03 \x01(\bR\battempts\x12\x16\n" +
-	"\x06failed\x18\x04 \x01(\bR\x06failed\"\x9b\x01\n" +
+	"\x06failed\x18\x04 \x01(\bR\x06failed\"\xb9\x01\n" +
 	"\x16ListDeliveriesResponse\x120\n" +
 	"\x04dead\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\x04dead\x12;\n" +
 	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\x12\x12\n" +
-	"\x04more\x18\x03 \x01(\bR\x04more\"\x98\x03\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\x12\x1c\n" +
+	"\telsewhere\x18\x04 \x03(\tR\telsewhere\"\x98\x03\n" +
 	"\fDeadDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
 	"\x06app_id\x18\x02 \x01(\tR\x05appId\x12\x19\n" +
@@ -4138,10 +4167,11 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\rresponse_body\x18\x16 \x01(\tR\fresponseBody\"7\n" +
 	"\x13ShowDeliveryRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
-	"\x03app\x18\x02 \x01(\tR\x03app\"\x85\x01\n" +
+	"\x03app\x18\x02 \x01(\tR\x03app\"\xa3\x01\n" +
 	"\x14ShowDeliveryResponse\x120\n" +
 	"\x04dead\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\x04dead\x12;\n" +
-	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\"\xa6\x01\n" +
+	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\x12\x1c\n" +
+	"\telsewhere\x18\x03 \x03(\tR\telsewhere\"\xa6\x01\n" +
 	"\x17ResendDeliveriesRequest\x126\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1e.baton.admin.v1.DeliveryFilterR\x06filter\x12\x10\n" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12\x12\n" +
