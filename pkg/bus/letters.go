@@ -17,15 +17,22 @@ func (c *Conn) PublishLetters(ctx context.Context, data []byte) (uint64, error) 
 // errEnd ends a read where the stream ended when it began.
 var errEnd = errors.New("bus: end of the stream")
 
-// ReadLetters calls fn with every group of dead letters that is stored now, in
-// order and each once. It blocks until fn has seen them all, returning nil, or
-// until ctx ends or fn returns an error, returning that.
-func (c *Conn) ReadLetters(ctx context.Context, fn func(Message) error) error {
+// LettersRange returns the first and last sequence of the groups of dead letters.
+// Of an empty stream, first is last + 1.
+func (c *Conn) LettersRange(ctx context.Context) (first, last uint64, err error) {
 	use, err := c.streamUse(ctx, StreamLetters)
-	if err != nil || use.Messages == 0 {
+	return use.First, use.Last, err
+}
+
+// ReadLetters calls fn with every group of dead letters behind a sequence that is
+// stored now, in order and each once. It blocks until fn has seen them all,
+// returning nil, or until ctx ends or fn returns an error, returning that.
+func (c *Conn) ReadLetters(ctx context.Context, after uint64, fn func(Message) error) error {
+	use, err := c.streamUse(ctx, StreamLetters)
+	if err != nil || use.Messages == 0 || use.Last <= after {
 		return err
 	}
-	r := reader{conn: c, stream: StreamLetters, subjects: []string{subjectLetters}, next: use.First}
+	r := reader{conn: c, stream: StreamLetters, subjects: []string{subjectLetters}, next: max(use.First, after+1)}
 	err = r.run(ctx, func(m Message) error {
 		if m.Sequence > use.Last {
 			return errEnd // what was stored meanwhile, and what it was to end at has aged out

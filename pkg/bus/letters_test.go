@@ -14,7 +14,7 @@ import (
 
 func letters(t *testing.T, c *bus.Conn) (got []string) {
 	t.Helper()
-	if err := c.ReadLetters(brief(t), func(m bus.Message) error {
+	if err := c.ReadLetters(brief(t), 0, func(m bus.Message) error {
 		got = append(got, string(m.Data))
 		return nil
 	}); err != nil {
@@ -38,8 +38,21 @@ func TestLettersAreReadToTheirEnd(t *testing.T) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
 	}
+	var behind []string
+	if err := c.ReadLetters(brief(t), 3, func(m bus.Message) error {
+		behind = append(behind, string(m.Data))
+		return nil
+	}); err != nil || !slices.Equal(behind, want[3:]) {
+		t.Errorf("behind the third %q, %v", behind, err)
+	}
+	if err := c.ReadLetters(brief(t), 5, func(bus.Message) error { return errors.New("there is none") }); err != nil {
+		t.Error(err)
+	}
+	if first, last, err := c.LettersRange(brief(t)); first != 1 || last != 5 || err != nil {
+		t.Errorf("range %d to %d, %v", first, last, err)
+	}
 	failure := errors.New("enough")
-	if err := c.ReadLetters(brief(t), func(bus.Message) error { return failure }); !errors.Is(err, failure) {
+	if err := c.ReadLetters(brief(t), 0, func(bus.Message) error { return failure }); !errors.Is(err, failure) {
 		t.Errorf("error of the reader: %v", err)
 	}
 }

@@ -24,14 +24,16 @@ var ErrBusy = errors.New("deadletter: too many letters wait")
 
 // Stream is where the letters are; *bus.Conn is one.
 type Stream interface {
+	LettersRange(ctx context.Context) (first, last uint64, err error)
 	PublishLetters(ctx context.Context, data []byte) (uint64, error)
-	ReadLetters(ctx context.Context, fn func(bus.Message) error) error
+	ReadLetters(ctx context.Context, after uint64, fn func(bus.Message) error) error
 }
 
 // Keeper writes and reads dead letters. Safe for concurrent use.
 type Keeper struct {
 	stream  Stream
 	batonID [16]byte
+	spare   int
 	turn    chan struct{} // held by whoever writes a group
 
 	mu     sync.Mutex
@@ -47,7 +49,7 @@ type queued struct {
 
 // New makes a keeper for the streams of one installation.
 func New(stream Stream, batonID [16]byte) *Keeper {
-	return &Keeper{stream: stream, batonID: batonID, turn: make(chan struct{}, 1)}
+	return &Keeper{stream: stream, batonID: batonID, spare: defaultSpare, turn: make(chan struct{}, 1)}
 }
 
 // Bury keeps a letter. It is durable on return. Letters that are buried while

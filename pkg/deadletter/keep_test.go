@@ -140,6 +140,7 @@ func TestFilterSelects(t *testing.T) {
 type counting struct {
 	*bus.Conn
 	writes atomic.Int32
+	reads  atomic.Int32
 	broken atomic.Bool
 	gate   chan struct{} // nil, or passed by each write
 }
@@ -155,6 +156,90 @@ func (c *counting) PublishLetters(ctx context.Context, data []byte) (uint64, err
 	}
 	c.writes.Add(1)
 	return c.Conn.PublishLetters(ctx, data)
+}
+
+func (c *counting) ReadLetters(ctx context.Context, after uint64, fn func(bus.Message) error) error {
+	c.reads.Add(1)
+	return c.Conn.ReadLetters(ctx, after, fn)
+}
+
+func TestAListReadsTheStreamOnce(t *testing.T) {
+	t.Parallel()
+	conn, id := world(t)
+	stream := &counting{Conn: conn}
+	k := deadletter.New(stream, id.BatonID)
+	k.Spare(3)
+	bury := func(position uint64) {
+		if err := k.Bury(t.Context(), letter(1, 0, position, "rejected")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle := func(positions ...uint64) {
+		for _, p := range positions {
+			if err := k.Settle(t.Context(), []*deliveryv1.Settlement{{Key: &deliveryv1.DeliveryKey{App: 1, Position: p}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check := func(want []string, wantMore bool, reads int32) {
+		t.Helper()
+		stream.reads.Store(0)
+		letters, more, err := k.List(t.Context(), deadletter.All(), 2)
+		if err != nil || more != wantMore || !slices.Equal(ids(letters), want) || stream.reads.Load() != reads {
+			t.Fatalf("%v, more %v, %v, after %d reads; want %v, %v, %d", ids(letters), more, err, stream.reads.Load(), want, wantMore, reads)
+		}
+	}
+	for p := range uint64(8) {
+		bury(p + 1)
+	}
+	check([]string{"1:0-1", "1:0-2"}, true, 1)
+	settle(1, 3)
+	check([]string{"1:0-2", "1:0-4"}, true, 1)
+	settle(2, 4) // of the five that are kept only the fifth is left
+	check([]string{"1:0-5", "1:0-6"}, true, 2)
+	bury(1) // again: the last one now
+	settle(5, 6, 7)
+	check([]string{"1:0-8", "1:0-1"}, false, 2)
+	settle(8)
+	check([]string{"1:0-1"}, false, 2)
+}
+
+func TestCensusFollowsTheStream(t *testing.T) {
+	t.Parallel()
+	conn, id := world(t)
+	k := deadletter.New(conn, id.BatonID)
+	c := k.NewCensus()
+	want := func(one, two int) {
+		t.Helper()
+		if err := c.Renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Counts(); got[1] != one || got[2] != two {
+			t.Fatalf("counted %v, want %d and %d", got, one, two)
+		}
+	}
+	want(0, 0)
+	for i := range uint64(3) {
+		if err := k.Bury(t.Context(), letter(1+i%2, 0, i+1, "rejected")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(2, 1)
+	if err := k.Bury(t.Context(), letter(1, 0, 1, "exhausted")); err != nil { // again, as after a crash
+		t.Fatal(err)
+	}
+	want(2, 1)
+	gone := []*deliveryv1.Settlement{{Key: &deliveryv1.DeliveryKey{App: 2, Position: 2}}, {Key: &deliveryv1.DeliveryKey{App: 9, Position: 9}}}
+	for range 2 { // once more says nothing new
+		if err := k.Settle(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+		want(2, 0)
+	}
+	fresh := k.NewCensus()
+	if err := fresh.Renew(t.Context()); err != nil || fresh.Counts()[1] != 2 || fresh.Counts()[2] != 0 {
+		t.Errorf("anew: %v, %v", fresh.Counts(), err)
+	}
 }
 
 func TestLettersThatWaitShareAMessage(t *testing.T) {

@@ -65,50 +65,82 @@ type key struct {
 
 func keyOf(k *deliveryv1.DeliveryKey) key { return key{k.GetApp(), k.GetPartition(), k.GetPosition()} }
 
+// defaultSpare is how many letters beyond the limit a list keeps for those that
+// turn out to be settled.
+const defaultSpare = 10_000
+
 // List returns the first letters that fit, at most limit, in the order in which
 // they were buried, each once with its latest story; more says that there are
-// others. It reads the whole stream twice, and holds the settlements and what it
-// returns in memory. Errors: ErrForeign, that of ctx, or that of the bus.
+// others. It reads the stream once, and again when so many of the first letters
+// were settled later that others must take their places; it holds the settlements
+// and what it returns in memory. Errors: ErrForeign, that of ctx, or that of the
+// bus.
 func (k *Keeper) List(ctx context.Context, f Filter, limit int) (letters []*deliveryv1.DeadLetter, more bool, err error) {
-	settled, err := k.settlements(ctx)
-	if err != nil {
+	l := list{filter: f, most: limit + k.spare, settled: map[key]uint64{}}
+	if err := k.read(ctx, 0, l.add); err != nil {
 		return nil, false, err
 	}
-	listed := map[key]int{}
-	err = k.read(ctx, func(sequence uint64, g *deliveryv1.LetterGroup) {
-		for _, l := range g.GetBuried() {
-			id := keyOf(l.GetKey())
-			if settled[id] > sequence || !f.fits(l) {
-				continue
-			}
-			if at, again := listed[id]; again {
-				letters[at] = l
-				continue
-			}
-			if len(letters) >= limit {
-				more = true
-				continue
-			}
-			listed[id] = len(letters)
-			letters = append(letters, l)
+	open := l.open()
+	if l.dropped && len(open) <= limit {
+		l = list{filter: f, most: limit, settled: l.settled}
+		if err := k.read(ctx, 0, l.add); err != nil {
+			return nil, false, err
 		}
-	})
-	return letters, more, err
+		open = l.open()
+	}
+	return open[:min(len(open), limit)], l.dropped || len(open) > limit, nil
 }
 
-// settlements are the sequences of the last settlement of each delivery.
-func (k *Keeper) settlements(ctx context.Context) (map[key]uint64, error) {
-	settled := map[key]uint64{}
-	err := k.read(ctx, func(sequence uint64, g *deliveryv1.LetterGroup) {
-		for _, s := range g.GetSettled() {
-			settled[keyOf(s.GetKey())] = sequence
-		}
-	})
-	return settled, err
+// list is a list in the making.
+type list struct {
+	filter  Filter
+	most    int            // letters
+	settled map[key]uint64 // sequences of the last settlements
+	dropped bool           // there were more letters
+
+	letters   []*deliveryv1.DeadLetter
+	sequences []uint64
+	at        map[key]int // in letters
 }
 
-func (k *Keeper) read(ctx context.Context, fn func(sequence uint64, g *deliveryv1.LetterGroup)) error {
-	return k.stream.ReadLetters(ctx, func(m bus.Message) error { //nolint:wrapcheck // the bus names what it read
+// add takes a group in.
+func (l *list) add(sequence uint64, g *deliveryv1.LetterGroup) {
+	for _, s := range g.GetSettled() {
+		l.settled[keyOf(s.GetKey())] = max(l.settled[keyOf(s.GetKey())], sequence)
+	}
+	for _, letter := range g.GetBuried() {
+		id := keyOf(letter.GetKey())
+		if l.settled[id] > sequence || !l.filter.fits(letter) {
+			continue
+		}
+		at, again := l.at[id]
+		switch {
+		case again && l.settled[id] <= l.sequences[at]:
+			l.letters[at], l.sequences[at] = letter, sequence
+		case len(l.letters) >= l.most:
+			l.dropped = true
+		default:
+			if l.at == nil {
+				l.at = map[key]int{}
+			}
+			l.at[id] = len(l.letters)
+			l.letters, l.sequences = append(l.letters, letter), append(l.sequences, sequence)
+		}
+	}
+}
+
+// open are the letters that were not settled after they were buried.
+func (l *list) open() (open []*deliveryv1.DeadLetter) {
+	for i, letter := range l.letters {
+		if l.settled[keyOf(letter.GetKey())] <= l.sequences[i] {
+			open = append(open, letter)
+		}
+	}
+	return open
+}
+
+func (k *Keeper) read(ctx context.Context, after uint64, fn func(sequence uint64, g *deliveryv1.LetterGroup)) error {
+	return k.stream.ReadLetters(ctx, after, func(m bus.Message) error { //nolint:wrapcheck // the bus names what it read
 		g := &deliveryv1.LetterGroup{}
 		if err := proto.Unmarshal(m.Data, g); err != nil {
 			return fmt.Errorf("%w: sequence %d: %w", ErrForeign, m.Sequence, err)

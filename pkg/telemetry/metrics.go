@@ -44,6 +44,8 @@ type Metrics struct {
 	PlatformRequests     CounterVec   // baton_platform_requests_total{edge,outcome}
 	SideDrift            Counter      // baton_side_drift_total
 	DeadLetters          CounterVec   // baton_dead_letters_total{app,reason}
+	DeadLettersKept      GaugeVec     // baton_dead_letters_kept{app}
+	InboundRetention     Gauge        // baton_inbound_retention_seconds
 	UnauthenticatedCalls CounterVec   // baton_unauthenticated_calls_total{surface}
 	StreamBytes          GaugeVec     // baton_stream_bytes{stream}
 	StreamLimitBytes     GaugeVec     // baton_stream_limit_bytes{stream}
@@ -106,6 +108,7 @@ func (m *Metrics) output(r *registry) {
 	m.AppLagEvents = r.gauges("baton_app_lag_events", "Events that an app has not got yet, by stage.", "app", "stage")
 	m.AppLagSeconds = r.gauges("baton_app_lag_seconds", "Age of the oldest event that an app has not got yet, by stage.", "app", "stage")
 	m.DeadLetters = r.counters("baton_dead_letters_total", "Events given up for an app, by reason.", "app", "reason")
+	m.DeadLettersKept = r.gauges("baton_dead_letters_kept", "Dead letters that are neither delivered again nor dropped, by app, in the whole installation; at most 200,000 are counted.", "app")
 	m.Sends = r.counters("baton_sends_total", "Sends of apps, by outcome.", "outcome")
 	m.PlatformRequests = r.counters("baton_platform_requests_total", "Requests to the platform, by edge and outcome.", "edge", "outcome")
 	m.SideDrift = r.counter("baton_side_drift_total", "Threads whose owner on the platform was not the one in the log.")
@@ -114,6 +117,7 @@ func (m *Metrics) output(r *registry) {
 func (m *Metrics) storage(r *registry) {
 	m.StreamBytes = r.gauges("baton_stream_bytes", "Bytes in a stream.", "stream")
 	m.StreamLimitBytes = r.gauges("baton_stream_limit_bytes", "Limit of a stream in bytes; 0 for none.", "stream")
+	m.InboundRetention = r.gauge("baton_inbound_retention_seconds", "How long the input is kept (retention.inbound); 0 for ever.")
 	m.SnapshotAgeSeconds = r.gauge("baton_snapshot_age_seconds", "Age of the newest snapshot of the stores; 0 while there is none.")
 	m.SnapshotBytes = r.gauge("baton_snapshot_bytes", "Size of the newest snapshot.")
 	m.SnapshotFailures = r.counter("baton_snapshot_failures_total", "Attempts to take a snapshot, or to see what there is, that failed on this node.")

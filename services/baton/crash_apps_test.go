@@ -21,6 +21,7 @@ type recorders struct {
 	// onDelivery is called with each delivery before it is answered; nil for
 	// nothing.
 	onDelivery atomic.Pointer[func()]
+	refused    atomic.Bool // everything, with 422
 	mu         sync.Mutex
 	got        map[uint64][]delivered
 	seen       map[uint64]map[string]bool // per app, the message ids received
@@ -58,6 +59,9 @@ func (r *recorders) serve(w http.ResponseWriter, req *http.Request) {
 	r.keep(app, strings.Split(req.Header.Get("Baton-Delivery-Id"), ","), body)
 	if f := r.onDelivery.Load(); f != nil {
 		(*f)()
+	}
+	if r.refused.Load() {
+		w.WriteHeader(http.StatusUnprocessableEntity)
 	}
 }
 

@@ -66,6 +66,7 @@ type node struct {
 	fanout    *fanout.Service
 	console   *console.Service
 	letters   *deadletter.Keeper
+	census    *deadletter.Census // of measure's goroutine
 	journal   *journal
 	repairs   *repairBook
 	extra     []lifecycle.Service // demo apps and the like

@@ -122,6 +122,7 @@ const measureEvery = time.Second
 func (n *node) measure(ctx context.Context) error {
 	n.health.Note("durability", string(n.cfg.Durability))
 	n.health.Note("version", Version)
+	n.metrics.InboundRetention.Set(time.Duration(n.cfg.Retention.Inbound).Seconds())
 	t := time.NewTicker(measureEvery)
 	defer t.Stop()
 	for {
@@ -234,6 +235,30 @@ func (n *node) measureStreams(ctx context.Context) {
 		} else {
 			n.health.Clear("stream " + u.Name)
 		}
+	}
+	n.measureLetters(ctx)
+}
+
+// measureLetters counts the dead letters that are kept.
+func (n *node) measureLetters(ctx context.Context) {
+	if n.letters == nil {
+		return
+	}
+	if n.census == nil {
+		n.census = n.letters.NewCensus()
+	}
+	if err := n.census.Renew(ctx); err != nil {
+		if ctx.Err() == nil {
+			n.log.Debug("dead letters not counted", "err", err)
+		}
+		return
+	}
+	counts := n.census.Counts()
+	for _, app := range n.rosters.Current().Apps() {
+		counts[app] += 0
+	}
+	for app, count := range counts {
+		n.metrics.DeadLettersKept.With(app.String()).Set(float64(count))
 	}
 }
 

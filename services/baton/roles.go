@@ -191,7 +191,10 @@ func buildGraphAPI(n *node) error {
 	}
 	n.graphapi, err = graphapi.New(c, graphapi.Deps{
 		Roster: n.rosters.Current, Holder: n.bus, Platform: n.platform, PlatformURL: n.platform.BaseURL(),
-		Rosters: n.rosters, Callbacks: egress.Transport(egress.Policy{Allow: allow, Proxy: proxy}), Observe: n.observeGraphAPI(),
+		Rosters: n.rosters, Observe: n.observeGraphAPI(),
+		Callbacks: func(app *roster.Application) graphapi.Transport {
+			return egress.Transport(egress.Policy{Allow: allow, Proxy: proxy, Credentials: fanout.CredentialsOf(app)})
+		},
 		Logger: n.log.With("role", "graphapi"),
 	})
 	return err

@@ -97,10 +97,7 @@ func appOf(a *roster.Application) App {
 	if previous := a.PreviousSecret.Value(); previous != "" {
 		app.PreviousSecret = []byte(previous)
 	}
-	app.Credentials = egress.Credentials{Cert: a.TLS.Cert.Value(), Key: a.TLS.Key.Value(), CA: a.TLS.CA.Value(), OAuth: egress.OAuth{
-		TokenURL: a.OAuth.TokenURL, ClientID: a.OAuth.ClientID, ClientSecret: a.OAuth.ClientSecret.Value(), Scopes: a.OAuth.Scopes,
-		Audience: a.OAuth.Audience, InBody: a.OAuth.Auth == roster.OAuthBody,
-	}}
+	app.Credentials = CredentialsOf(a)
 	switch a.Delivery.OnExhausted {
 	case roster.ExhaustedBlockThread:
 		app.OnExhausted = BlockThread
@@ -108,4 +105,12 @@ func appOf(a *roster.Application) App {
 		app.OnExhausted = PauseApp
 	}
 	return app
+}
+
+// CredentialsOf are what the roster says that an app's callback wants.
+func CredentialsOf(a *roster.Application) egress.Credentials {
+	return egress.Credentials{Cert: a.TLS.Cert.Value(), Key: a.TLS.Key.Value(), CA: a.TLS.CA.Value(), OAuth: egress.OAuth{
+		TokenURL: a.OAuth.TokenURL, ClientID: a.OAuth.ClientID, ClientSecret: a.OAuth.ClientSecret.Value(), Scopes: a.OAuth.Scopes,
+		Audience: a.OAuth.Audience, InBody: a.OAuth.Auth == roster.OAuthBody,
+	}}
 }

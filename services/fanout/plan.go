@@ -27,6 +27,7 @@ type plan struct {
 	letters map[control.AppID][]letter
 	losses  []DeadLetter
 	size    int // of letters, in bytes
+	entries int // left in the record, the one at hand included
 }
 
 // begin forgets what was planned and takes the apps as they are now.
@@ -63,6 +64,7 @@ func (pl *plan) record(ctx context.Context, r *eventlog.Record, before uint64) e
 		if page == nil {
 			continue
 		}
+		pl.entries = len(r.Entries) - i
 		e := delivery.Entry{
 			Partition: pl.holder.partition, Position: r.First + control.Position(i), Thread: entry.Thread, Time: r.DecidedAt,
 			Event: entry.Event,
@@ -115,7 +117,11 @@ func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entr
 		case err != nil:
 			return err
 		default:
-			pl.letters[d.App] = append(pl.letters[d.App], letter{
+			list, begun := pl.letters[d.App]
+			if !begun {
+				list = make([]letter, 0, pl.entries)
+			}
+			pl.letters[d.App] = append(list, letter{
 				partition: e.Partition, position: e.Position, thread: e.Thread, object: c.object, channel: d.Channel, at: e.Time,
 				element: element,
 			})

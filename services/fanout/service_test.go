@@ -267,7 +267,7 @@ func TestDamagedLogHaltsItsPartitionAlone(t *testing.T) {
 	w.garbage(0)
 	n := w.start()
 	w.got(bot, w.say(personIn(1, 0), "a")...)
-	w.until("halted", func() bool { return w.count(&w.halted) == 1 })
+	w.until("halted", func() bool { return w.count(&w.halted) == 1 && len(n.Partitions()) == testPartitions })
 	if st := n.Partitions(); len(st) != testPartitions || st[0].Halted == nil || st[1].Halted != nil {
 		t.Errorf("partitions %+v", st)
 	}

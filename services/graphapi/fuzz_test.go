@@ -30,6 +30,8 @@ func (yes) Pass(context.Context, platform.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"result":"success"}`))}, nil
 }
 
+func (yes) CloseIdleConnections() {}
+
 func (yes) Change(context.Context, func(roster.Document) (roster.Document, bool, error)) (uint64, error) {
 	return 2, nil
 }
@@ -55,7 +57,7 @@ func FuzzRequests(f *testing.F) {
 	config := Default(partitions)
 	config.AnswerWithin, config.RequestBytes, config.UploadBytes = time.Second, 1<<16, 1<<16
 	s, err := New(config, Deps{
-		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Rosters: yes{}, Callbacks: yes{}, Logger: slog.New(slog.DiscardHandler),
+		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Rosters: yes{}, Callbacks: func(*roster.Application) Transport { return yes{} }, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -95,7 +97,7 @@ func BenchmarkTake(b *testing.B) {
 		b.Fatal(err)
 	}
 	s, err := New(Default(partitions), Deps{
-		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Rosters: yes{}, Callbacks: yes{}, Logger: slog.New(slog.DiscardHandler),
+		Roster: func() *roster.Snapshot { return snapshot }, Holder: yes{}, Platform: yes{}, Rosters: yes{}, Callbacks: func(*roster.Application) Transport { return yes{} }, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)

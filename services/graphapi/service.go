@@ -106,14 +106,21 @@ type Deps struct {
 	// Rosters is what the edges that change the roster need; without it they
 	// answer 503.
 	Rosters Rosters
-	// Callbacks reaches the addresses of callbacks, for the handshake; nil
-	// reaches public addresses only.
-	Callbacks http.RoundTripper
+	// Callbacks makes what reaches the callbacks of one app, for a handshake, as
+	// its deliveries will: with the app's certificate and tokens. nil reaches
+	// public addresses only, without either.
+	Callbacks func(app *roster.Application) Transport
 	// Limiter admits calls; nil for NewLimiter.
 	Limiter Limiter
 	// Observe hears of every call; its fields may be nil.
 	Observe Observer
 	Logger  *slog.Logger
+}
+
+// Transport sends the requests of one handshake; egress.Transport makes one.
+type Transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
 }
 
 // Observer hears what happens, for metrics. Its functions must not block.
@@ -150,7 +157,7 @@ func New(c Config, d Deps) (*Service, error) {
 		lanes: newLanes(c.LaneDepth), epochs: newEpochs(c.Partitions), menus: newMenuLimit(), routes: routes(), unbound: unbound(), spools: make(chan struct{}, maxSpools),
 	}
 	if s.deps.Callbacks == nil {
-		s.deps.Callbacks = egress.Transport(egress.Policy{})
+		s.deps.Callbacks = func(*roster.Application) Transport { return egress.Transport(egress.Policy{}) }
 	}
 	if s.limiter == nil {
 		s.limiter = NewLimiter()

@@ -43,7 +43,7 @@ func (s *Service) subscribe(ctx context.Context, c *call, app *roster.Applicatio
 	if err != nil {
 		return reply{}, err
 	}
-	if err := s.challenge(ctx, c, want); err != nil {
+	if err := s.challenge(ctx, c, app, want); err != nil {
 		return reply{}, err
 	}
 	err = s.change(ctx, c, func(d roster.Document) (roster.Document, error) { return d.Subscribe(app.ID, want) })
@@ -93,11 +93,13 @@ func objectOf(c *call) (control.Object, error) {
 // challenge performs the handshake with a new callback. What the client learns
 // of a failure is no map of the network: only the status of an address that may
 // be reached.
-func (s *Service) challenge(ctx context.Context, c *call, want roster.Subscription) error {
+func (s *Service) challenge(ctx context.Context, c *call, app *roster.Application, want roster.Subscription) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.ChallengeWithin)
 	defer cancel()
 	h := egress.Handshake{Callback: want.CallbackURL, VerifyToken: want.VerifyToken, Agent: "Baton"}
-	err := h.Perform(ctx, s.deps.Callbacks)
+	via := s.deps.Callbacks(app)
+	defer via.CloseIdleConnections()
+	err := h.Perform(ctx, via)
 	switch {
 	case err == nil:
 		return nil

@@ -131,6 +131,45 @@ func TestAppsSubscribe(t *testing.T) {
 	w.is(w.get(edge+"?access_token="+token), `{"data":[]}`)
 }
 
+// TestChallengeBearsTheAppsToken gives app A an authorization server and a
+// callback that wants its token: the handshake must bring it, and app B's must
+// not.
+func TestChallengeBearsTheAppsToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/token":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"access_token":"of-a","token_type":"bearer","expires_in":60}`)
+		case r.Header.Get("Authorization") != "Bearer of-a":
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			_, _ = io.WriteString(w, r.URL.Query().Get("hub.challenge"))
+		}
+	}))
+	t.Cleanup(server.Close)
+	_, err := w.Change(t.Context(), func(d roster.Document) (roster.Document, bool, error) {
+		for i := range d.Apps {
+			if d.Apps[i].ID == appA {
+				d.Apps[i].OAuth = roster.OAuth{TokenURL: server.URL + "/token", ClientID: "a", ClientSecret: roster.NewSecret("secret")}
+			}
+		}
+		return d, true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := url.Values{
+		"access_token": {appA + "|s1"}, "object": {"page"}, "callback_url": {server.URL + "/hook"}, "fields": {"messages"}, "verify_token": {"vt"},
+	}
+	w.is(w.form("/app/subscriptions", values), `{"success":true}`)
+	values.Set("access_token", "700000000000002|s2")
+	if got := w.form("/app/subscriptions", values); !strings.Contains(got.body, "the challenge was not answered") {
+		t.Errorf("another app: %s", got.body)
+	}
+}
+
 func TestBadSubscriptionsChangeNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -123,7 +123,7 @@ func (w *world) serve(holder Asker, change []func(*Config)) {
 		c(&config)
 	}
 	w.service, err = New(config, Deps{
-		Roster: w.snapshot.Load, Holder: holder, Platform: client, PlatformURL: client.BaseURL(), Rosters: w, Callbacks: w.callbacks(), Logger: slog.New(slog.DiscardHandler),
+		Roster: w.snapshot.Load, Holder: holder, Platform: client, PlatformURL: client.BaseURL(), Rosters: w, Callbacks: w.callbacks, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -146,15 +146,16 @@ func compiled(t *testing.T, yaml string) *roster.Snapshot {
 	return s
 }
 
-// callbacks reaches receivers on this machine at 127.0.0.1, and nowhere else.
-func (w *world) callbacks() http.RoundTripper {
+// callbacks reaches receivers on this machine at 127.0.0.1, and nowhere else,
+// with the app's token where it has one.
+func (w *world) callbacks(app *roster.Application) Transport {
 	allow, err := egress.ParseAllow([]string{"127.0.0.1"})
 	if err != nil {
-		w.t.Fatal(err)
+		w.t.Error(err)
 	}
-	rt := egress.Transport(egress.Policy{Allow: allow})
-	w.t.Cleanup(rt.CloseIdleConnections)
-	return rt
+	return egress.Transport(egress.Policy{Allow: allow, Credentials: egress.Credentials{OAuth: egress.OAuth{
+		TokenURL: app.OAuth.TokenURL, ClientID: app.OAuth.ClientID, ClientSecret: app.OAuth.ClientSecret.Value(),
+	}}})
 }
 
 // Change implements Rosters on the bus: a version is stored, then in force.
