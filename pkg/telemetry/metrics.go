@@ -43,6 +43,9 @@ type Metrics struct {
 	UnauthenticatedCalls CounterVec   // baton_unauthenticated_calls_total{surface}
 	StreamBytes          GaugeVec     // baton_stream_bytes{stream}
 	StreamLimitBytes     GaugeVec     // baton_stream_limit_bytes{stream}
+	SnapshotAgeSeconds   Gauge        // baton_snapshot_age_seconds
+	SnapshotBytes        Gauge        // baton_snapshot_bytes
+	SnapshotFailures     Counter      // baton_snapshot_failures_total
 	BuildInfo            GaugeVec     // baton_build_info{version}
 
 	registry *registry
@@ -103,6 +106,9 @@ func (m *Metrics) output(r *registry) {
 func (m *Metrics) storage(r *registry) {
 	m.StreamBytes = r.gauges("baton_stream_bytes", "Bytes in a stream.", "stream")
 	m.StreamLimitBytes = r.gauges("baton_stream_limit_bytes", "Limit of a stream in bytes; 0 for none.", "stream")
+	m.SnapshotAgeSeconds = r.gauge("baton_snapshot_age_seconds", "Age of the newest snapshot of the stores; 0 while there is none.")
+	m.SnapshotBytes = r.gauge("baton_snapshot_bytes", "Size of the newest snapshot.")
+	m.SnapshotFailures = r.counter("baton_snapshot_failures_total", "Attempts to take a snapshot, or to see what there is, that failed on this node.")
 	m.BuildInfo = r.gauges("baton_build_info", "Always 1; the version is in the label.", "version")
 }
 

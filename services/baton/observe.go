@@ -39,6 +39,11 @@ func (n *node) observeOwnership() ownership.Observer {
 	o.Duplicate = m.Events.With("any", "duplicate").Inc
 	o.Fenced = func(int) { m.FencedRecords.Inc() }
 	o.Drift = m.SideDrift.Inc
+	o.Snapshot = func(err error) {
+		if err != nil {
+			m.SnapshotFailures.Inc()
+		}
+	}
 	return o
 }
 
@@ -119,6 +124,7 @@ func (n *node) measure(ctx context.Context) error {
 		n.measurePartitions()
 		n.measureAssignment()
 		n.measureApps()
+		n.measureSnapshots()
 		n.measureStreams(ctx)
 		select {
 		case <-ctx.Done():

@@ -89,22 +89,26 @@ func (h *holder) compareLast(ctx context.Context, a store.Applied, last bus.Mess
 	return h.checkInput(ctx, &rec, last.At)
 }
 
-// catchUp applies the records after the applied sequence.
+// catchUp applies the records after the applied sequence, a few one by one, many
+// with a reader.
 func (h *holder) catchUp(ctx context.Context) error {
-	for {
+	for n := 1; ; n++ {
 		msg, err := h.deps.Log.NextLog(ctx, h.partition, h.applied.Sequence)
 		if errors.Is(err, bus.ErrNoMessage) {
 			h.sequence = h.applied.Sequence
 			return nil
+		}
+		if err == nil {
+			err = h.replay(msg)
+		}
+		if err == nil && n%fewRecords == 0 {
+			err = h.replayRest(ctx)
 		}
 		if errors.Is(err, bus.ErrDamaged) {
 			return halt(DamageRecord, "log after sequence %d: %v", h.applied.Sequence, err)
 		}
 		if err != nil {
 			return fmt.Errorf("ownership: log after %d: %w", h.applied.Sequence, err)
-		}
-		if err := h.replay(msg); err != nil {
-			return err
 		}
 	}
 }

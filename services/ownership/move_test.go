@@ -12,8 +12,14 @@ import (
 // holds nothing yet.
 func (w *world) second() *world {
 	w.t.Helper()
+	return w.secondOn(w.t.TempDir())
+}
+
+// secondOn is second with its store in a directory.
+func (w *world) secondOn(dir string) *world {
+	w.t.Helper()
 	n := &world{
-		t: w.t, server: w.server, conn: w.conn, identity: w.identity, dir: w.t.TempDir(), rosters: w.rosters, clock: w.clock,
+		t: w.t, server: w.server, conn: w.conn, identity: w.identity, dir: dir, rosters: w.rosters, clock: w.clock,
 		platform: w.platform, log: &faultyLog{Log: w.conn, clock: w.clock}, input: &faultyInput{Input: w.conn},
 		control: &faultyTopic{Topic: w.conn}, topic: w.topic, cfg: w.cfg, ids: 1 << 32,
 	}

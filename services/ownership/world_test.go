@@ -55,6 +55,7 @@ type world struct {
 	seen     seen
 
 	store   *store.Store
+	began   [partitions]store.Applied // where the store stood at the start
 	svc     *Service
 	running bool
 	stop    func()
@@ -118,11 +119,14 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.svc, err = New(w.cfg, Deps{
-		Log: w.log, Input: w.input, Commands: w.conn, Topic: w.control, Store: w.store, Rosters: w.rosters, Clock: w.clock,
+		Log: w.log, Input: w.input, Commands: w.conn, Topic: w.control, Store: w.store, Snapshots: w.conn, Rosters: w.rosters, Clock: w.clock,
 		Platform: w.platform, Observe: w.seen.observer(&w.pulse), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	for p, h := range w.svc.holders {
+		w.began[p] = h.part.Applied()
 	}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
