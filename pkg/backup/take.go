@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -18,7 +17,7 @@ import (
 // Source is the streams of an installation. Implemented by *bus.Conn.
 type Source interface {
 	Installed(ctx context.Context) (bus.Identity, bus.Config, error)
-	StreamUse(ctx context.Context) ([]bus.StreamUse, error)
+	CopyUse(ctx context.Context) ([]bus.StreamUse, error)
 	CopyStream(ctx context.Context, name string, partitions int, fn func(bus.StoredMessage) error) (bus.Extent, error)
 }
 
@@ -63,7 +62,7 @@ func plan(ctx context.Context, from Source, version string) (m Manifest, letters
 	if err != nil {
 		return m, 0, err
 	}
-	uses, err := from.StreamUse(ctx)
+	uses, err := from.CopyUse(ctx)
 	if err != nil {
 		return m, 0, err
 	}
@@ -72,14 +71,12 @@ func plan(ctx context.Context, from Source, version string) (m Manifest, letters
 		Version: version, Began: began, Ended: began,
 		Settings: Settings{InboundBytes: cfg.InboundBytes, ControlAge: cfg.ControlAge, LettersAge: cfg.LettersAge, LettersBytes: cfg.LettersBytes},
 	}
-	for _, name := range bus.CopyOrder() {
-		i := slices.IndexFunc(uses, func(u bus.StreamUse) bool { return u.Name == name })
-		use := uses[i]
-		s := Stream{Name: name, File: fileOf(name), First: use.First, Last: use.Last, Messages: use.Messages, Bytes: int64(use.Bytes)}
+	for _, use := range uses {
+		s := Stream{Name: use.Name, File: fileOf(use.Name), First: use.First, Last: use.Last, Messages: use.Messages, Bytes: int64(use.Bytes)}
 		if use.Messages == 0 {
 			s.First = use.Last + 1
 		}
-		if name == bus.StreamLetters {
+		if use.Name == bus.StreamLetters {
 			letters = use.Last
 		}
 		m.Streams = append(m.Streams, s)

@@ -45,9 +45,22 @@ type Extent struct {
 // names positions of the log, so the log is copied after the cursors; dead
 // letters are kept before the cursor passes them, so they are copied after it;
 // a record names the input and the roster it was decided by, so these come
-// last.
+// last. The snapshots are not copied: they are a speed-up, and are made anew.
 func CopyOrder() []string {
 	return []string{StreamCursor, StreamControl, StreamLetters, StreamLog, StreamInbound, StreamRoster}
+}
+
+// CopyUse is StreamUse of the streams of CopyOrder, in that order.
+func (c *Conn) CopyUse(ctx context.Context) ([]StreamUse, error) {
+	var uses []StreamUse
+	for _, name := range CopyOrder() {
+		use, err := c.streamUse(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		uses = append(uses, use)
+	}
+	return uses, nil
 }
 
 // copyIdle is after how long without a message a copy asks whether more comes:

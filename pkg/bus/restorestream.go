@@ -26,14 +26,15 @@ const (
 const restoresSince = "2.15"
 
 // Installed returns the identity of the installation whose streams the server
-// has and the settings they were made with. It changes nothing. Errors:
+// has and the settings they were made with, as far as CopyOrder lists them. It
+// changes nothing. Errors:
 // ErrStreamMissing when one is not there, and those of EnsureStreams.
 func (c *Conn) Installed(ctx context.Context) (Identity, Config, error) {
 	found, err := c.findStreams(ctx)
 	if err != nil {
 		return Identity{}, Config{}, err
 	}
-	for _, name := range streamNames() {
+	for _, name := range CopyOrder() {
 		if found[name] == nil {
 			return Identity{}, Config{}, fmt.Errorf("%w: %s", ErrStreamMissing, name)
 		}
@@ -48,7 +49,7 @@ func (c *Conn) Installed(ctx context.Context) (Identity, Config, error) {
 	cfg.InboundBytes = max(0, found[StreamInbound].Config.MaxBytes)
 	cfg.ControlAge = found[StreamControl].Config.MaxAge
 	cfg.LettersAge, cfg.LettersBytes = found[StreamLetters].Config.MaxAge, max(0, found[StreamLetters].Config.MaxBytes)
-	for _, name := range streamNames() {
+	for _, name := range CopyOrder() {
 		if other, err := checkIdentity(found[name], cfg); err != nil || other != id {
 			return id, cfg, errors.Join(err, fmt.Errorf("%w: streams %s and %s", ErrForeignStream, StreamLog, name))
 		}

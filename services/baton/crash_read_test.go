@@ -145,7 +145,7 @@ var errEnough = errors.New("all read")
 // readTopic reads every change on the topic: the stream holds them and one
 // cursor for each partition that has one.
 func (r *records) readTopic(ctx context.Context, conn *bus.Conn) error {
-	uses, err := conn.StreamUse(ctx)
+	uses, err := conn.CopyUse(ctx)
 	if err != nil {
 		return err
 	}

@@ -171,11 +171,18 @@ func eachOnServers(ctx context.Context, file string, put func(place, []byte) err
 	if cfg.NATS.URL == "" {
 		return usage("%s has no nats.url: the embedded server's log is read by the running server, or with --data-dir when it is stopped", file)
 	}
-	return withServers(ctx, cfg.NATS, func(conn *bus.Conn) error {
+	err = withServers(ctx, cfg.NATS, func(conn *bus.Conn) error {
 		return conn.EachLog(ctx, func(m bus.Message) error {
 			return put(place{partition: m.Partition, sequence: m.Sequence}, m.Data)
 		})
 	})
+	if errors.Is(err, bus.ErrUnavailable) {
+		return codedError{exitNotServed, err}
+	}
+	if err != nil {
+		return openFailure(err)
+	}
+	return nil
 }
 
 func eachExported(file string, put func(place, []byte) error) (err error) {

@@ -70,7 +70,7 @@ func TestClusterIsBackedUpAndRestored(t *testing.T) {
 		t.Errorf("bundles onto a cluster: %v", err)
 	}
 
-	for _, stream := range bus.CopyOrder() {
+	for _, stream := range append(bus.CopyOrder(), bus.StreamSnapshots) {
 		if err := c.DropStream(ctx, stream); err != nil {
 			t.Fatal(err)
 		}
