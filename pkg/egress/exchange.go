@@ -120,7 +120,7 @@ type exchange struct {
 // request is under way any more.
 func (t *RoundTripper) exchange(c *conn, reused bool, req *http.Request, out []byte) (*http.Response, error) {
 	x := &exchange{pool: t.pool, conn: c, ctx: req.Context(), left: t.maxBytes}
-	x.unwatch = context.AfterFunc(x.ctx, c.interrupt)
+	x.unwatch = watch(x.ctx, c.interrupt)
 	trace := httptrace.ContextClientTrace(x.ctx)
 	if trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: c.Conn, Reused: reused})
@@ -138,6 +138,17 @@ func (t *RoundTripper) exchange(c *conn, reused bool, req *http.Request, out []b
 	}
 	x.answer, resp.Body = resp.Body, x
 	return resp, nil
+}
+
+// watch has f called on a goroutine of its own when ctx ends. A context that knows
+// how to do so itself is spared what context.AfterFunc makes around it.
+func watch(ctx context.Context, f func()) (stop func() bool) {
+	if c, ok := ctx.(interface {
+		AfterFunc(f func()) (stop func() bool)
+	}); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // ask sends the request and reads the head of its answer. A failure to write

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"hash"
 	"net/url"
-	"strings"
 )
 
 // Header names of the signatures.
@@ -44,27 +43,10 @@ func mac(algorithm func() hash.Hash, secret, body []byte) []byte {
 }
 
 // Verify checks a body's signature in constant time: header256, or header1 when
-// there is no header256. It returns nil, ErrNoSignature or ErrSignature.
+// there is no header256. It returns nil, ErrNoSignature or ErrSignature. Who
+// checks many bodies keeps a Signer.
 func Verify(secret, body []byte, header256, header1 string) error {
-	switch {
-	case header256 != "":
-		return verify(sha256.New, secret, body, header256, "sha256=")
-	case header1 != "":
-		return verify(sha1.New, secret, body, header1, "sha1=")
-	}
-	return ErrNoSignature
-}
-
-func verify(algorithm func() hash.Hash, secret, body []byte, header, prefix string) error {
-	given, found := strings.CutPrefix(header, prefix)
-	sum, err := hex.DecodeString(given)
-	if !found || err != nil || len(secret) == 0 {
-		return ErrSignature
-	}
-	if !hmac.Equal(sum, mac(algorithm, secret, body)) {
-		return ErrSignature
-	}
-	return nil
+	return NewSigner(secret).Verify(body, header256, header1)
 }
 
 // Challenge answers the handshake of a webhook's registration: the challenge to

@@ -17,8 +17,6 @@ type batch struct {
 	letters []*letter
 	app     App
 	via     Transport
-	ctx     context.Context //nolint:containedctx // of the POST, ended when it is settled
-	cancel  context.CancelFunc
 	stopped atomic.Bool // cancelled by us, not by its time-out
 	probe   bool        // the breaker's
 	old     bool        // too old to be posted
@@ -30,10 +28,11 @@ type batch struct {
 	started time.Time
 }
 
-// stop cancels the POST.
+// stop cancels the POST. Called with the engine's lock held, while the batch is one
+// of its batches.
 func (b *batch) stop() {
 	b.stopped.Store(true)
-	b.cancel()
+	b.parcel.flight.end(context.Canceled)
 }
 
 func (b *batch) carries(from origin) bool {
@@ -87,7 +86,7 @@ func (e *engine) gather(now time.Time) *batch {
 	}
 	b := &batch{app: e.mu.app, via: e.mu.transport, probe: probe, retry: retry, lent: lent, begun: now}
 	e.load(b, ln)
-	b.ctx, b.cancel = context.WithTimeout(e.ctx, b.app.Timeout)
+	e.begin(b)
 	e.mu.batches[b] = struct{}{}
 	e.mu.flying++
 	e.mu.lastRetry = retry

@@ -64,7 +64,8 @@ type engine struct {
 	// rendering is held while a POST is written and signed.
 	rendering sync.Mutex
 
-	// ctx ends the POSTs; flights counts the goroutines of the engine.
+	// ctx ends when the engine is given up (abandon); flights counts its
+	// goroutines.
 	ctx     context.Context //nolint:containedctx // the engine's own lifetime, ended by close
 	cancel  context.CancelCauseFunc
 	flights sync.WaitGroup
@@ -355,12 +356,22 @@ func (e *engine) drain(ctx context.Context) {
 	e.mu.timer.Stop()
 	transport := e.mu.transport
 	e.mu.Unlock()
-	stop := context.AfterFunc(ctx, func() { e.cancel(errStopped) })
+	stop := context.AfterFunc(ctx, e.abandon)
 	e.flights.Wait()
 	stop()
 	e.cancel(errStopped)
 	transport.CloseIdleConnections()
 	e.sockets.quit()
+}
+
+// abandon cancels what the engine does.
+func (e *engine) abandon() {
+	e.cancel(errStopped)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for b := range e.mu.batches {
+		b.stop()
+	}
 }
 
 // release gives the memory of all that is queued back to the shared budget. To

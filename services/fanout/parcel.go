@@ -28,7 +28,8 @@ type parcel struct {
 	signer           *webhook.Signer
 	standard         *webhook.StandardSigner
 	target           string
-	blank            *http.Request // to target, to be filled in
+	flight           *flight       // of the POST; nil for one to be made
+	request          *http.Request // to target, by the flight
 	entries          []webhook.Entry
 	text             []byte // the body
 	header           http.Header
@@ -83,8 +84,22 @@ const maxKeptBody = 64 << 10
 // reusable reports whether the parcel is worth keeping.
 func (p *parcel) reusable() bool { return cap(p.text) <= maxKeptBody }
 
-// load makes the parcel ready to be posted.
-func (p *parcel) load() { p.reused, p.got, p.first = false, time.Time{}, time.Time{} }
+// begin makes the parcel ready for a POST that may take so long.
+func (p *parcel) begin(within time.Duration) {
+	p.reused, p.got, p.first = false, time.Time{}, time.Time{}
+	if p.flight == nil {
+		p.flight = newFlight(httptrace.WithClientTrace(context.Background(), &p.trace))
+		p.request = nil
+	}
+	p.flight.begin(within)
+}
+
+// land ends the POST.
+func (p *parcel) land() {
+	if !p.flight.land() {
+		p.flight = nil
+	}
+}
 
 // firstByte is how long after a time the answer began; 0 when it did not.
 func (p *parcel) firstByte(since time.Time) time.Duration { return elapsed(since, p.first) }
@@ -117,7 +132,6 @@ func (b *batch) render() {
 	}
 	p.text = webhook.AppendBody(p.text[:0], head.object, head.channel, b.app.EmptyMessaging, p.entries)
 	clear(p.entries)
-	p.load()
 	b.attempt = head.attempts + 1
 	id := string(p.ids)
 	p.values[slotDeliveryID], p.values[slotID] = id, id
@@ -154,19 +168,18 @@ func (p *parcel) carries(name string, slot int, wanted bool) bool {
 	return wanted
 }
 
-// request is the parcel on its way to a callback.
-func (p *parcel) request(ctx context.Context, callback string) (*http.Request, error) {
-	if p.blank == nil || p.target != callback {
+// addressed is the parcel on its way to a callback.
+func (p *parcel) addressed(callback string) (*http.Request, error) {
+	if p.request == nil || p.target != callback {
 		u, err := url.Parse(callback)
 		if err != nil {
 			return nil, err //nolint:wrapcheck // it names the address
 		}
-		p.target, p.blank = callback, &http.Request{
+		p.target, p.request = callback, (&http.Request{
 			Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: p.header,
-		}
+		}).WithContext(p.flight)
 	}
-	req := p.blank.WithContext(httptrace.WithClientTrace(ctx, &p.trace))
 	p.reader.Reset(p.text)
-	req.Body, req.ContentLength = &p.reader, int64(len(p.text))
-	return req, nil
+	p.request.Body, p.request.ContentLength = &p.reader, int64(len(p.text))
+	return p.request, nil
 }

@@ -23,7 +23,6 @@ func (e *engine) post(b *batch) result {
 			return result{answer: answerCancelled}
 		}
 	}
-	b.parcel = e.parcel()
 	e.rendering.Lock() // one at a time: an app with many slots takes no more of the CPU
 	b.render()
 	e.rendering.Unlock()
@@ -33,18 +32,29 @@ func (e *engine) post(b *batch) result {
 	return r
 }
 
-// parcel is one that an earlier POST has left, or a new one.
-func (e *engine) parcel() *parcel {
-	if p, ok := e.parcels.Get().(*parcel); ok {
-		return p
+// begin gives a batch a parcel, that of an earlier POST or a new one, and starts
+// its time.
+func (e *engine) begin(b *batch) {
+	p, ok := e.parcels.Get().(*parcel)
+	if !ok {
+		p = newParcel(e.agent)
 	}
-	return newParcel(e.agent)
+	p.begin(b.app.Timeout)
+	b.parcel = p
+}
+
+// finish ends a batch's time and keeps its parcel, if it is worth it.
+func (e *engine) finish(b *batch) {
+	b.parcel.land()
+	if b.parcel.reusable() {
+		e.parcels.Put(b.parcel)
+	}
 }
 
 // exchange posts a rendered batch.
 func (e *engine) exchange(b *batch) result {
 	p := b.parcel
-	req, err := p.request(b.ctx, b.app.Callback)
+	req, err := p.addressed(b.app.Callback)
 	if err != nil {
 		return result{answer: answerUnreachable, failure: egress.ClassConnect, err: err}
 	}
@@ -56,7 +66,9 @@ func (e *engine) exchange(b *batch) result {
 	}
 	r.status, r.header, r.failure = resp.StatusCode, resp.Header, egress.ClassOfStatus(resp.StatusCode)
 	r.kept = p.drain(resp.Body)
-	r.retryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	if r.failure != egress.ClassNone {
+		r.retryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	}
 	r.answer = answerOf(resp.StatusCode, r.retryAfter)
 	return r
 }
@@ -71,7 +83,7 @@ func (e *engine) classify(b *batch, err error) (answer, egress.Class) {
 		return answerProxy, class
 	case class.Unreachable():
 		return answerUnreachable, class
-	case b.ctx.Err() != nil, class == egress.ClassTimeout:
+	case b.parcel.flight.Err() != nil, class == egress.ClassTimeout:
 		if b.parcel.connected(b.started) == 0 { // not even a connection
 			return answerTimeout, egress.ClassConnect
 		}

@@ -108,15 +108,14 @@ func poster(tb testing.TB, e *engine) func() {
 	return func() {
 		e.mu.Lock()
 		b := &batch{app: e.mu.app, via: e.mu.transport, letters: letters}
+		e.begin(b)
 		e.mu.Unlock()
-		b.ctx, b.cancel = context.WithTimeout(e.ctx, b.app.Timeout)
 		r := e.post(b)
-		b.cancel()
 		if r.status != http.StatusOK {
 			tb.Errorf("status %d, %v", r.status, r.err)
 		}
-		if b.parcel.reusable() {
-			e.parcels.Put(b.parcel)
-		}
+		e.mu.Lock()
+		e.finish(b)
+		e.mu.Unlock()
 	}
 }

@@ -42,7 +42,6 @@ func again(l *letter, next time.Time) verdict {
 // settle takes a POST's result in, tells the origins, and returns the batch that
 // the calling goroutine posts next; nil for none.
 func (e *engine) settle(b *batch, r result) *batch {
-	b.cancel()
 	now := time.Now()
 	e.mu.Lock()
 	was := e.mu.breaker.state
@@ -60,12 +59,10 @@ func (e *engine) settle(b *batch, r result) *batch {
 	if state != was {
 		e.observers.breaker(e.id, state)
 	}
-	if b.parcel != nil && r.answer == answerTaken && b.parcel.reusable() {
-		e.parcels.Put(b.parcel)
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.mu.batches, b)
+	e.finish(b)
 	if e.mu.landed != nil {
 		close(e.mu.landed)
 		e.mu.landed = nil

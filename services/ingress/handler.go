@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -81,13 +82,9 @@ func (s *Service) isForeign(e webhook.Event) bool {
 
 // verify accepts a signature by any of the secrets.
 func (s *Service) verify(body []byte, h http.Header) error {
-	err := webhook.ErrSignature
-	for _, secret := range s.deps.Secrets() {
-		if err = webhook.Verify(secret, body, h.Get(webhook.Header256), h.Get(webhook.Header1)); err == nil {
-			return nil
-		}
-	}
-	return err
+	v, _ := verifiers.Get().(*verifier)
+	defer verifiers.Put(v)
+	return v.verify(s.deps.Secrets(), body, h.Get(webhook.Header256), h.Get(webhook.Header1))
 }
 
 // store makes events durable, or returns why not; some may be durable then.
@@ -137,8 +134,12 @@ func (s *Service) await(r *http.Request, groups []*group) error {
 	if len(groups) == 0 {
 		return nil
 	}
-	late := time.NewTimer(s.config.AnswerWithin)
-	defer late.Stop()
+	late, ok := s.timers.Get().(*time.Timer)
+	if !ok {
+		late = time.NewTimer(s.config.AnswerWithin)
+	}
+	late.Reset(s.config.AnswerWithin)
+	defer func() { late.Stop(); s.timers.Put(late) }()
 	for _, g := range groups {
 		select {
 		case <-g.done:
@@ -189,7 +190,7 @@ func (s *Service) write(w http.ResponseWriter, a answer) {
 	switch a.status {
 	case http.StatusOK:
 		plain(w)
-		_, _ = w.Write([]byte("EVENT_RECEIVED")) // a client that has gone sends it again
+		_, _ = io.WriteString(w, "EVENT_RECEIVED") // a client that has gone sends it again
 		return
 	case http.StatusServiceUnavailable:
 		seconds := int((s.config.RetryAfter + time.Second - 1) / time.Second)
@@ -200,7 +201,12 @@ func (s *Service) write(w http.ResponseWriter, a answer) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": a.reason}) // as above
 }
 
+// Values of headers, shared by all answers and never changed.
+//
+//nolint:gochecknoglobals // constants
+var plainText, noSniff = []string{"text/plain; charset=utf-8"}, []string{"nosniff"}
+
 func plain(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	h := w.Header()
+	h["Content-Type"], h["X-Content-Type-Options"] = plainText, noSniff
 }

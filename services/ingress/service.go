@@ -13,6 +13,7 @@ type Service struct {
 	deps   Deps
 	budget budget
 	lanes  []lane
+	timers sync.Pool // of *time.Timer, stopped
 	// publishing counts the goroutines of the lanes.
 	publishing sync.WaitGroup
 	stop       struct {
