@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -94,10 +95,10 @@ func (c *Conn) subscribe(subject string, handle func(*nats.Msg)) (stop func(), e
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, callError(err))
 	}
 	stop = func() {
+		c.unsubscribe(sub)
 		mu.Lock()
 		stopped = true
 		mu.Unlock()
-		c.unsubscribe(sub)
 	}
 	if err := sub.SetPendingLimits(commandMessages, commandBytes); err != nil {
 		stop()
@@ -110,14 +111,25 @@ func (c *Conn) subscribe(subject string, handle func(*nats.Msg)) (stop func(), e
 	return stop, nil
 }
 
+// drainFor bounds the wait for messages that are here and not handled yet.
+const drainFor = 100 * time.Millisecond
+
 // unsubscribe tells the server, so that the next caller is told that nobody
-// listens.
+// listens. What was on its way is still handled: nobody would tell its sender
+// that it was lost.
 func (c *Conn) unsubscribe(sub *nats.Subscription) {
-	err := sub.Unsubscribe()
+	err := sub.Drain()
 	if err == nil && c.work.IsConnected() {
 		err = c.work.FlushTimeout(c.timeout)
 	}
+	for end := time.Now().Add(drainFor); err == nil && time.Now().Before(end); {
+		if waiting, _, err := sub.Pending(); err != nil || waiting == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	if err != nil {
+		_ = sub.Unsubscribe()
 		c.logger.Debug("unsubscribed without the server's answer", "subject", sub.Subject, "err", err)
 	}
 }

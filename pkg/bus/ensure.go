@@ -134,14 +134,17 @@ func checkComplete(found streamSet, cfg Config) error {
 		}
 	}
 	for _, want := range streamConfigs(cfg, Identity{}) {
-		// Installations made before there were dead letters get their stream now.
-		if found[want.Name] == nil && used != "" && want.Name != StreamLetters {
+		if found[want.Name] == nil && used != "" && !addedLater(want.Name) {
 			return fmt.Errorf("%w: %s is gone although %s has been written: restore it from a backup, "+
 				"or remove all BATON_ streams to begin a new installation", ErrStreamMissing, want.Name, used)
 		}
 	}
 	return nil
 }
+
+// addedLater reports whether installations were made before there was this
+// stream: they get it at a start.
+func addedLater(stream string) bool { return stream == StreamLetters || stream == StreamSnapshots }
 
 // checkIdentity reads a stream's metadata and refuses other installations.
 func checkIdentity(info *jetstream.StreamInfo, cfg Config) (Identity, error) {

@@ -32,9 +32,9 @@ type reader struct {
 	bundles  string  // subject of the stream's bundles, "" for none
 	wanted   []bool  // partitions wanted of a bundle; nil for all
 	recent   *recent // what this process wrote last; nil when others write too
+	ahead    int     // messages waiting in memory, at most; 0 for readMessages
 	// raw gets the messages as they come, in the place of run's function.
-	raw   func(jetstream.Msg, *jetstream.MsgMetadata) error
-	ahead int // messages waiting in memory, at most; 0 for readMessages
+	raw func(jetstream.Msg, *jetstream.MsgMetadata) error
 }
 
 // errBehind and errCaughtUp send a reader from the messages in memory to the
@@ -119,7 +119,7 @@ func (r *reader) session(ctx context.Context, fn func(Message) error) error {
 	if err != nil {
 		return err
 	}
-	defer r.forget(ctx, consumer)
+	defer r.forget(consumer)
 	messages, err := consumer.Messages(
 		jetstream.PullMaxMessagesWithBytesLimit(cmp.Or(r.ahead, readMessages), readBytes),
 		jetstream.PullHeartbeat(readHeartbeat),
@@ -222,15 +222,12 @@ func (r *reader) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	return consumer, nil
 }
 
-// forget removes the consumer now rather than after its idle time. The reader's
-// own context may have ended; whether it works does not matter.
-func (r *reader) forget(ctx context.Context, consumer jetstream.Consumer) {
-	if !r.conn.reads.IsConnected() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if err := r.conn.js.DeleteConsumer(ctx, r.stream, consumer.CachedInfo().Name); err != nil {
+// forget has the consumer removed now rather than after its idle time. It waits
+// for no answer: a partition does not move on before its readers have ended, and
+// whether it works does not matter.
+func (r *reader) forget(consumer jetstream.Consumer) {
+	api := "$JS.API.CONSUMER.DELETE." + r.stream + "." + consumer.CachedInfo().Name
+	if err := r.conn.reads.PublishRequest(api, r.conn.reads.NewInbox(), nil); err != nil {
 		r.conn.logger.Debug("consumer not removed", "stream", r.stream, "err", err)
 	}
 }

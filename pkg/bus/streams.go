@@ -109,7 +109,7 @@ func (id Identity) metadata() map[string]string {
 // metadata the others must share.
 func streamConfigs(c Config, id Identity) []jetstream.StreamConfig {
 	configs := []jetstream.StreamConfig{
-		logConfig(), inboundConfig(c), controlConfig(c), cursorConfig(), rosterConfig(), lettersConfig(c),
+		logConfig(), inboundConfig(c), controlConfig(c), cursorConfig(), rosterConfig(), lettersConfig(c), snapshotsConfig(),
 	}
 	for i := range configs {
 		s := &configs[i]
@@ -220,6 +220,23 @@ func lettersConfig(c Config) jetstream.StreamConfig {
 		Duplicates:        lettersIDWindow,
 		DenyDelete:        true,
 		DenyPurge:         true,
+	}
+}
+
+// snapshotsConfig is what jetstream.ObjectStore makes of a bucket: chunks, and
+// one message about each object.
+func snapshotsConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              StreamSnapshots,
+		Description:       "Baton: copies of the nodes' stores, for nodes that begin without one; the newest two",
+		Subjects:          []string{subjectChunks + ">", subjectObjects + ">"},
+		Discard:           jetstream.DiscardNew,
+		MaxBytes:          -1,
+		MaxMsgsPerSubject: -1,
+		MaxMsgSize:        -1,
+		Duplicates:        idWindow,
+		AllowRollup:       true,
+		AllowDirect:       true,
 	}
 }
 

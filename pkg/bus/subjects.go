@@ -14,11 +14,16 @@ const (
 	StreamCursor  = "BATON_CURSOR"
 	StreamRoster  = "BATON_ROSTER"
 	StreamLetters = "BATON_LETTERS"
+	// StreamSnapshots is the stream of the object store bucketSnapshots.
+	StreamSnapshots = "OBJ_" + bucketSnapshots
 )
+
+// bucketSnapshots is the object store with the snapshots.
+const bucketSnapshots = "BATON_SNAPSHOTS"
 
 // streamNames lists the streams, the log first: the others are compared with it.
 func streamNames() []string {
-	return []string{StreamLog, StreamInbound, StreamControl, StreamCursor, StreamRoster, StreamLetters}
+	return []string{StreamLog, StreamInbound, StreamControl, StreamCursor, StreamRoster, StreamLetters, StreamSnapshots}
 }
 
 // Subjects. Those that end in a dot are followed by a partition, a suffix or
@@ -35,6 +40,8 @@ const (
 	subjectCommand       = "baton.cmd."
 	subjectSteering      = "baton.fanout."
 	subjectNote          = "baton.note."
+	subjectChunks        = "$O." + bucketSnapshots + ".C."
+	subjectObjects       = "$O." + bucketSnapshots + ".M."
 )
 
 // ControlSubject returns the subject of a control change:

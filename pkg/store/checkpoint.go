@@ -171,3 +171,11 @@ func (c *Checkpoint) Open(name string) (io.ReadCloser, error) {
 
 // Remove removes the checkpoint with its directory.
 func (c *Checkpoint) Remove() error { return c.fs.RemoveAll(c.dir) }
+
+// RemoveCheckpoint removes what the checkpoint of a process that was killed has
+// left in dir; nil when there is nothing.
+func (s *Store) RemoveCheckpoint(dir string) error {
+	s.checkpoints.Lock()
+	defer s.checkpoints.Unlock()
+	return s.fs.RemoveAll(dir)
+}

@@ -28,6 +28,8 @@ type Metrics struct {
 	AppLagSeconds        GaugeVec     // baton_app_lag_seconds{app,stage}
 	LogAppendSeconds     Histogram    // baton_log_append_seconds
 	LogRecords           Counter      // baton_log_records_total
+	Claims               Counter      // baton_claims_total
+	ClaimReplayed        Counter      // baton_claim_replayed_records_total
 	PartitionsHeld       Gauge        // baton_partitions_held
 	PartitionsHalted     Gauge        // baton_partitions_halted
 	FencedRecords        Counter      // baton_fenced_records_total
@@ -43,6 +45,9 @@ type Metrics struct {
 	UnauthenticatedCalls CounterVec   // baton_unauthenticated_calls_total{surface}
 	StreamBytes          GaugeVec     // baton_stream_bytes{stream}
 	StreamLimitBytes     GaugeVec     // baton_stream_limit_bytes{stream}
+	SnapshotAgeSeconds   Gauge        // baton_snapshot_age_seconds
+	SnapshotBytes        Gauge        // baton_snapshot_bytes
+	SnapshotFailures     Counter      // baton_snapshot_failures_total
 	BuildInfo            GaugeVec     // baton_build_info{version}
 
 	registry *registry
@@ -78,6 +83,8 @@ func (m *Metrics) log(r *registry) {
 	m.Expiries = r.counter("baton_expiries_total", "Control lost through inactivity.")
 	m.LogAppendSeconds = r.histogram("baton_log_append_seconds", "Time to make one group record durable.", appendBuckets())
 	m.LogRecords = r.counter("baton_log_records_total", "Group records written.")
+	m.Claims = r.counter("baton_claims_total", "Partitions claimed by this node.")
+	m.ClaimReplayed = r.counter("baton_claim_replayed_records_total", "Records that claims had to replay before they were accepted.")
 	m.PartitionsHeld = r.gauge("baton_partitions_held", "Partitions that this node holds.")
 	m.PartitionsHalted = r.gauge("baton_partitions_halted", "Partitions that this node holds and that are halted.")
 	m.FencedRecords = r.counter("baton_fenced_records_total", "Records of an older epoch found after a claim, skipped; more than 0 means that the log is damaged.")
@@ -103,6 +110,9 @@ func (m *Metrics) output(r *registry) {
 func (m *Metrics) storage(r *registry) {
 	m.StreamBytes = r.gauges("baton_stream_bytes", "Bytes in a stream.", "stream")
 	m.StreamLimitBytes = r.gauges("baton_stream_limit_bytes", "Limit of a stream in bytes; 0 for none.", "stream")
+	m.SnapshotAgeSeconds = r.gauge("baton_snapshot_age_seconds", "Age of the newest snapshot of the stores; 0 while there is none.")
+	m.SnapshotBytes = r.gauge("baton_snapshot_bytes", "Size of the newest snapshot.")
+	m.SnapshotFailures = r.counter("baton_snapshot_failures_total", "Attempts to take a snapshot, or to see what there is, that failed on this node.")
 	m.BuildInfo = r.gauges("baton_build_info", "Always 1; the version is in the label.", "version")
 }
 

@@ -44,6 +44,7 @@ type node struct {
 	trace   ownership.Observer
 
 	onDelivery func(fanout.Finished)
+	roles      []string // to run; none means all
 
 	name     string
 	server   *embedded.Server // nil with a NATS URL
@@ -86,7 +87,7 @@ type nodeOptions struct {
 func openNode(ctx context.Context, cfg roster.Config, log *slog.Logger, o nodeOptions) (n *node, err error) {
 	n = &node{
 		cfg: cfg, log: log, metrics: telemetry.NewMetrics(Version), health: new(lifecycle.Health),
-		trace: o.trace, onDelivery: o.onDelivery,
+		trace: o.trace, onDelivery: o.onDelivery, roles: o.roles,
 	}
 	defer func() {
 		if err != nil {
@@ -155,8 +156,9 @@ func (n *node) readRoster(ctx context.Context) (err error) {
 	return err
 }
 
-func (n *node) openStore(context.Context) (err error) {
-	n.store, err = store.Open(store.Options{
+// storeOptions is the node's store, and what is told of it.
+func (n *node) storeOptions() store.Options {
+	return store.Options{
 		Dir: filepath.Join(n.cfg.DataDir, "store"), Logger: n.log,
 		Watch: store.Watch{
 			Damaged: func(err error) { n.health.Set("store", lifecycle.NotReady, "damaged: "+err.Error()) },
@@ -172,11 +174,7 @@ func (n *node) openStore(context.Context) (err error) {
 				}
 			},
 		},
-	})
-	if err == nil {
-		n.onClose(n.store.Close)
 	}
-	return err
 }
 
 func (n *node) openListeners(ctx context.Context) (err error) {

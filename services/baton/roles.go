@@ -75,7 +75,7 @@ func (n *node) buildRoles(names []string) error {
 
 // services are the node's services in the order in which they start.
 func (n *node) services() []lifecycle.Service {
-	all := []lifecycle.Service{n.rosters, lifecycle.Func("gauges", n.measure)}
+	all := []lifecycle.Service{n.rosters, lifecycle.Func("gauges", n.measure), lifecycle.Func("heap headroom", keepHeadroom)}
 	if n.simulator != nil {
 		all = append(all, lifecycle.Func("clock", n.clock.Run))
 	}
@@ -122,8 +122,9 @@ func buildOwnershipOn(n *node, log ownership.Log) (err error) {
 	n.ownership, err = ownership.New(ownership.Config{
 		Partitions: n.cfg.Partitions, Holder: n.name, BatonID: n.identity.BatonID, Barrier: n.server == nil, Standby: n.server == nil,
 		RetainInbound: time.Duration(n.cfg.Retention.Inbound), Encoding: topicEncoding(n.cfg.Control.Encoding),
+		Snapshots: ownership.SnapshotRule{Dir: filepath.Join(n.cfg.DataDir, "checkpoint")},
 	}, ownership.Deps{
-		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Rosters: n.rosters, Clock: n.clock,
+		Log: log, Input: n.bus, Commands: n.bus, Topic: n.bus, Store: n.store, Snapshots: n.bus, Rosters: n.rosters, Clock: n.clock,
 		Platform: upstream{n.platform, n.rosters}, Observe: n.observeOwnership(), Logger: n.log.With("role", "ownership"),
 	})
 	return err
@@ -221,7 +222,7 @@ func buildConsole(n *node) error {
 	}
 	deps := console.Deps{
 		Letters: n.letters, Deliveries: n.journal,
-		Bus: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(),
+		Bus: n.bus, Streams: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(),
 		Doctor: n.examine,
 		Health: n.health.Live(), Ready: n.health.Ready(), Metrics: n.metrics.Handler(),
 		Refused: n.metrics.UnauthenticatedCalls.With("admin").Inc, Logger: n.log.With("role", "console"),
@@ -266,6 +267,7 @@ func (n *node) describe() console.Node {
 			}
 			return lines
 		},
+		Delivering: n.delivering,
 		Missing: func(version uint64) []int {
 			if n.ownership == nil {
 				return nil

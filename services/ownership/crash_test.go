@@ -44,7 +44,13 @@ type streams struct {
 
 func newStreams(t *testing.T) *streams {
 	t.Helper()
-	server, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
+	return newStreamsIn(t, t.TempDir())
+}
+
+// newStreamsIn is newStreams on what is in a directory.
+func newStreamsIn(t *testing.T, dir string) *streams {
+	t.Helper()
+	server, err := embedded.Start(embedded.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,8 +155,14 @@ type holders struct {
 // hold starts the holders of a node on a store.
 func (s *streams) hold(db *store.Store, log ownership.Log, o ownership.Observer) *holders {
 	s.t.Helper()
-	service, err := ownership.New(ownership.Config{Partitions: parts, Holder: "test", BatonID: s.identity.BatonID, Barrier: true}, ownership.Deps{
-		Log: log, Input: s.conn, Commands: s.conn, Topic: s.conn, Store: db, Rosters: newRosters(s.t), Clock: wallClock{},
+	return s.holdWith(ownership.Config{Partitions: parts, Holder: "test", BatonID: s.identity.BatonID, Barrier: true}, db, log, o)
+}
+
+// holdWith is hold with a configuration.
+func (s *streams) holdWith(cfg ownership.Config, db *store.Store, log ownership.Log, o ownership.Observer) *holders {
+	s.t.Helper()
+	service, err := ownership.New(cfg, ownership.Deps{
+		Log: log, Input: s.conn, Commands: s.conn, Topic: s.conn, Store: db, Snapshots: s.conn, Rosters: newRosters(s.t), Clock: wallClock{},
 		Platform: noPlatform{}, Observe: o, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

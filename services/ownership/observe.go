@@ -20,6 +20,9 @@ const (
 	PointClaimSend      Point = "15-claim-send"
 	PointClaimAcked     Point = "16-claim-acked"
 	PointOutcomeArrived Point = "12-outcome-arrived"
+	PointYielded        Point = "18-yielded"
+	PointSnapshotFiles  Point = "17-snapshot-files"
+	PointSnapshotNamed  Point = "17-snapshot-named"
 )
 
 // Observer is told what happens; nil fields are skipped. The functions must not
@@ -56,6 +59,12 @@ type Observer struct {
 	ReadsAlone func(partition int)
 	// Drift is called when the platform refuses a mirrored side.
 	Drift func()
+	// Claimed is called after each accepted claim with how many records had to
+	// be replayed for it.
+	Claimed func(partition, replayed int)
+	// Snapshot is called when a snapshot was stored, with nil, and when that
+	// failed.
+	Snapshot func(err error)
 }
 
 func (o *Observer) reached(p Point, partition int) {
@@ -133,5 +142,17 @@ func (o *Observer) aside(partition int) {
 func (o *Observer) drift() {
 	if o.Drift != nil {
 		o.Drift()
+	}
+}
+
+func (o *Observer) snapshot(err error) {
+	if o.Snapshot != nil {
+		o.Snapshot(err)
+	}
+}
+
+func (o *Observer) claimed(partition, replayed int) {
+	if o.Claimed != nil {
+		o.Claimed(partition, replayed)
 	}
 }

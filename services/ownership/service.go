@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,6 +92,8 @@ type Config struct {
 	Encoding eventlog.Encoding
 	// Effects bounds the platform calls under way at once (default 64).
 	Effects int
+	// Snapshots says when this node stores snapshots, if it stands by.
+	Snapshots SnapshotRule
 }
 
 func (c *Config) fill() error {
@@ -103,6 +106,7 @@ func (c *Config) fill() error {
 	if c.Effects == 0 {
 		c.Effects = 64
 	}
+	c.Snapshots.fill()
 	return nil
 }
 
@@ -113,8 +117,10 @@ type Deps struct {
 	Commands Commands
 	Topic    Topic
 	Store    *store.Store
-	Rosters  Rosters
-	Clock    Clock
+	// Snapshots keeps copies of the store for nodes without one; nil for none.
+	Snapshots Snapshots
+	Rosters   Rosters
+	Clock     Clock
 	// Platform carries out what the holder forwards itself: held surveys and
 	// mirrored sides.
 	Platform Platform
@@ -129,6 +135,8 @@ type Service struct {
 	holders []*holder
 	topic   *topic
 	effects *effects
+
+	snapshots atomic.Pointer[SnapshotStatus]
 }
 
 // New prepares the role; Run does the work.
@@ -137,6 +145,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{cfg: cfg, deps: deps}
+	s.snapshots.Store(&SnapshotStatus{})
 	s.topic = newTopic(s)
 	s.effects = newEffects(s)
 	for p := range cfg.Partitions {
@@ -170,6 +179,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.effects.run(ctx) })
 	g.Go(func() error { return s.readInput(ctx) })
 	g.Go(func() error { return s.trimLoop(ctx) })
+	g.Go(func() error { return s.snapshotLoop(ctx) })
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -203,7 +213,11 @@ func (s *Service) Hold(p int) { s.holders[p].wish.hold() }
 // Yield ends that: the record under way is finished, then nothing is decided any
 // more and nobody is answered. It returns when that is so; false when the
 // partition was not to be held.
-func (s *Service) Yield(p int) bool { return s.holders[p].wish.yield() }
+func (s *Service) Yield(p int) bool {
+	was := s.holders[p].wish.yield()
+	s.deps.Observe.reached(PointYielded, p)
+	return was
+}
 
 // Epoch is that of the partition's claim here; 0 while it is not held.
 func (s *Service) Epoch(p int) uint64 {
@@ -211,6 +225,14 @@ func (s *Service) Epoch(p int) uint64 {
 		return st.Epoch
 	}
 	return 0
+}
+
+// Load is how many commands wait in the partitions held here.
+func (s *Service) Load() (waiting int) {
+	for _, h := range s.holders {
+		waiting += len(h.commands)
+	}
+	return waiting
 }
 
 // Statuses returns the state of each partition, by number.

@@ -55,3 +55,30 @@ func (s *Service) tails(ctx context.Context) (ends map[int]uint64, start uint64)
 	}
 	return ends, start
 }
+
+// fewRecords is how many records are read one by one before a reader is made:
+// it costs a few requests, and then nothing per record.
+const fewRecords = 8
+
+// replayRest applies what the log holds of the partition beyond the store, up to
+// its end as it is now, with one reader.
+func (h *holder) replayRest(ctx context.Context) error {
+	last, err := h.deps.Log.LastLog(ctx, h.partition)
+	if err != nil || last.Sequence <= h.applied.Sequence {
+		return err
+	}
+	o := bus.ReadOptions{Partitions: []int{h.partition}, After: h.applied.Sequence}
+	err = h.deps.Log.ReadLog(ctx, o, func(m bus.Message) error {
+		if err := h.replay(m); err != nil {
+			return err
+		}
+		if m.Sequence >= last.Sequence {
+			return errTailRead
+		}
+		return nil
+	})
+	if errors.Is(err, errTailRead) {
+		return nil
+	}
+	return err
+}
