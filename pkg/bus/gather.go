@@ -1,12 +1,11 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -53,27 +52,6 @@ type gatherer struct {
 		queue  []*flight // in order; the last one is being filled
 		newest []*flight // by partition: the one under way that holds it
 	}
-}
-
-// flight is a bundle in the making or under way, and what its callers wait for.
-type flight struct {
-	buf  []byte
-	open int // of buf, the parts
-	// parts by partition, with what each was fenced by.
-	parts []flightPart
-	done  chan struct{}
-	// What became of it, once done is closed. refused are parts that did not
-	// go along.
-	sequence uint64
-	err      error
-	refused  map[int]error
-}
-
-// flightPart is a part: its header begins at from, its message at body.
-type flightPart struct {
-	partition, from, body, to int
-	expected                  uint64
-	fenced                    bool
 }
 
 //nolint:gochecknoglobals // free buffers of bundles
@@ -151,12 +129,9 @@ func (g *gatherer) write(ctx context.Context, p int, data []byte, expected uint6
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("publish on %s%d: not sent: %w", g.prefix, p, err)
 	}
-	if len(data) > maxPart {
-		return 0, fmt.Errorf("publish on %s%d: %w: %d bytes, at most %d", g.prefix, p, ErrTooLarge, len(data), maxPart)
-	}
-	f, err := g.board(p, data, expected, fenced)
+	f, err := g.board(data, flightPart{partition: p, expected: expected, fenced: fenced})
 	if err != nil {
-		return 0, fmt.Errorf("publish on %s%d: %w", g.prefix, p, err)
+		return 0, g.failed(p, err)
 	}
 	select {
 	case <-f.done:
@@ -164,25 +139,30 @@ func (g *gatherer) write(ctx context.Context, p int, data []byte, expected uint6
 		return 0, fmt.Errorf("publish on %s%d: %w: %w", g.prefix, p, ErrOutcomeUnknown, ctx.Err())
 	}
 	if err := f.outcome(p); err != nil {
-		return 0, fmt.Errorf("publish on %s%d: %w", g.prefix, p, err)
+		return 0, g.failed(p, err)
 	}
 	return f.sequence, nil
 }
 
-func (f *flight) outcome(p int) error {
-	if f.err != nil {
-		return f.err
+// submit stores data for a partition without a fence and without waiting.
+// stored is called once: by the writer's goroutine, which it must not block, or
+// before submit returns.
+func (g *gatherer) submit(p int, data []byte, stored func(error)) {
+	if _, err := g.board(data, flightPart{partition: p, stored: stored}); err != nil {
+		stored(g.failed(p, err))
 	}
-	return f.refused[p]
 }
 
 // board puts a part into the bundle that is being filled. A caller that gave up
 // waiting and repeats its part joins the bundle that has it.
-func (g *gatherer) board(p int, data []byte, expected uint64, fenced bool) (*flight, error) {
+func (g *gatherer) board(data []byte, part flightPart) (*flight, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	p, expected, fenced := part.partition, part.expected, part.fenced
 	under := g.mu.newest[p]
 	switch {
+	case len(data) > maxPart:
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), maxPart)
 	case g.mu.closed:
 		return nil, ErrClosed
 	case fenced && under != nil && under.holds(p, data, expected):
@@ -193,10 +173,11 @@ func (g *gatherer) board(p int, data []byte, expected uint64, fenced bool) (*fli
 		return nil, fmt.Errorf("%w: it is at %d, not at %d", ErrWrongSequence, g.mu.lasts[p], expected)
 	}
 	f := g.filling(under, len(data))
-	from := len(f.buf)
+	part.from = len(f.buf)
 	f.buf = appendPart(f.buf, p, data)
 	f.open = len(f.buf)
-	f.parts = append(f.parts, flightPart{p, from, f.open - len(data), f.open, expected, fenced})
+	part.body, part.to = f.open-len(data), f.open
+	f.parts = append(f.parts, part)
 	g.mu.newest[p] = f
 	select {
 	case g.wake <- struct{}{}:
@@ -218,15 +199,6 @@ func (g *gatherer) filling(not *flight, size int) *flight {
 	f := &flight{buf: beginBundle((*buf)[:0]), done: make(chan struct{})}
 	g.mu.queue = append(g.mu.queue, f)
 	return f
-}
-
-// holds reports whether the very same part is in the bundle.
-func (f *flight) holds(p int, data []byte, expected uint64) bool {
-	i := slices.IndexFunc(f.parts, func(have flightPart) bool { return have.partition == p })
-	if i < 0 || f.parts[i].expected != expected {
-		return false
-	}
-	return bytes.Equal(f.buf[f.parts[i].body:f.parts[i].to], data)
 }
 
 // run sends one bundle after the other until ctx ends.
@@ -255,7 +227,10 @@ func (g *gatherer) refuseAll() {
 	g.recent.close()
 }
 
+// depart takes the next bundle. Whoever is ready to run goes first, which costs
+// nothing when nobody is: while the processors are busy, more share the write.
 func (g *gatherer) depart() *flight {
+	runtime.Gosched()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.mu.queue) == 0 {
@@ -397,4 +372,16 @@ func (g *gatherer) land(f *flight, sequence uint64, err error) {
 	}
 	f.buf = nil
 	close(f.done)
+	for _, p := range f.parts {
+		if p.stored != nil {
+			p.stored(g.failed(p.partition, err))
+		}
+	}
+}
+
+func (g *gatherer) failed(p int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("publish on %s%d: %w", g.prefix, p, err)
 }

@@ -31,6 +31,30 @@ func (c *Conn) PublishInbound(ctx context.Context, p int, data []byte) (uint64, 
 	return publish(ctx, c.work, &nats.Msg{Subject: at(subjectInbound, p), Data: data})
 }
 
+// SubmitInbound is PublishInbound for one who does not wait: stored is called
+// once, with the error or nil, at the end of the publish or before SubmitInbound
+// returns. It must not block. data is free when stored is called. Without an
+// answer the outcome is unknown after the Conn's time-out; a sole writer goes on
+// until it is known.
+func (c *Conn) SubmitInbound(p int, data []byte, stored func(error)) {
+	if err := c.check(p); err != nil {
+		stored(err)
+		return
+	}
+	if !c.sole {
+		go func() {
+			_, err := c.PublishInbound(context.Background(), p, data)
+			stored(err)
+		}()
+		return
+	}
+	if err := c.writes(); err != nil {
+		stored(err)
+		return
+	}
+	c.inWriter.submit(p, data, stored)
+}
+
 // ReadInbound is ReadLog for the input. Messages that have been trimmed are
 // left out.
 func (c *Conn) ReadInbound(ctx context.Context, o ReadOptions, fn func(Message) error) error {

@@ -138,16 +138,18 @@ type doomedPublisher struct {
 	doom *doom
 }
 
-func (p doomedPublisher) PublishInbound(ctx context.Context, part int, data []byte) (uint64, error) {
+func (p doomedPublisher) SubmitInbound(part int, data []byte, stored func(error)) {
 	p.doom.reached("1-before-publish")
 	if p.doom.next("2-published") {
+		ctx := context.Background()
 		before, _ := p.LastInbound(ctx, part)
-		go func() { _, _ = p.Conn.PublishInbound(ctx, part, data) }()
+		p.Conn.SubmitInbound(part, data, func(error) {})
 		dieOnceTrue(func() bool { last, err := p.LastInbound(ctx, part); return err == nil && last > before })
 	}
-	seq, err := p.Conn.PublishInbound(ctx, part, data)
-	p.doom.reached("3-acked")
-	return seq, err
+	p.Conn.SubmitInbound(part, data, func(err error) {
+		p.doom.reached("3-acked")
+		stored(err)
+	})
 }
 
 // dieOnceTrue waits for something that another goroutine brings about.

@@ -16,7 +16,13 @@ import (
 // nowhere stores nothing: the handler's own cost.
 type nowhere struct{}
 
-func (nowhere) PublishInbound(context.Context, int, []byte) (uint64, error) { return 1, nil }
+func (nowhere) SubmitInbound(_ int, _ []byte, stored func(error)) { stored(nil) }
+
+func published(p ingress.Publisher) ingress.Deps {
+	d := deps(nil)
+	d.Publisher = p
+	return d
+}
 
 func benchmarkBody(events int) []byte {
 	elements := make([]string, events)
@@ -47,7 +53,7 @@ func BenchmarkHandler(b *testing.B) {
 
 func benchmarkDirect(b *testing.B, p ingress.Publisher, body []byte, events int) {
 	b.Helper()
-	s := service(b, ingress.Config{}, deps(p))
+	s := service(b, ingress.Config{}, published(p))
 	signature := webhook.Sign256([]byte(secret), body)
 	b.ReportAllocs()
 	b.SetParallelism(16)
@@ -67,7 +73,7 @@ func benchmarkDirect(b *testing.B, p ingress.Publisher, body []byte, events int)
 
 func benchmarkHTTP(b *testing.B, p ingress.Publisher, body []byte, events int) {
 	b.Helper()
-	s := service(b, ingress.Config{}, deps(p))
+	s := service(b, ingress.Config{}, published(p))
 	server := httptest.NewServer(s)
 	defer server.Close()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}

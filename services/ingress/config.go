@@ -1,7 +1,6 @@
 package ingress
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,7 +20,7 @@ type Config struct {
 	// 64 MiB.
 	MaxPendingBytes int
 	// AnswerWithin is how long a request may wait for its events to become
-	// durable, and how long a message is offered to NATS while that is not
+	// durable, and how long a message is offered again to a NATS that is not
 	// available. The platform gives up after 5 s; default 4 s.
 	AnswerWithin time.Duration
 	// RetryAfter is what 503 tells the platform; default 1 s.
@@ -65,10 +64,11 @@ func (c Config) Validate() error {
 }
 
 // Publisher makes a message durable on the input of a partition. Implemented by
-// *bus.Conn. It may be called from many goroutines, for one partition from one
-// at a time, and must not keep data after it has returned.
+// *bus.Conn. It may be called from many goroutines, for one partition by one at
+// a time. stored is called once, from any goroutine or before the return, with
+// nil when the message is durable; the data must not be kept after that.
 type Publisher interface {
-	PublishInbound(ctx context.Context, p int, data []byte) (sequence uint64, err error)
+	SubmitInbound(p int, data []byte, stored func(error))
 }
 
 // Deps are what the role stands on. All but Observer are required.

@@ -1,7 +1,6 @@
 package ingress_test
 
 import (
-	"context"
 	"net/http/httptest"
 	"slices"
 	"sync/atomic"
@@ -14,9 +13,9 @@ import (
 // counting stores nothing; it only counts, so that the fuzzer is fast.
 type counting struct{ messages atomic.Int64 }
 
-func (c *counting) PublishInbound(context.Context, int, []byte) (uint64, error) {
+func (c *counting) SubmitInbound(_ int, _ []byte, stored func(error)) {
 	c.messages.Add(1)
-	return 1, nil
+	stored(nil)
 }
 
 // FuzzHandler: every signed body gets a documented answer, nothing is stored
@@ -34,7 +33,7 @@ func FuzzHandler(f *testing.F) {
 		`{"sender":{"id":"7"},"messaging_feedback":{"feedback_screens":[{"questions":{"q1":{"type":"csat"}}}]}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p := &counting{}
-		d := deps(p)
+		d := published(p)
 		d.KnowsPage = func(uint64) bool { return true }
 		s := service(t, ingress.Config{MaxBodyBytes: 4096}, d)
 		w := httptest.NewRecorder()

@@ -1,7 +1,6 @@
 package ingress
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"time"
@@ -36,6 +35,8 @@ type group struct {
 	events int
 	// cost is what was reserved for it.
 	cost int
+	// until is when it is not offered again.
+	until time.Time
 	// done is closed when the message is durable (err nil) or given up.
 	done chan struct{}
 	err  error
@@ -67,7 +68,7 @@ type lane struct {
 		sync.Mutex
 		// queue is what waits; the last one is being filled.
 		queue []*group
-		// running says that a goroutine empties the queue.
+		// running says that a message is under way.
 		running bool
 	}
 }
@@ -76,6 +77,16 @@ type lane struct {
 // once, so that a message that fails takes those behind it along. It returns
 // joined with the messages added. The caller has reserved the memory.
 func (l *lane) add(p *parcel, pieces []piece, joined []*group) []*group {
+	joined, begin := l.fill(p, pieces, joined)
+	if begin {
+		l.service.publishing.Add(1)
+		l.publish(l.next())
+	}
+	return joined
+}
+
+// fill reports whether the caller must begin to publish.
+func (l *lane) fill(p *parcel, pieces []piece, joined []*group) (_ []*group, begin bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var last *group
@@ -88,11 +99,9 @@ func (l *lane) add(p *parcel, pieces []piece, joined []*group) []*group {
 			joined, last = append(joined, g), g
 		}
 	}
-	if !l.mu.running {
-		l.mu.running = true
-		l.service.publishing.Go(l.drain)
-	}
-	return joined
+	begin = !l.mu.running
+	l.mu.running = true
+	return joined, begin
 }
 
 // room returns a waiting message with room for an event of n bytes.
@@ -108,23 +117,29 @@ func (l *lane) room(n int) *group {
 	return g
 }
 
-// drain publishes one message after the other until none waits.
-func (l *lane) drain() {
-	for g := l.next(); g != nil; g = l.next() {
-		events := g.events
-		err := l.publish(g)
-		if err == nil {
-			g.finish(nil, &l.service.budget)
-			continue
-		}
-		l.service.deps.Logger.Warn("webhook events not stored", "partition", l.partition, "events", events, "err", err)
-		// Taken before the requests of g hear of it, so that what they send
-		// again is not among it.
-		behind := l.takeAll()
-		g.finish(err, &l.service.budget)
-		for _, late := range behind {
-			late.finish(errBehind, &l.service.budget)
-		}
+// ended goes on with the next message after one that is durable or given up.
+func (l *lane) ended(g *group, err error) {
+	if err != nil {
+		l.fail(g, err)
+	} else {
+		g.finish(nil, &l.service.budget)
+	}
+	if next := l.next(); next != nil {
+		l.publish(next)
+		return
+	}
+	l.service.publishing.Done()
+}
+
+// fail gives up a message and what waits behind it.
+func (l *lane) fail(g *group, err error) {
+	l.service.deps.Logger.Warn("webhook events not stored", "partition", l.partition, "events", g.events, "err", err)
+	// Taken before the requests of g hear of it, so that what they send again
+	// is not among it.
+	behind := l.takeAll()
+	g.finish(err, &l.service.budget)
+	for _, late := range behind {
+		late.finish(errBehind, &l.service.budget)
 	}
 }
 
@@ -149,35 +164,29 @@ func (l *lane) takeAll() []*group {
 	return all
 }
 
-// publish makes a message durable. While NATS is not available, as during an
-// election, it holds the message and tries again; any other error is final.
-func (l *lane) publish(g *group) (err error) {
-	s := l.service
-	g.data, err = proto.MarshalOptions{}.MarshalAppend(g.data, &inboundv1.Batch{ReceivedAtMs: s.deps.Now().UnixMilli()})
-	if err != nil {
-		return err
+// publish makes a message durable, and ends it. The message belongs to many
+// requests: it outlives each of them.
+func (l *lane) publish(g *group) {
+	s, now := l.service, l.service.deps.Now().UnixMilli()
+	var err error
+	if g.data, err = (proto.MarshalOptions{}).MarshalAppend(g.data, &inboundv1.Batch{ReceivedAtMs: now}); err != nil {
+		l.ended(g, err)
+		return
 	}
-	// The message belongs to many requests: it outlives each of them.
-	ctx, cancel := context.WithTimeout(context.Background(), s.config.AnswerWithin)
-	defer cancel()
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		begun := time.Now()
-		_, err = s.deps.Publisher.PublishInbound(ctx, l.partition, g.data)
-		s.deps.Observer.published(time.Since(begun), g.events, len(g.data), err)
-		if !errors.Is(err, bus.ErrUnavailable) || !wait(ctx, pause) {
-			return err
-		}
-	}
+	g.until = time.Now().Add(s.config.AnswerWithin)
+	l.offer(g, firstPause)
 }
 
-// wait pauses for d; false when ctx ends before.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+// offer offers a message to NATS. While that is not available, as during an
+// election, it holds the message and offers it again; any other error is final.
+func (l *lane) offer(g *group, pause time.Duration) {
+	s, begun := l.service, time.Now()
+	s.deps.Publisher.SubmitInbound(l.partition, g.data, func(err error) {
+		s.deps.Observer.published(time.Since(begun), g.events, len(g.data), err)
+		if errors.Is(err, bus.ErrUnavailable) && time.Until(g.until) > pause {
+			time.AfterFunc(pause, func() { l.offer(g, min(2*pause, longestPause)) })
+			return
+		}
+		l.ended(g, err)
+	})
 }

@@ -325,7 +325,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	var c tally
 	d := deps(nil)
 	g := newGate(conn)
-	d.Publisher, d.Observer = g, c.observer()
+	d.Publisher, d.Observer = unawaited{g}, c.observer()
 	s := service(t, ingress.Config{MaxBodyBytes: 32 << 10, MaxPendingBytes: 128 << 10}, d)
 	var a answers
 	a.send(t, s, post(message(7, "m_0", "x")))

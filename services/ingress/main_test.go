@@ -51,9 +51,28 @@ func nats(tb testing.TB, sync bool, inboundBytes int64) (*bus.Conn, *embedded.Se
 	return conn, server
 }
 
-func deps(p ingress.Publisher) ingress.Deps {
+// publisher is one that is waited for.
+type publisher interface {
+	PublishInbound(ctx context.Context, p int, data []byte) (uint64, error)
+}
+
+// unawaited makes an ingress.Publisher of it.
+type unawaited struct{ publisher }
+
+func (u unawaited) SubmitInbound(p int, data []byte, stored func(error)) {
+	go func() {
+		_, err := u.PublishInbound(context.Background(), p, data)
+		stored(err)
+	}()
+}
+
+func deps(p publisher) ingress.Deps {
+	asked, ok := p.(ingress.Publisher)
+	if !ok {
+		asked = unawaited{p}
+	}
 	return ingress.Deps{
-		Publisher:   p,
+		Publisher:   asked,
 		KnowsPage:   func(asset uint64) bool { return asset == page },
 		Secrets:     func() [][]byte { return [][]byte{[]byte("older"), []byte(secret)} },
 		VerifyToken: func() string { return "verify" },
@@ -188,12 +207,12 @@ func (c *tally) observer() ingress.Observer {
 // gate is a Publisher in front of the real one: it reports each message that
 // wants through, and waits for a verdict: nil lets it pass.
 type gate struct {
-	next    ingress.Publisher
+	next    publisher
 	arrived chan []byte
 	verdict chan error
 }
 
-func newGate(next ingress.Publisher) *gate {
+func newGate(next publisher) *gate {
 	return &gate{next: next, arrived: make(chan []byte), verdict: make(chan error)}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Service is the ingress role: an http.Handler for the webhook address. Its
@@ -14,7 +15,7 @@ type Service struct {
 	budget budget
 	lanes  []lane
 	timers sync.Pool // of *time.Timer, stopped
-	// publishing counts the goroutines of the lanes.
+	// publishing counts the lanes with a message under way.
 	publishing sync.WaitGroup
 	stop       struct {
 		sync.RWMutex // held for reading while a request adds its events
@@ -44,13 +45,23 @@ func New(c Config, d Deps) (*Service, error) {
 func (s *Service) Name() string { return "ingress" }
 
 // Run blocks until ctx ends; then it refuses new requests with 503 and returns
-// when every message under way has been stored or given up, which takes at most
-// AnswerWithin.
+// when every message under way has been stored or given up, or after
+// AnswerWithin: by then no request waits for one.
 func (s *Service) Run(ctx context.Context) error {
 	<-ctx.Done()
 	s.stop.Lock()
 	s.stop.stopped = true
 	s.stop.Unlock()
-	s.publishing.Wait()
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		s.publishing.Wait()
+	}()
+	late := time.NewTimer(s.config.AnswerWithin)
+	defer late.Stop()
+	select {
+	case <-idle:
+	case <-late.C:
+	}
 	return nil
 }

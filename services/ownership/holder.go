@@ -43,7 +43,8 @@ type holder struct {
 	earlier    []bool          // likewise
 	dueAt      control.Millis  // when to look for due timers; 0 = no timer armed
 	due        []store.Timer
-	dueNeeds   uint64 // BATON_IN sequence to consume before deciding due
+	bell       *time.Timer // of alarm, used again
+	dueNeeds   uint64      // BATON_IN sequence to consume before deciding due
 	sweeping   []control.ThreadKey
 	sweepTurn  int
 	refusals   refusalLog
@@ -304,8 +305,8 @@ func (h *holder) wakes() wakes {
 // await blocks until something is there to decide, and brings the step's time
 // up to that moment.
 func (h *holder) await(ctx context.Context, s *step, w wakes) error {
-	wake, stop := h.alarm()
-	defer stop()
+	wake := h.alarm()
+	defer wake.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -323,7 +324,7 @@ func (h *holder) await(ctx context.Context, s *step, w wakes) error {
 	case <-w.roster:
 	case <-w.clock:
 		s.now = h.time.now()
-	case <-wake:
+	case <-wake.C:
 		s.now = h.time.now()
 	}
 	return nil

@@ -45,8 +45,8 @@ const (
 )
 
 // alarm fires when the next timer may be due, an effect may be tried or a parked
-// call may have run out of time.
-func (h *holder) alarm() (<-chan time.Time, func() bool) {
+// call may have run out of time. The one who waits stops it.
+func (h *holder) alarm() *time.Timer {
 	wait := longestWait
 	switch {
 	case h.dueAt == 0 || len(h.due) > 0: // the input that due timers wait for wakes
@@ -64,8 +64,12 @@ func (h *holder) alarm() (<-chan time.Time, func() bool) {
 	if len(h.todo) > 0 {
 		wait = min(wait, workerRetry)
 	}
-	t := time.NewTimer(wait)
-	return t.C, t.Stop
+	if h.bell == nil {
+		h.bell = time.NewTimer(wait)
+	} else {
+		h.bell.Reset(wait)
+	}
+	return h.bell
 }
 
 // decideDue decides what has come due and reports whether it decided anything.
