@@ -54,8 +54,8 @@ WITH_PLUGINS := PATH="$(CURDIR)/$(dir $(PROTOC_GEN_GO)):$(CURDIR)/$(dir $(PROTOC
 RACE = $(shell if [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null; then echo -race; else echo "make: no C compiler, so no race detector" >&2; fi)
 
 # Test functions whose names begin so kill the process under test, or the power
-# of its disk, and start it again.
-CRASH_TESTS := ^Test(Crash|Kill|PowerCut)
+# of its disk, and start it again; the last does all that to a cluster, for a moment.
+CRASH_TESTS := ^Test(Crash|Kill|PowerCut|ClusterTorture)
 packages_with = $(sort $(addprefix ./,$(dir $(shell grep -rlE --include='*_test.go' --exclude-dir=node_modules --exclude-dir='.*' '$(1)' * 2>/dev/null))))
 
 .PHONY: help
@@ -114,7 +114,7 @@ crash: system ## Kill Baton, and the power of its disk, at every crash point
 	$(if $(call packages_with,^func Test(Crash|Kill|PowerCut)),$(GO_TEST) -count=1 -timeout 10m -run '$(CRASH_TESTS)' $(call packages_with,^func Test(Crash|Kill|PowerCut)),@echo "crash: no test is named $(CRASH_TESTS)")
 
 .PHONY: torture
-torture: ## Kill and pause the nodes and servers of a real cluster under load, for MINUTES
+torture: ## Kill, pause and cut off the nodes and servers of a real cluster under load, for MINUTES
 	BATON_TORTURE=$(MINUTES) $(GO_TEST) -count=1 -timeout 0 -v -run '^TestClusterTorture$$' ./services/baton | grep -v '^ *time=\|\[INF\]'
 
 .PHONY: simulate
@@ -266,7 +266,7 @@ system:
 		$$sudo apt-get install -y -qq --no-install-recommends "$${need[@]}"; then exit 0; fi; \
 	echo "make: please install $${need[*]}; the tests that need it are skipped" >&2
 
-STAGES := tools generated lint unit crash conformance readme
+STAGES := tools generated lint unit crash simulate conformance readme
 
 .PHONY: check
 check: ## All that the pipeline does: tools, generated code, lint, tests, crash, README
@@ -290,6 +290,9 @@ check/lint: lint
 check/unit: system $(GOTESTSUM)
 	@$(MAKE) test GO_TEST='$(GOTESTSUM) --format standard-quiet --junitfile .cache/check/unit.xml --'
 check/crash: crash
+check/simulate:
+	go test -count=1 -v -timeout 10m ./pkg/sim -run '^(TestSimulate|TestRunsRepeat)$$' -seeds 120 >.cache/check/simulate.out || { tail -c 4000 .cache/check/simulate.out; exit 1; }
+	@grep -hE '^ok|steps$$|twice$$' .cache/check/simulate.out
 check/conformance: conformance
 check/readme: readme demo
 

@@ -28,6 +28,9 @@ type Beat struct {
 	Unable []int `json:"unable,omitempty"`
 	// Wants is the partition that the node asks its holder for; -1 for none.
 	Wants int `json:"wants"`
+	// Load is how much work waits at the node: commands, or deliveries. It is for
+	// operators; the table does not depend on it.
+	Load int `json:"load,omitempty"`
 	// Leaving says that the node is about to stop.
 	Leaving bool `json:"leaving,omitempty"`
 }

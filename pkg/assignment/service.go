@@ -33,6 +33,8 @@ type Role interface {
 	Epoch(p int) uint64
 	// Unable lists the partitions that another node should rather hold.
 	Unable() []int
+	// Load is how much work waits in the partitions that this node holds.
+	Load() int
 }
 
 // Config of a service. Default gives the times.
@@ -94,9 +96,15 @@ type Node struct {
 	Self bool
 	// Held are the partitions that it holds or claims, ascending.
 	Held []int
+	// Load is how much work waits there, as it said last.
+	Load int
 	// Leaving says that it is about to stop.
 	Leaving bool
 }
+
+// claimPoll is how often a node looks whether claims are through, while others
+// wait for their turn.
+const claimPoll = 20 * time.Millisecond
 
 // beatsWaiting bounds the beats that wait to be looked at; what comes beyond is
 // lost, as on any network.
@@ -114,6 +122,7 @@ type Service struct {
 	table   *table
 	mine    Beat
 	moving  bool
+	again   *time.Timer  // when to act although nothing is heard
 	ending  map[int]bool // yields under way
 	yielded chan int
 	crew    sync.WaitGroup
@@ -159,6 +168,8 @@ func (s *Service) Run(ctx context.Context) error {
 	defer s.crew.Wait()
 	ticker := time.NewTicker(s.cfg.Every)
 	defer ticker.Stop()
+	s.again = time.NewTimer(0)
+	defer s.again.Stop()
 	s.act()
 	s.say()
 	for {
@@ -169,6 +180,10 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ticker.C:
 			s.act()
 			s.say()
+		case <-s.again.C:
+			if s.act() {
+				s.say()
+			}
 		case b := <-s.beats:
 			s.hear(b)
 		case p := <-s.yielded:
@@ -239,6 +254,9 @@ func (s *Service) act() bool {
 	for _, p := range d.yield {
 		s.giveUp(p)
 	}
+	if d.more {
+		s.again.Reset(claimPoll)
+	}
 	asks := d.want != s.mine.Wants
 	s.mine.Wants = d.want
 	return asks || len(d.hold) > 0
@@ -249,7 +267,7 @@ func (s *Service) refresh() {
 	for p := range s.mine.Held {
 		s.mine.Held[p] = s.role.Epoch(p)
 	}
-	s.mine.Unable = s.role.Unable()
+	s.mine.Unable, s.mine.Load = s.role.Unable(), s.role.Load()
 }
 
 // giveUp begins to yield a partition; gave is told of the end.
@@ -318,7 +336,7 @@ func (s *Service) show() {
 	nodes := make([]Node, 0, len(live))
 	for _, name := range slices.Sorted(maps.Keys(live)) {
 		b := live[name]
-		nodes = append(nodes, Node{Name: name, Self: name == s.cfg.Node, Held: slices.Sorted(maps.Keys(b.Held)), Leaving: b.Leaving})
+		nodes = append(nodes, Node{Name: name, Self: name == s.cfg.Node, Held: slices.Sorted(maps.Keys(b.Held)), Load: b.Load, Leaving: b.Leaving})
 	}
 	s.view.Store(&nodes)
 }

@@ -51,12 +51,15 @@ type fence struct {
 	shared int // times that a partition was taken from a node that still held it
 }
 
-// desk is a role that claims in no time.
+// desk is a role that claims in no time, or in as much as slow says.
 type desk struct {
 	name  string
 	fence *fence
+	slow  time.Duration
 	mu    sync.Mutex
 	held  map[int]uint64
+	begun map[int]time.Time
+	most  int // claims under way at once
 }
 
 func (d *desk) Hold(p int) {
@@ -70,7 +73,14 @@ func (d *desk) Hold(p int) {
 	d.fence.mu.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.held[p] = epoch
+	d.held[p], d.begun[p] = epoch, time.Now()
+	under := 0
+	for _, begun := range d.begun {
+		if time.Since(begun) < d.slow {
+			under++
+		}
+	}
+	d.most = max(d.most, under)
 }
 
 func (d *desk) Yield(p int) bool {
@@ -89,10 +99,15 @@ func (d *desk) Yield(p int) bool {
 func (d *desk) Epoch(p int) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if time.Since(d.begun[p]) < d.slow {
+		return 0
+	}
 	return d.held[p]
 }
 
 func (*desk) Unable() []int { return nil }
+
+func (d *desk) Load() int { return d.count() }
 
 func (d *desk) count() int {
 	d.mu.Lock()
@@ -101,21 +116,26 @@ func (d *desk) count() int {
 }
 
 type office struct {
-	t     *testing.T
-	air   *air
-	fence *fence
+	t          *testing.T
+	air        *air
+	fence      *fence
+	partitions int
+	slow       time.Duration
 }
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	return &office{t, &air{listeners: map[int]func(string, []byte){}}, &fence{epochs: map[int]uint64{}, by: map[int]string{}}}
+	return &office{
+		t: t, air: &air{listeners: map[int]func(string, []byte){}}, partitions: 16,
+		fence: &fence{epochs: map[int]uint64{}, by: map[int]string{}},
+	}
 }
 
 // open starts a node; close ends it in good order.
 func (o *office) open(name string, alone bool) (d *desk, s *Service, closeIt func()) {
 	o.t.Helper()
-	d = &desk{name: name, fence: o.fence, held: map[int]uint64{}}
-	c := Default("ownership", name, 16)
+	d = &desk{name: name, fence: o.fence, slow: o.slow, held: map[int]uint64{}, begun: map[int]time.Time{}}
+	c := Default("ownership", name, o.partitions)
 	c.Alone = alone
 	s, err := New(c, o.air, d, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -150,6 +170,8 @@ func TestNodesComeAndGo(t *testing.T) {
 		}
 		if view := s.View(); len(view) != 2 || len(view[0].Held)+len(view[1].Held) != 16 {
 			t.Errorf("b sees %+v", view)
+		} else if view[0].Load != a.count() || view[1].Load != b.count() {
+			t.Errorf("b sees the loads %d and %d, want %d and %d", view[0].Load, view[1].Load, a.count(), b.count())
 		}
 		began := time.Now()
 		closeA()
@@ -163,6 +185,25 @@ func TestNodesComeAndGo(t *testing.T) {
 		closeB()
 		if b.count() != 0 {
 			t.Errorf("a stopped node still holds %d", b.count())
+		}
+	})
+}
+
+// A node that finds many partitions without a holder claims some at a time, and
+// does not wait for its next beat in between.
+func TestManyClaimsTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.partitions, o.slow = 6*claimsAtOnce, 10*time.Millisecond
+		d, _, closeIt := o.open("a", false)
+		defer closeIt()
+		c := Default("ownership", "a", 1)
+		time.Sleep(c.Settle + 2*c.Every)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if len(d.held) != o.partitions || d.most != claimsAtOnce {
+			t.Errorf("it holds %d of %d, and claimed %d at once", len(d.held), o.partitions, d.most)
 		}
 	})
 }

@@ -12,6 +12,14 @@ import (
 // its holder may be busy with others, or unwilling.
 const askFor = 3 * time.Second
 
+// A node that finds much without a holder, at a start or when another dies,
+// claims so many partitions at a time: each claim reads, writes and fetches. One
+// that takes longer than claimFor waits for something, and holds up no other.
+const (
+	claimsAtOnce = 16
+	claimFor     = 2 * time.Second
+)
+
 // table is what one node knows of all nodes. Time is an argument, so that what
 // it decides can be tested without a clock. Not safe for concurrent use.
 type table struct {
@@ -29,6 +37,7 @@ type table struct {
 	twin    time.Time // when another process of the same name was heard last
 	want    int
 	asked   time.Time
+	claims  map[int]time.Time // when those under way here began
 }
 
 type member struct {
@@ -42,12 +51,13 @@ type decision struct {
 	yield []int // give up: another node holds it with a later epoch
 	move  int   // give up: its wanted node asks for it; -1 for none
 	want  int   // ask for; -1 for none
+	more  bool  // something waits to be held, or asked for, until claims are through
 }
 
 func newTable(c Config, run uint64, now time.Time) *table {
 	t := &table{
 		node: c.Node, run: run, partitions: c.Partitions, alone: c.Alone, suspect: c.Suspect, settled: now.Add(c.Settle),
-		members: map[string]member{}, want: nothing,
+		members: map[string]member{}, want: nothing, claims: map[int]time.Time{},
 	}
 	if c.Alone {
 		t.settled = now
@@ -102,6 +112,7 @@ func (t *table) decide(now time.Time, mine Beat, moving bool) decision {
 	live := t.live(now, mine)
 	wanted := wantedNodes(live, t.partitions)
 	var wants []int
+	free := t.freeClaims(mine, now)
 	for p := range t.partitions {
 		other, epoch := holderOf(live, p, t.node)
 		own, held := mine.Held[p]
@@ -113,15 +124,32 @@ func (t *table) decide(now time.Time, mine Beat, moving bool) decision {
 		case held || wanted[p] != t.node:
 		case other != "":
 			wants = append(wants, p)
-		case !now.Before(t.settled):
+		case now.Before(t.settled):
+		case len(d.hold) >= free:
+			d.more = true
+		default:
 			d.hold = append(d.hold, p)
+			t.claims[p] = now
 		}
 	}
-	if claiming(mine) {
-		wants = nil // one move at a time
+	if claiming(mine) { // one move at a time
+		d.more = d.more || len(wants) > 0
+		wants = nil
 	}
 	d.want = t.ask(wants, now)
 	return d
+}
+
+// freeClaims is how many partitions the node may begin to claim now.
+func (t *table) freeClaims(mine Beat, now time.Time) int {
+	if t.alone { // there is nobody to be gentle with
+		return t.partitions
+	}
+	maps.DeleteFunc(t.claims, func(p int, begun time.Time) bool {
+		epoch, held := mine.Held[p]
+		return !held || epoch > 0 || now.Sub(begun) > claimFor
+	})
+	return claimsAtOnce - len(t.claims)
 }
 
 // claiming reports whether a claim is under way that can succeed.

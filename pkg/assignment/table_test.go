@@ -277,6 +277,39 @@ func TestKilledNodeIsReplacedInTime(t *testing.T) {
 	})
 }
 
+// Claims under way bound those that may begin; one that takes too long does not
+// count, nor does one that is through.
+func TestClaimsAreCapped(t *testing.T) {
+	t.Parallel()
+	const partitions = 3 * claimsAtOnce
+	c := Default("ownership", "a", partitions)
+	now := time.UnixMilli(0)
+	tb := newTable(c, 1, now)
+	now = now.Add(c.Settle)
+	mine := Beat{Node: "a", Run: 1, Held: map[int]uint64{}, Wants: nothing}
+	step := func(after time.Duration, want int, more bool) {
+		t.Helper()
+		now = now.Add(after)
+		mine.Number++
+		tb.hear(mine, now)
+		d := tb.decide(now, mine, false)
+		for _, p := range d.hold {
+			mine.Held[p] = 0
+		}
+		if len(d.hold) != want || d.more != more {
+			t.Errorf("it begins %d claims, more %v; want %d, %v", len(d.hold), d.more, want, more)
+		}
+	}
+	step(0, claimsAtOnce, true)
+	step(0, 0, true)
+	for p := range claimsAtOnce / 2 {
+		mine.Held[p] = 1
+	}
+	step(0, claimsAtOnce/2, true)
+	step(claimFor+time.Millisecond, claimsAtOnce, true)
+	step(claimFor+time.Millisecond, claimsAtOnce/2, false)
+}
+
 // A node that comes gets its share by asking: no partition is ever claimed from
 // a holder that lives.
 func TestNewcomerAsks(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -50,25 +51,19 @@ func (c *Conn) ServeCommands(p int, handle func(CommandCall)) (stop func(), err 
 	if err := c.check(p); err != nil {
 		return nil, err
 	}
-	return c.subscribe(at(subjectCommand, p), func(m *nats.Msg) {
-		handle(CommandCall{Data: m.Data, from: m})
+	holder := &servant{handle: handle}
+	unsubscribe, err := c.subscribe(at(subjectCommand, p), func(m *nats.Msg) {
+		holder.take(CommandCall{Data: m.Data, from: m})
 	})
-}
-
-// Ask sends a command to the holder of partition p and returns its answer,
-// which belongs to the caller. It blocks until the answer, or until ctx ends.
-// Errors: ErrNoHolder when nobody serves the partition (nothing was decided),
-// ErrNoAnswer when no answer came in time (the command may have been decided),
-// ErrTooLarge, ErrUnavailable (not sent), ErrInvalid.
-func (c *Conn) Ask(ctx context.Context, p int, data []byte) ([]byte, error) {
-	if err := c.check(p); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	reply, err := c.work.request(ctx, &nats.Msg{Subject: at(subjectCommand, p), Data: data})
-	if err != nil {
-		return nil, fmt.Errorf("ask partition %d: %w", p, askError(err))
-	}
-	return reply.Data, nil
+	c.served.put(p, holder)
+	return func() {
+		c.served.remove(p, holder)
+		holder.stop()
+		unsubscribe()
+	}, nil
 }
 
 func askError(err error) error {
@@ -100,10 +95,10 @@ func (c *Conn) subscribe(subject string, handle func(*nats.Msg)) (stop func(), e
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, callError(err))
 	}
 	stop = func() {
+		c.unsubscribe(sub)
 		mu.Lock()
 		stopped = true
 		mu.Unlock()
-		c.unsubscribe(sub)
 	}
 	if err := sub.SetPendingLimits(commandMessages, commandBytes); err != nil {
 		stop()
@@ -116,14 +111,25 @@ func (c *Conn) subscribe(subject string, handle func(*nats.Msg)) (stop func(), e
 	return stop, nil
 }
 
+// drainFor bounds the wait for messages that are here and not handled yet.
+const drainFor = 100 * time.Millisecond
+
 // unsubscribe tells the server, so that the next caller is told that nobody
-// listens.
+// listens. What was on its way is still handled: nobody would tell its sender
+// that it was lost.
 func (c *Conn) unsubscribe(sub *nats.Subscription) {
-	err := sub.Unsubscribe()
+	err := sub.Drain()
 	if err == nil && c.work.IsConnected() {
 		err = c.work.FlushTimeout(c.timeout)
 	}
+	for end := time.Now().Add(drainFor); err == nil && time.Now().Before(end); {
+		if waiting, _, err := sub.Pending(); err != nil || waiting == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	if err != nil {
+		_ = sub.Unsubscribe()
 		c.logger.Debug("unsubscribed without the server's answer", "subject", sub.Subject, "err", err)
 	}
 }

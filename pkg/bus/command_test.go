@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,46 @@ func TestAskReachesTheHolder(t *testing.T) {
 	stop()
 	if _, err := asker.Ask(ctx, 1, []byte("hello")); !errors.Is(err, bus.ErrNoHolder) {
 		t.Errorf("ask after the holder left: %v, wanted ErrNoHolder", err)
+	}
+}
+
+// Whoever asks while a holder leaves is answered, or told at once that nobody
+// holds the partition: nothing that was on its way is lost.
+func TestHolderLeavesNobodyWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	server := start(t, false)
+	asker, holder := dial(t, server), dial(t, server)
+	for range 20 {
+		stop, err := holder.ServeCommands(0, func(call bus.CommandCall) { _ = call.Reply(call.Data) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var askers sync.WaitGroup
+		first := make(chan struct{}, 16)
+		for range cap(first) {
+			askers.Go(func() {
+				for n := 0; ; n++ {
+					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+					_, err := asker.Ask(ctx, 0, []byte("hello"))
+					cancel()
+					if n == 0 {
+						first <- struct{}{}
+					}
+					if errors.Is(err, bus.ErrNoHolder) {
+						return
+					}
+					if err != nil {
+						t.Errorf("ask %d while the holder leaves: %v", n, err)
+						return
+					}
+				}
+			})
+		}
+		for range cap(first) {
+			<-first
+		}
+		stop()
+		askers.Wait()
 	}
 }
 

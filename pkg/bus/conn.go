@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,9 @@ type Conn struct {
 	logWriter         *gatherer // nil when not sole, and until EnsureStreams
 	inWriter          *gatherer // likewise
 	bundles           bundleCache
+	served            served
+	closed            chan struct{}
+	close             sync.Once
 }
 
 // Dial connects. It tries each server once and returns an error when none can
@@ -78,7 +82,7 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		return nil, fmt.Errorf("%w: only the process of an embedded server can be the only writer", ErrInvalid)
 	}
 	o = o.withDefaults()
-	c := &Conn{timeout: o.Timeout, logger: o.Logger, sole: o.Sole}
+	c := &Conn{timeout: o.Timeout, logger: o.Logger, sole: o.Sole, closed: make(chan struct{})}
 	for _, part := range []struct {
 		name string
 		link **link
@@ -101,6 +105,7 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 
 // Close closes the connections. Calls under way end with an error.
 func (c *Conn) Close() {
+	c.close.Do(func() { close(c.closed) })
 	c.logWriter.close()
 	c.inWriter.close()
 	for _, l := range []*link{c.logs, c.work, c.reads} {

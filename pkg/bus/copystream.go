@@ -86,6 +86,18 @@ func (c *Conn) CopyStream(ctx context.Context, name string, partitions int, fn f
 	return r.extent, err
 }
 
+// EachLog calls fn with every record that the log holds when the call begins, in
+// stream order. It works on a mirror of the log too, without EnsureStreams.
+// Errors as for CopyStream; ErrDamaged for a message that is not as it was
+// written.
+func (c *Conn) EachLog(ctx context.Context, fn func(Message) error) error {
+	parts := reader{stream: StreamLog, bundles: subjectLog + bundled}
+	_, err := c.CopyStream(ctx, StreamLog, 0, func(m StoredMessage) error {
+		return parts.hand(Message{Sequence: m.Sequence, Partition: partitionOf(m.Subject), Data: m.Data, At: m.At, subject: m.Subject}, fn)
+	})
+	return err
+}
+
 // cursorsOf is the subject of a stream's cursors, "" for none.
 func cursorsOf(stream string) string {
 	switch stream {

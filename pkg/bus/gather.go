@@ -44,6 +44,7 @@ type gatherer struct {
 	wake    chan struct{}
 	stop    context.CancelFunc
 	ended   chan struct{}
+	recent  *recent  // for the readers of this process
 	mu      struct { // nothing that blocks is done under it
 		sync.Mutex
 		closed bool
@@ -68,10 +69,11 @@ type flight struct {
 	refused  map[int]error
 }
 
+// flightPart is a part: its header begins at from, its message at body.
 type flightPart struct {
-	partition, from, to int
-	expected            uint64
-	fenced              bool
+	partition, from, body, to int
+	expected                  uint64
+	fenced                    bool
 }
 
 //nolint:gochecknoglobals // free buffers of bundles
@@ -82,7 +84,7 @@ var bundleBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); re
 func (c *Conn) gather(ctx context.Context, l *link, stream, prefix string, partitions int) (*gatherer, error) {
 	g := &gatherer{
 		conn: c, link: l, stream: stream, prefix: prefix, subject: prefix + bundled,
-		wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		wake: make(chan struct{}, 1), ended: make(chan struct{}), recent: newRecent(),
 	}
 	g.mu.newest = make([]*flight, partitions)
 	if err := g.learn(ctx); err != nil {
@@ -107,6 +109,7 @@ func (g *gatherer) learn(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.mu.base, g.mu.lasts = use.Last, lasts
+	g.recent.restart(use.Last + 1)
 	return nil
 }
 
@@ -134,6 +137,7 @@ func (g *gatherer) forget(upTo uint64) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.recent.forget(upTo)
 	for p, last := range g.mu.lasts {
 		if last <= upTo {
 			g.mu.lasts[p] = 0
@@ -192,7 +196,7 @@ func (g *gatherer) board(p int, data []byte, expected uint64, fenced bool) (*fli
 	from := len(f.buf)
 	f.buf = appendPart(f.buf, p, data)
 	f.open = len(f.buf)
-	f.parts = append(f.parts, flightPart{p, from, f.open, expected, fenced})
+	f.parts = append(f.parts, flightPart{p, from, f.open - len(data), f.open, expected, fenced})
 	g.mu.newest[p] = f
 	select {
 	case g.wake <- struct{}{}:
@@ -222,7 +226,7 @@ func (f *flight) holds(p int, data []byte, expected uint64) bool {
 	if i < 0 || f.parts[i].expected != expected {
 		return false
 	}
-	return bytes.Equal(f.buf[f.parts[i].from:f.parts[i].to], appendPart(nil, p, data))
+	return bytes.Equal(f.buf[f.parts[i].body:f.parts[i].to], data)
 }
 
 // run sends one bundle after the other until ctx ends.
@@ -248,6 +252,7 @@ func (g *gatherer) refuseAll() {
 	for f := g.depart(); f != nil; f = g.depart() {
 		g.land(f, 0, ErrClosed)
 	}
+	g.recent.close()
 }
 
 func (g *gatherer) depart() *flight {
@@ -301,7 +306,7 @@ func (g *gatherer) recheck(f *flight) {
 		}
 		from := len(buf)
 		buf = append(buf, f.buf[p.from:p.to]...)
-		p.from, p.to = from, len(buf)
+		p.from, p.body, p.to = from, from+p.body-p.from, len(buf)
 		stay = append(stay, p)
 	}
 	f.buf, f.open, f.parts = buf, len(buf), stay
@@ -383,6 +388,9 @@ func (g *gatherer) land(f *flight, sequence uint64, err error) {
 		}
 	}
 	g.mu.Unlock()
+	if err == nil && len(f.parts) > 0 {
+		g.recent.add(f, sequence)
+	}
 	f.sequence, f.err = sequence, err
 	if buf := f.buf; cap(buf) <= keepBundle {
 		bundleBuffers.Put(&buf)

@@ -9,7 +9,7 @@ type Message struct {
 	Sequence uint64
 	// Partition whose message it is; -1 on streams without partitions.
 	Partition int
-	// Data belongs to the receiver.
+	// Data must not be changed: the readers of a process may share it.
 	Data []byte
 	// At is when the server stored the message, by the server's clock.
 	At time.Time

@@ -27,14 +27,22 @@ type reader struct {
 	conn     *Conn
 	stream   string
 	subjects []string
-	next     uint64 // the first sequence still wanted
-	last     bool   // begin with the last message of the subject instead
-	bundles  string // subject of the stream's bundles, "" for none
-	wanted   []bool // partitions wanted of a bundle; nil for all
+	next     uint64  // the first sequence still wanted
+	last     bool    // begin with the last message of the subject instead
+	bundles  string  // subject of the stream's bundles, "" for none
+	wanted   []bool  // partitions wanted of a bundle; nil for all
+	recent   *recent // what this process wrote last; nil when others write too
+	ahead    int     // messages waiting in memory, at most; 0 for readMessages
 	// raw gets the messages as they come, in the place of run's function.
-	raw   func(jetstream.Msg, *jetstream.MsgMetadata) error
-	ahead int // messages waiting in memory, at most; 0 for readMessages
+	raw func(jetstream.Msg, *jetstream.MsgMetadata) error
 }
+
+// errBehind and errCaughtUp send a reader from the messages in memory to the
+// stream and back.
+var (
+	errBehind   = errors.New("bus: older than what is held in memory")
+	errCaughtUp = errors.New("bus: what is wanted next is held in memory")
+)
 
 // stopError carries an error of the caller's function through the retries.
 type stopError struct{ err error }
@@ -46,9 +54,14 @@ func (r *reader) run(ctx context.Context, fn func(Message) error) error {
 	wait := retryFirst
 	for {
 		before := r.next
-		err := r.session(ctx, fn)
+		err := r.follow(ctx, fn)
+		if errors.Is(err, errBehind) {
+			err = r.session(ctx, fn)
+		}
 		var stop *stopError
 		switch {
+		case errors.Is(err, errCaughtUp):
+			continue
 		case errors.As(err, &stop):
 			return stop.err
 		case ctx.Err() != nil:
@@ -67,8 +80,38 @@ func (r *reader) run(ctx context.Context, fn func(Message) error) error {
 	}
 }
 
-// session makes a consumer and reads from it until something is lost. A broken
-// connection ends it at once; a lost consumer shows by its heartbeat.
+// follow reads what this process has written itself, as it is acknowledged,
+// until ctx ends. The error is errBehind when the stream must be read first.
+func (r *reader) follow(ctx context.Context, fn func(Message) error) error {
+	for r.recent != nil {
+		bundles, more, err := r.recent.since(r.next)
+		if err != nil {
+			return err
+		}
+		for _, b := range bundles {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := r.handParts(b.parts, b.sequence, b.at, fn); err != nil {
+				return &stopError{err}
+			}
+			r.next = b.sequence + 1
+		}
+		if len(bundles) > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-more:
+		}
+	}
+	return errBehind
+}
+
+// session makes a consumer and reads from it until something is lost, or what
+// comes next is in memory. A broken connection ends it at once; a lost consumer
+// shows by its heartbeat.
 func (r *reader) session(ctx context.Context, fn func(Message) error) error {
 	ctx, done := r.conn.reads.watch(ctx)
 	defer done()
@@ -76,7 +119,7 @@ func (r *reader) session(ctx context.Context, fn func(Message) error) error {
 	if err != nil {
 		return err
 	}
-	defer r.forget(ctx, consumer)
+	defer r.forget(consumer)
 	messages, err := consumer.Messages(
 		jetstream.PullMaxMessagesWithBytesLimit(cmp.Or(r.ahead, readMessages), readBytes),
 		jetstream.PullHeartbeat(readHeartbeat),
@@ -93,6 +136,9 @@ func (r *reader) session(ctx context.Context, fn func(Message) error) error {
 		}
 		if err := r.accept(m, expected, fn); err != nil {
 			return err
+		}
+		if r.recent != nil && r.recent.reaches(r.next) {
+			return errCaughtUp
 		}
 	}
 }
@@ -137,11 +183,15 @@ func (r *reader) hand(m Message, fn func(Message) error) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", r.stream, err)
 	}
-	for _, p := range b.parts {
+	return r.handParts(b.parts, m.Sequence, m.At, fn)
+}
+
+func (r *reader) handParts(parts []part, sequence uint64, at time.Time, fn func(Message) error) error {
+	for _, p := range parts {
 		if r.wanted != nil && (p.partition >= len(r.wanted) || !r.wanted[p.partition]) {
 			continue
 		}
-		if err := fn(Message{Sequence: m.Sequence, Partition: p.partition, Data: p.data, At: m.At}); err != nil {
+		if err := fn(Message{Sequence: sequence, Partition: p.partition, Data: p.data, At: at}); err != nil {
 			return err
 		}
 	}
@@ -172,15 +222,12 @@ func (r *reader) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	return consumer, nil
 }
 
-// forget removes the consumer now rather than after its idle time. The reader's
-// own context may have ended; whether it works does not matter.
-func (r *reader) forget(ctx context.Context, consumer jetstream.Consumer) {
-	if !r.conn.reads.IsConnected() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if err := r.conn.js.DeleteConsumer(ctx, r.stream, consumer.CachedInfo().Name); err != nil {
+// forget has the consumer removed now rather than after its idle time. It waits
+// for no answer: a partition does not move on before its readers have ended, and
+// whether it works does not matter.
+func (r *reader) forget(consumer jetstream.Consumer) {
+	api := "$JS.API.CONSUMER.DELETE." + r.stream + "." + consumer.CachedInfo().Name
+	if err := r.conn.reads.PublishRequest(api, r.conn.reads.NewInbox(), nil); err != nil {
 		r.conn.logger.Debug("consumer not removed", "stream", r.stream, "err", err)
 	}
 }
@@ -206,12 +253,25 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // readPartitions reads the messages of some partitions, alone or in bundles.
 func (c *Conn) readPartitions(ctx context.Context, stream, prefix string, o ReadOptions, fn func(Message) error) error {
-	r := reader{conn: c, stream: stream, next: o.After + 1, bundles: prefix + bundled, ahead: o.Ahead}
+	r := reader{
+		conn: c, stream: stream, next: o.After + 1, bundles: prefix + bundled, ahead: o.Ahead, recent: c.recentOf(stream),
+	}
 	var err error
 	if r.subjects, r.wanted, err = c.subjects(prefix, o.Partitions); err != nil {
 		return err
 	}
 	return r.run(ctx, fn)
+}
+
+// recentOf is what this process holds of a stream that it alone writes.
+func (c *Conn) recentOf(stream string) *recent {
+	switch {
+	case stream == StreamLog && c.logWriter != nil:
+		return c.logWriter.recent
+	case stream == StreamInbound && c.inWriter != nil:
+		return c.inWriter.recent
+	}
+	return nil
 }
 
 // subjects returns the filter for some partitions, and which parts of bundles

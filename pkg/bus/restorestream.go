@@ -174,25 +174,30 @@ func (c *Conn) sendChunk(ctx context.Context, subject string, chunk []byte) erro
 	return nil
 }
 
-// checkRestored compares a restored stream with what it must hold, and waits
-// for its replicas.
+// checkRestored waits for the replicas of a restored stream, and compares it
+// with what it must hold.
 func (c *Conn) checkRestored(ctx context.Context, name string, want Extent) error {
-	use, err := c.streamUse(ctx, name)
-	if err != nil {
-		return fmt.Errorf("restore %s: %w", name, err)
-	}
-	if use.Last != want.Last || want.Messages > 0 && name != StreamControl && name != StreamLetters && use.Messages != want.Messages {
-		return fmt.Errorf("restore %s: it holds %d messages up to %d, wanted %d up to %d", name, use.Messages, use.Last, want.Messages, want.Last)
-	}
+	ctx, cancel := context.WithTimeout(ctx, restoreWithin)
+	defer cancel()
 	for {
 		stream, err := c.lookup(ctx, name)
 		if err == nil && replicated(stream.CachedInfo().Cluster) {
-			return nil
+			return compareRestored(stream.CachedInfo().State, name, want)
 		}
 		if !pause(ctx, replicaPoll) {
-			return fmt.Errorf("restore %s: waiting for its replicas: %w", name, ctx.Err())
+			return fmt.Errorf("waiting for its replicas: %w", errors.Join(ctx.Err(), err))
 		}
 	}
+}
+
+// compareRestored compares what a stream holds with what it must. What has an
+// age may have gone already.
+func compareRestored(state jetstream.StreamState, name string, want Extent) error {
+	ages := name == StreamControl || name == StreamLetters
+	if state.LastSeq != want.Last || !ages && state.Msgs != want.Messages {
+		return fmt.Errorf("it holds %d messages up to %d, wanted %d up to %d", state.Msgs, state.LastSeq, want.Messages, want.Last)
+	}
+	return nil
 }
 
 // replicated reports whether all replicas have what the leader has.

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 )
 
 // Class names why an exchange failed, by the step that failed first.
@@ -95,7 +94,7 @@ func ClassOf(err error) Class {
 // classOfExchange classes what happens on an open connection.
 func classOfExchange(err error) Class {
 	switch {
-	case errors.Is(err, ErrResponseTooLarge), strings.Contains(err.Error(), "server response headers exceeded"):
+	case errors.Is(err, ErrResponseTooLarge), errors.Is(err, errLongHead):
 		return ClassTooLarge
 	case errors.Is(err, context.Canceled):
 		return ClassCancelled

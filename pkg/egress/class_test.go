@@ -80,8 +80,8 @@ func endless(head, text string) func(net.Conn) {
 	}
 }
 
-// exchange posts once, reads the answer to its end and classes what came of it.
-func exchange(t *testing.T, rt *RoundTripper, url string, within time.Duration) Class {
+// classed posts once, reads the answer to its end and classes what came of it.
+func classed(t *testing.T, rt *RoundTripper, url string, within time.Duration) Class {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
@@ -182,7 +182,7 @@ func TestBadEndpointsAreClassedAndLeaveNothing(t *testing.T) { //nolint:parallel
 			if e.want == ClassTimeout {
 				within = 200 * time.Millisecond
 			}
-			if got := exchange(t, rt, e.url, within); got != e.want {
+			if got := classed(t, rt, e.url, within); got != e.want {
 				t.Errorf("%s: %q, want %q", name, got, e.want)
 			}
 			if took := time.Since(started); took > 6*time.Second {

@@ -170,7 +170,7 @@ func TestFailuresOfTheProxyAreNotTheEndpoints(t *testing.T) {
 				Proxy:          proxyTo(t, ProxyOptions{URL: c.proxy, User: "me", Password: "p"}),
 				ConnectTimeout: 300 * time.Millisecond,
 			})
-			got := exchange(t, rt, "http://app.test/", 5*time.Second)
+			got := classed(t, rt, "http://app.test/", 5*time.Second)
 			if got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
@@ -193,11 +193,11 @@ func TestEndpointsBehindTheProxyKeepTheirClasses(t *testing.T) {
 		"http://169.254.169.254": ClassDenied,
 		"http://[::1]:80/":       ClassDenied,
 	} {
-		if got := exchange(t, rt, url, 300*time.Millisecond); got != want {
+		if got := classed(t, rt, url, 300*time.Millisecond); got != want {
 			t.Errorf("%s: %q, want %q", url, got, want)
 		}
 	}
-	if rt := transport(t, Policy{Allow: Allow{}, Resolver: names{"a.test": netip.MustParseAddr("127.0.0.1")}}); exchange(t, rt, "http://a.test/", time.Second) != ClassDenied {
+	if rt := transport(t, Policy{Allow: Allow{}, Resolver: names{"a.test": netip.MustParseAddr("127.0.0.1")}}); classed(t, rt, "http://a.test/", time.Second) != ClassDenied {
 		t.Error("without a proxy the address is judged here")
 	}
 }

@@ -3,7 +3,6 @@ package egress
 import (
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -38,9 +37,7 @@ type Policy struct {
 }
 
 const (
-	defaultResponseBytes = 64 << 10
-	// writeBuffer holds a usual POST, so that it leaves in one write.
-	writeBuffer           = 16 << 10
+	defaultResponseBytes  = 64 << 10
 	maxHeaderBytes        = 64 << 10
 	defaultConnectTimeout = 5 * time.Second
 	defaultIdleTimeout    = 30 * time.Second
@@ -48,12 +45,14 @@ const (
 
 // RoundTripper sends requests by a policy. It never follows a redirect (that is
 // http.Client's doing; RoundTrip returns the 3xx), uses no proxy but the
-// policy's, asks for no compression, and speaks HTTP/1.1. Safe for concurrent
-// use.
+// policy's, asks for no compression, and speaks HTTP/1.1. An exchange runs on its
+// caller's goroutine, and the hooks of a httptrace.ClientTrace, of which GotConn
+// and GotFirstResponseByte are called, run there too. Safe for concurrent use.
 type RoundTripper struct {
-	transport *http.Transport
-	maxBytes  int64
-	tokens    *tokens // nil without OAuth
+	dialer   *dialer
+	pool     *pool
+	maxBytes int64
+	tokens   *tokens // nil without OAuth
 }
 
 // Transport builds a round tripper of its own: connections, limits and faults
@@ -71,16 +70,7 @@ func Transport(p Policy) *RoundTripper {
 	if idle <= 0 {
 		idle = defaultIdleTimeout
 	}
-	t := &RoundTripper{maxBytes: p.MaxResponseBytes, transport: &http.Transport{
-		DialContext:            d.dial,
-		DialTLSContext:         d.dialTLS,
-		DisableCompression:     true,
-		MaxConnsPerHost:        p.MaxConns,
-		MaxIdleConnsPerHost:    max(p.MaxConns, 1),
-		IdleConnTimeout:        idle,
-		WriteBufferSize:        writeBuffer,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-	}}
+	t := &RoundTripper{dialer: d, pool: newPool(p.MaxConns, idle), maxBytes: p.MaxResponseBytes}
 	if t.maxBytes <= 0 {
 		t.maxBytes = defaultResponseBytes
 	}
@@ -106,8 +96,11 @@ func tlsConfig(c *tls.Config) *tls.Config {
 }
 
 // RoundTrip implements http.RoundTripper. ClassOf tells what kind of failure an
-// error is. The caller closes the body; reading more than the policy's bound of
-// it fails with ErrResponseTooLarge.
+// error is. A request on a kept connection that turns out to be closed is sent
+// once more on a new one, when nothing of an answer was read. The caller reads
+// the body to its end, so that its connection can be used again, or closes it;
+// reading more than the policy's bound of it fails with ErrResponseTooLarge. The
+// request and its body belong to the caller again when RoundTrip returns.
 func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.tokens != nil {
 		return t.tokens.authorize(req, t.send)
@@ -115,45 +108,5 @@ func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.send(req)
 }
 
-// errSwitched is the failure of an endpoint that wants to speak something else:
-// the connection would be the caller's then, beyond every deadline.
-var errSwitched = errors.New("egress: the endpoint wants to switch protocols")
-
-func (t *RoundTripper) send(req *http.Request) (*http.Response, error) {
-	resp, err := t.transport.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		_ = resp.Body.Close()
-		return nil, failed(ClassProtocol, errSwitched)
-	}
-	resp.Body = &cappedBody{ReadCloser: resp.Body, left: t.maxBytes}
-	return resp, nil
-}
-
 // CloseIdleConnections closes the connections that carry no request.
-func (t *RoundTripper) CloseIdleConnections() { t.transport.CloseIdleConnections() }
-
-// cappedBody fails a read beyond its bound.
-type cappedBody struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *cappedBody) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, ErrResponseTooLarge
-	}
-	// One byte more than allowed tells a body that ends here from one that
-	// goes on.
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.ReadCloser.Read(p)
-	b.left -= int64(n)
-	if b.left < 0 {
-		return n - 1, ErrResponseTooLarge
-	}
-	return n, err
-}
+func (t *RoundTripper) CloseIdleConnections() { t.pool.clear() }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -24,7 +23,8 @@ type call struct {
 	req       *commandv1.Request
 	thread    control.ThreadKey
 	partition int
-	sent      int // copies on their way or arrived
+	sent      int       // copies on their way or arrived
+	asked     *question // of a graphapi; nil for a caller of the simulator's own
 }
 
 // reply is an answer that a holder has given.
@@ -98,7 +98,7 @@ func (w *World) attempt(c *call) {
 		}
 		c.sent++
 		switch {
-		case !n.frozen && w.scheduler.chance(85):
+		case !n.frozen.Load() && w.scheduler.chance(85):
 			w.handOver(c, n)
 		case w.scheduler.chance(70):
 			w.servers.send(fmt.Sprintf("call %d to %s", c.number, n.name), func() { w.handOver(c, n) })
@@ -146,7 +146,11 @@ func (w *World) takeReplies() {
 		}
 		w.scheduler.note("%s answers call %d: %v at %d %s", r.from, r.call.number, response.GetStatus(), response.GetPosition(), response.GetDetail())
 		w.truth.told(r.call, r.at, response)
-		if w.scheduler.chance(92) {
+		switch {
+		case !w.calm && !w.scheduler.chance(92):
+		case r.call.asked != nil:
+			r.call.asked.answers = append(r.call.asked.answers, r.data)
+		default:
 			w.answered(r.call, response)
 		}
 	}
@@ -188,10 +192,10 @@ func (w *World) newWebhook() {
 	var batch []*event
 	for range 1 + w.scheduler.rng.IntN(3) {
 		w.counts.Webhooks++
-		mid, now := fmt.Sprintf("m_%d", w.counts.Webhooks), time.Now().Add(w.nodes[0].clock.Offset()).UnixMilli()
+		mid, now := fmt.Sprintf("m_%d", w.counts.Webhooks), int64(w.now())
 		e := &event{Event: &inboundv1.Event{
 			Asset: thread.Asset, Person: thread.Person, Kind: uint32(control.KindMessage), TimestampMs: now, Mid: mid,
-			Dedupe: binary.BigEndian.AppendUint64(make([]byte, 8), uint64(w.counts.Webhooks)),
+			Dedupe: dedupe(w.counts.Webhooks),
 			Raw: fmt.Appendf(nil, `{"sender":{"id":"%d"},"recipient":{"id":"%d"},"timestamp":%d,"message":{"mid":"%s","text":"hello"}}`,
 				thread.Person, thread.Asset, now, mid),
 		}}
@@ -200,6 +204,8 @@ func (w *World) newWebhook() {
 	w.events = append(w.events, batch...)
 	w.publish(batch)
 }
+
+func dedupe(number int) []byte { return binary.BigEndian.AppendUint64(make([]byte, 8), uint64(number)) }
 
 // publish is what ingress does with events of one thread: when they are durable
 // the platform is told so.

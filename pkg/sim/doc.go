@@ -16,14 +16,19 @@
 // Everything random comes from the seed, also what the services draw
 // (testing/cryptotest).
 //
-// A run is nevertheless not repeatable from its seed alone. What Go itself leaves
-// open stays open: which of two ready cases a select takes, the order in which a
-// map is walked, when a goroutine is preempted. A few hundred steps into a run
-// of some 2,800 two runs of a seed have mostly parted, and Report.Trace differs.
-// So a seed says where to look, not what will be found: one that found something
-// has to be run several times until it finds it again, and -show has to be on
-// then; one that found nothing may find something the next time. What a run
-// finds is true all the same.
+// What Go itself leaves open would still let two runs of a seed part: which of
+// two ready cases a select takes, where the walk over a map begins, which of two
+// timers of one moment fires first, when a goroutine loses its turn, when garbage
+// is collected. So the tests build themselves once more, with ten small changes
+// planted into the runtime (-overlay; plant_test.go has them), which take all of
+// that from the seed, and run that binary. Then a run is repeatable from its seed:
+// in another process, after other seeds, on a busy machine. Report.Trace is a hash
+// over all steps and over all that could have happened instead; TestRunsRepeat
+// compares it between processes, and every planted mutant that a seed has found is
+// found again by that seed.
+//
+// With -short the runs are made in the process of the test, on Go as it is, mostly
+// for the race detector: these do not repeat, and a seed only says where to look.
 //
 // Not simulated are a stream that loses what it has acknowledged, and bytes that
 // change on a disk.

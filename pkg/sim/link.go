@@ -21,6 +21,18 @@ type link struct {
 	// serving are the handlers of commands, by partition; guarded by the
 	// scheduler's lock.
 	serving map[int]func(bus.CommandCall)
+	// highest are the epochs that its graphapi has heard of, by partition, and
+	// stale the accepted sends that it heard of from holders of lower ones;
+	// guarded by the truth's lock.
+	highest map[int]uint64
+	stale   map[string]bool
+}
+
+func newLink(n *node) *link {
+	return &link{
+		w: n.w, name: fmt.Sprintf("%s.%d", n.name, n.lives), node: n, serving: map[int]func(bus.CommandCall){},
+		highest: map[int]uint64{}, stale: map[string]bool{},
+	}
 }
 
 // call waits for one of several ends. It returns ErrClosed once the link is

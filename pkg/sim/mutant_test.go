@@ -1,25 +1,12 @@
 package sim
 
 import (
-	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"bytes"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
-
-// Answers that log nothing, given without a barrier, are found.
-func TestMissingBarrierIsFound(t *testing.T) { //nolint:paralleltest // Run is alone
-	for seed := uint64(1); seed < 60; seed++ {
-		r := Run(t, Options{Seed: seed, noBarrier: true})
-		if strings.Contains(r.Violation, "not so at any moment") || strings.Contains(r.Violation, "a holder of epoch") {
-			t.Logf("seed %d: %s", seed, r.Violation)
-			return
-		}
-	}
-	t.Error("no seed finds it")
-}
 
 // mutant is a fault planted into the source of the services.
 type mutant struct {
@@ -28,19 +15,16 @@ type mutant struct {
 	finds  string // in the violation
 }
 
-// plant replaces a text that stands once in a file.
-type plant struct{ file, old, new string }
-
 // Faults in the source of the services are found: each is planted, and the
 // simulation, built anew, must find it.
 func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors are busy enough
-	if testing.Short() {
+	if testing.Short() || repeatable {
 		t.Skip("builds the services anew for each mutant")
 	}
 	const holders, fan, stores = "../../services/ownership/", "../../services/fanout/", "../../pkg/store/"
 	for _, m := range []mutant{ //nolint:paralleltest // as above
 		{"a holder answers before the log has acknowledged", []plant{{
-			holders + "holder.go", "	sequence, err := h.append(h.publishing, &rec, raw)\n",
+			holders + "commit.go", "	sequence, err := h.append(h.publishing, &rec, raw)\n",
 			"	s.answer()\n	sequence, err := h.append(h.publishing, &rec, raw)\n",
 		}}, "command"},
 		{"an unknown outcome is resolved by reading", []plant{
@@ -60,7 +44,7 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 		}, "told that it was not"},
 		{"a call's key does not reach the memory of the store", []plant{{
 			stores + "apply.go", "p.mu.called.remember(k.generation, &k.id)", "_ = k",
-		}}, "after it was decided"},
+		}}, "decided"},
 		{"a command's answer is written nowhere", []plant{{
 			"../../pkg/eventlog/effects.go", "		p.tables.Answer(call.ID, a)\n", "",
 		}}, "decided twice"},
@@ -69,52 +53,33 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 		}, {
 			fan + "tracker.go", "	case len(t.open) > 0:\n		return t.open[0].position - 1\n", "",
 		}}, "app "},
+		{"answers that log nothing are given without a barrier", []plant{{
+			"node.go", "Barrier: true", "Barrier: false",
+		}}, "command"},
 	} {
 		t.Run(m.name, m.run)
 	}
 }
 
-// run plants the fault and runs the simulation on it.
+// run plants the fault, looks for a seed that finds it, and lets that seed find
+// it again.
 func (m *mutant) run(t *testing.T) {
-	dir, overlay := t.TempDir(), map[string]string{}
-	for _, p := range m.plants {
-		p.put(t, dir, overlay)
+	name := buildTest(t, m.plants...)
+	var out bytes.Buffer
+	err := spread(t.Context(), name, &out, 1, 200)
+	found := again.FindSubmatch(out.Bytes())
+	if err == nil || found == nil || !strings.Contains(string(found[1]), m.finds) {
+		t.Fatalf("not found (%v):\n%.3000s", err, out.Bytes())
 	}
-	data, err := json.Marshal(map[string]any{"Replace": overlay})
+	t.Logf("seed %s: %s", found[2], found[1])
+	seed, err := strconv.ParseUint(string(found[2]), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		t.Fatal(err)
+	if text, err := run(t.Context(), name, seed); err == nil || !bytes.Contains(text, found[1]) {
+		t.Errorf("seed %d does not find it again (%v):\n%.3000s", seed, err, text)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-failfast", "-overlay", file, "-run", "TestSimulate", ".", "-seeds", "100")
-	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), m.finds) || !strings.Contains(string(out), "again, with every step") {
-		t.Errorf("not found (%v):\n%.3000s", err, out)
-	}
-	t.Logf("%.400s", out)
 }
 
-func (p *plant) put(t *testing.T, dir string, overlay map[string]string) {
-	t.Helper()
-	path, err := filepath.Abs(p.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	from := path
-	if overlay[path] != "" {
-		from = overlay[path]
-	}
-	source, err := os.ReadFile(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Count(string(source), p.old) != 1 {
-		t.Fatalf("%s does not have the text once where the fault goes: %q", p.file, p.old)
-	}
-	overlay[path] = filepath.Join(dir, filepath.Base(p.file))
-	if err := os.WriteFile(overlay[path], []byte(strings.Replace(string(source), p.old, p.new, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
+// again is what a run that finds something says.
+var again = regexp.MustCompile(`sim_test\.go:\d+: (.*); again, with every step: .* -seed (\d+) `)

@@ -2,33 +2,19 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/partition"
 )
 
 // rest ends the faults, lets one node finish what is left, and compares.
 func (w *World) rest() {
-	w.calm = true
-	for _, n := range w.nodes {
-		n.gone()
-		if n.life != nil {
-			n.crash(false)
-		}
-	}
-	for len(w.servers.underWay) > 0 {
-		w.arrivals()[0].do()
-	}
-	for len(w.unacked) > 0 {
-		w.repeatWebhook()
-	}
-	w.calls = nil
+	w.quietDown()
 	last := w.nodes[0]
-	last.clock.mu.Lock()
-	last.clock.wall = 0
-	last.clock.mu.Unlock()
 	for p := range w.options.Partitions {
-		w.move(p, last)
+		w.told(p, last)
 	}
 	w.start(last)
 	last.rosters.hear()
@@ -43,6 +29,36 @@ func (w *World) rest() {
 	w.compare(last)
 	w.lapsed()
 	w.standby()
+}
+
+// quietDown ends the faults and all lives, and lets arrive what is under way.
+func (w *World) quietDown() {
+	w.calm = true
+	w.air.calm.Store(true)
+	for _, n := range w.nodes {
+		n.gone()
+		if n.life != nil {
+			n.crash(false)
+		}
+	}
+	for len(w.servers.underWay) > 0 {
+		w.arrivals()[0].do()
+	}
+	for len(w.unacked) > 0 {
+		w.repeatWebhook()
+	}
+	w.calls = nil
+	for _, n := range w.nodes {
+		n.clock.mu.Lock()
+		n.clock.wall = 0
+		n.clock.mu.Unlock()
+	}
+}
+
+// settleFor lets everything go on for so many seconds.
+func (w *World) settleFor(seconds int) {
+	w.finish()
+	time.Sleep(time.Duration(seconds) * time.Second) //nolint:forbidigo // in the bubble it moves the clock
 }
 
 func (w *World) jumpBy(d time.Duration) {
@@ -81,6 +97,7 @@ func (w *World) finish() (busy bool) {
 	for w.broken() == "" {
 		w.scheduler.settle()
 		w.takeReplies()
+		w.takeSends()
 		ready := w.progress()[1:]
 		if len(ready) == 0 {
 			return busy
@@ -97,6 +114,9 @@ func (w *World) finish() (busy bool) {
 func (w *World) missing() string {
 	if missing := w.delivered(); missing != "" {
 		return missing
+	}
+	if w.open > 0 {
+		return fmt.Sprintf("%d sends were never answered", w.open)
 	}
 	for p, part := range w.truth.parts {
 		if part.onTopic != len(part.topic) {
@@ -193,8 +213,14 @@ func (w *World) standby() {
 		n.rosters.hear()
 	}
 	w.quieten(4)
+	if w.beating {
+		w.placed()
+	}
 	for _, n := range w.nodes[1:] {
 		w.digests(n)
+		if w.beating {
+			continue
+		}
 		for p := range w.options.Partitions {
 			w.move(p, n)
 		}
@@ -205,4 +231,37 @@ func (w *World) standby() {
 		w.holding(n)
 		w.digests(n)
 	}
+}
+
+// told is move where the simulator places the partitions.
+func (w *World) told(p int, n *node) {
+	if !w.beating {
+		w.move(p, n)
+	}
+}
+
+// placed looks whether the nodes agree on who holds what: each partition is with
+// the one node that it is wanted at.
+func (w *World) placed() {
+	var names []string
+	for _, n := range w.nodes {
+		names = append(names, n.name)
+	}
+	want, have := make([]string, w.options.Partitions), make([]string, w.options.Partitions)
+	for range 60 {
+		clear(have)
+		for p := range have {
+			want[p] = partition.Rendezvous(p, names)
+			for _, n := range w.nodes {
+				if n.life.ownership.Statuses()[p].Held {
+					have[p] += n.name
+				}
+			}
+		}
+		if slices.Equal(want, have) {
+			return
+		}
+		w.quieten(1)
+	}
+	w.fail("the partitions are held by %v, and belong to %v", have, want)
 }

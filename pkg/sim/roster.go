@@ -18,6 +18,7 @@ const (
 	bot    control.AppID = 700000000000001 // primary
 	agent  control.AppID = 700000000000002
 	survey control.AppID = 700000000000003
+	baton  control.AppID = 700000000000009 // at the platform
 )
 
 // threads are persons of the page such that every partition has some.
@@ -37,8 +38,8 @@ func threads(partitions, each int) []control.ThreadKey {
 // document is the roster of a version: the third app comes and goes.
 func document(version uint64) roster.Document {
 	apps := []control.AppID{bot, agent, survey}
-	d := roster.Document{Format: 1, Pages: []roster.Page{{
-		ID: strconv.FormatUint(page, 10), Object: "page",
+	d := roster.Document{Format: 1, BatonApp: baton.String(), Pages: []roster.Page{{
+		ID: strconv.FormatUint(page, 10), Object: "page", AccessToken: roster.NewSecret("page"),
 		Routing: roster.Routing{Mode: "handover", Primary: bot.String()},
 	}}}
 	for i, id := range apps {
@@ -54,10 +55,12 @@ func document(version uint64) roster.Document {
 		if id == survey && version%2 == 0 {
 			continue
 		}
-		d.Pages[0].Apps = append(d.Pages[0].Apps, roster.Connection{App: id.String(), Tasks: []string{"MESSAGING"}})
+		d.Pages[0].Apps = append(d.Pages[0].Apps, roster.Connection{App: id.String(), Tasks: []string{"MESSAGING"}, Permissions: []string{"pages_messaging"}, Tokens: []roster.TokenHash{roster.HashToken(tokenOf(id))}})
 	}
 	return d
 }
+
+func tokenOf(app control.AppID) string { return "token-" + app.String() }
 
 // rosters are the versions of the roster, as one node knows them. It implements
 // the ports of the services.

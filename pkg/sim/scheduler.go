@@ -7,12 +7,16 @@ import (
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
 )
+
+// collectEvery is how many steps are between two collections of garbage.
+const collectEvery = 500
 
 // end is one way in which a waiting call may end. What do does happens between
 // two steps, while nothing else runs.
@@ -44,7 +48,7 @@ type action struct {
 type scheduler struct {
 	rng   *rand.Rand
 	trace hash.Hash64
-	out   io.Writer // nil for nobody
+	out   io.Writer
 	steps int
 	begun time.Time
 
@@ -114,16 +118,21 @@ func (s *scheduler) release(o *op) {
 	close(o.done)
 }
 
-// settle waits until everything in the bubble is blocked.
-func (s *scheduler) settle() { synctest.Wait() }
+// settle waits until everything in the bubble is blocked, and says what the
+// runtime draws from now on.
+func (s *scheduler) settle() {
+	synctest.Wait()
+	if repeatable && s.steps%collectEvery == 0 {
+		runtime.GC() // what it would do in the midst of a step, it would do at a moment of its own choice
+	}
+	seedRuntime(s.rng.Uint64() | 1)
+}
 
 // note makes a step part of the trace.
 func (s *scheduler) note(format string, args ...any) {
 	line := fmt.Sprintf("%d %v ", s.steps, time.Since(s.begun)) + fmt.Sprintf(format, args...) + "\n"
 	_, _ = io.WriteString(s.trace, line) // a hash takes everything
-	if s.out != nil {
-		_, _ = io.WriteString(s.out, line)
-	}
+	_, _ = io.WriteString(s.out, line)
 }
 
 // choose takes one of several weights.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
@@ -17,6 +18,7 @@ import (
 // outside was told. It finds the first promise that is broken.
 type truth struct {
 	w     *World
+	mu    sync.Mutex // guards what the links know
 	parts []*partTruth
 	// wanted are the deliveries that the log asks for, by app and thread, in
 	// order; next is how many of them their app has seen.
@@ -24,6 +26,7 @@ type truth struct {
 	next   map[receiver]int
 	ids    map[appID]wanted
 	acked  map[[16]byte]int  // commands, with their partition
+	keys   map[string]string // by Idempotency-Key, the token under which it came to the platform
 	denied map[[16]byte]bool // commands whose callers were told that nothing happened
 }
 
@@ -36,6 +39,8 @@ type partTruth struct {
 	past    map[control.ThreadKey][]pastState
 	causes  map[[16]byte]decidedAt // per command, the decision of it
 	events  map[control.Position][16]byte
+	sends   map[control.Position]*sent
+	loss    *loss                  // nil for none
 	inputs  map[[16]byte]decidedAt // per de-duplication key
 	topic   []string               // ids of the changes, in order
 	onTopic int
@@ -73,12 +78,13 @@ type (
 func newTruth(w *World) *truth {
 	t := &truth{
 		w: w, wanted: map[receiver][]wanted{}, next: map[receiver]int{}, ids: map[appID]wanted{},
-		acked: map[[16]byte]int{}, denied: map[[16]byte]bool{},
+		acked: map[[16]byte]int{}, denied: map[[16]byte]bool{}, keys: map[string]string{},
 	}
 	for range w.options.Partitions {
 		t.parts = append(t.parts, &partTruth{
 			states: map[control.ThreadKey]control.State{}, past: map[control.ThreadKey][]pastState{},
 			causes: map[[16]byte]decidedAt{}, events: map[control.Position][16]byte{}, inputs: map[[16]byte]decidedAt{},
+			sends: map[control.Position]*sent{},
 		})
 	}
 	return t
@@ -100,14 +106,20 @@ func (t *truth) landed(p int, sequence uint64, data []byte) {
 		return
 	}
 	part.records++
+	t.w.counts.Records++
+	t.w.counts.Events += len(rec.Entries)
+	if part.loss != nil {
+		if part.loss.records[rec.Prev] {
+			t.w.fail("the record at sequence %d was decided on one that the log has lost", sequence)
+		}
+		return
+	}
 	for i := range rec.Entries {
 		at, e := rec.First+control.Position(i), &rec.Entries[i]
 		t.entry(p, e, decidedAt{part.records, at, rec.DecidedAt, described(&rec, e, at)})
 	}
 	t.plan(p, &rec)
 	part.roster = rec.RosterVersion
-	t.w.counts.Records++
-	t.w.counts.Events += len(rec.Entries)
 }
 
 func (t *truth) entry(p int, e *eventlog.Entry, now decidedAt) {
@@ -121,6 +133,7 @@ func (t *truth) entry(p int, e *eventlog.Entry, now decidedAt) {
 	if eventlog.OnTopic(e.Event) {
 		part.topic = append(part.topic, fmt.Sprintf("%d-%d", p, at))
 	}
+	t.send(p, e.Event, e.Cause == ([16]byte{}), now)
 	if e.Cause != ([16]byte{}) {
 		t.caused(p, e, now)
 	}
@@ -220,6 +233,10 @@ func (t *truth) received(app control.AppID, ids string, body []byte) {
 		return
 	}
 	for i, id := range list {
+		var p int
+		if _, err := fmt.Sscanf(id, "%d-", &p); err == nil && p < len(t.parts) && t.parts[p].loss != nil {
+			continue
+		}
 		want, ok := t.ids[appID{app, id}]
 		if !ok || want.channel != kinds[i] {
 			t.w.fail("delivery %s came to app %v as %s; the log wants %+v", id, app, kinds[i], want)
@@ -248,6 +265,9 @@ func (t *truth) published(m bus.ControlMessage) {
 		return
 	}
 	part := t.parts[p]
+	if part.loss != nil {
+		return
+	}
 	if part.onTopic >= len(part.topic) || part.topic[part.onTopic] != m.ID {
 		t.w.fail("the topic has change %s after %d of %v", m.ID, part.onTopic, part.topic)
 		return
@@ -276,6 +296,9 @@ func (t *truth) told(c *call, at arrival, r *commandv1.Response) {
 	}
 	t.w.counts.Answers++
 	part := t.parts[c.partition]
+	if part.loss != nil {
+		return
+	}
 	if d, ok := part.causes[c.id]; ok && r.GetPosition() == 0 && d.record <= at.records && t.time(part)-d.at < eventlog.CommandFor {
 		t.w.fail("a command came again after it was decided, and was told %v: %s", r.GetStatus(), d.what)
 	}

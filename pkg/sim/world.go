@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/partition"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/store/storetest"
 )
 
 // Options of a run.
 type Options struct {
-	// Seed decides what the simulator leaves open; not what Go does, see the
-	// package.
+	// Seed decides everything that is left open, see the package.
 	Seed uint64
 	// Steps before the faults end and the world comes to rest; 2,000.
 	Steps int
@@ -25,14 +25,19 @@ type Options struct {
 	Nodes int
 	// Partitions of the installation; 2.
 	Partitions int
+	// Beats: the nodes place the partitions themselves, by the beats that they
+	// hear (pkg/assignment); else the simulator does, and not always well.
+	Beats bool
+	// Loss: the log loses records that it has acknowledged, once.
+	Loss bool
 	// Trace gets every step; nil for nobody.
 	Trace io.Writer
-
-	// A planted fault, for the tests of this package.
-	noBarrier bool
 }
 
 func (o *Options) fill() {
+	if o.Trace == nil {
+		o.Trace = io.Discard
+	}
 	if o.Steps == 0 {
 		o.Steps = 2000
 	}
@@ -46,7 +51,7 @@ func (o *Options) fill() {
 
 // Counts says what happened in a run.
 type Counts struct {
-	Steps, Records, Events, Calls, Answers, Webhooks, Deliveries, Repeats, Changes, Crashes int
+	Steps, Records, Events, Calls, Answers, Webhooks, Deliveries, Repeats, Changes, Crashes, Sends, Forwarded, Sent, Lost, Halts int
 }
 
 // Report is how a run ended.
@@ -66,11 +71,17 @@ type World struct {
 	truth     *truth
 	threads   []control.ThreadKey
 	rosters   []*roster.Snapshot
+	air       *air
+	beating   bool // the nodes' beats place the partitions; else the simulator does
 	nodes     []*node
 	calls     []*call
 	events    []*event
 	unacked   [][]*event
 	replies   []reply // guarded by the scheduler's lock
+	ended     []*send // likewise
+	open      int     // sends that are not answered yet
+	unknown   []*send // whose callers do not know how they ended, the last few
+	lossy     bool    // the log has lost something
 	calm      bool    // no faults any more
 	counts    Counts
 	lives     sync.WaitGroup
@@ -90,6 +101,7 @@ func Run(t *testing.T, o Options) (report Report) {
 	t.Helper()
 	o.fill()
 	cryptotest.SetGlobalRandom(t, o.Seed)
+	seedRuntime(o.Seed<<1 | 1)
 	base := time.Now()
 	synctest.Test(t, func(*testing.T) {
 		w := newWorld(o, base)
@@ -102,6 +114,7 @@ func Run(t *testing.T, o Options) (report Report) {
 
 func newWorld(o Options, base time.Time) *World {
 	w := &World{options: o, scheduler: newScheduler(o.Seed, o.Trace), threads: threads(o.Partitions, 3)}
+	w.air, w.beating = newAir(o.Seed), o.Beats
 	w.servers = servers{cursors: newRegister(), places: newRegister()}
 	w.truth = newTruth(w)
 	w.newRoster()
@@ -140,7 +153,9 @@ func (w *World) broken() string {
 
 func (w *World) run() {
 	for p := range w.options.Partitions {
-		w.nodes[0].hold(p)
+		if !w.beating {
+			w.nodes[0].hold(p)
+		}
 	}
 	for _, n := range w.nodes {
 		w.start(n)
@@ -148,7 +163,11 @@ func (w *World) run() {
 	for w.scheduler.steps < w.options.Steps && w.broken() == "" {
 		w.step()
 	}
-	if w.broken() == "" {
+	switch {
+	case w.broken() != "":
+	case w.lossy:
+		w.restWithLoss()
+	default:
 		w.rest()
 	}
 	for _, n := range w.nodes {
@@ -170,14 +189,19 @@ func (w *World) start(n *node) {
 func (w *World) step() {
 	w.scheduler.settle()
 	w.takeReplies()
+	w.takeSends()
 	for _, n := range w.nodes {
 		n.gone()
 	}
 	w.scheduler.steps++
 	actions := append(w.outside(), w.faults()...)
 	actions = append(actions, w.arrivals()...)
+	actions = append(actions, w.beats()...)
 	actions = append(actions, w.moves()...)
 	actions = append(actions, w.progress()...)
+	for _, a := range actions {
+		_, _ = io.WriteString(w.scheduler.trace, a.name)
+	}
 	a, _ := choose(w.scheduler, actions, func(a action) int { return a.weight })
 	w.scheduler.note("%s", a.name)
 	a.do()
@@ -187,7 +211,7 @@ func (w *World) step() {
 func (w *World) progress() []action {
 	list := []action{{"time", 60, w.pass}}
 	for _, o := range w.scheduler.waiting() {
-		if o.link.node.frozen && o.link.node.life != nil && o.link.node.life.link == o.link || o.ready != nil && !o.ready() {
+		if o.link.node.frozen.Load() && o.link.node.life != nil && o.link.node.life.link == o.link || o.ready != nil && !o.ready() {
 			continue
 		}
 		e, _ := choose(w.scheduler, o.ends, func(e end) int { return e.weight })
@@ -206,6 +230,9 @@ func (w *World) pass() {
 		time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond,
 		200 * time.Millisecond, 200 * time.Millisecond, time.Second, time.Second, 3 * time.Second, 10 * time.Second, 30 * time.Second,
 	}
+	if w.open > 0 && w.scheduler.chance(94) {
+		waits = waits[:5] // a send must be asked for, forwarded and told within seconds
+	}
 	time.Sleep(waits[w.scheduler.rng.IntN(len(waits))]) //nolint:forbidigo // in the bubble it moves the clock
 }
 
@@ -217,6 +244,9 @@ func (w *World) outside() []action {
 	}
 	if len(w.calls) < openCalls {
 		list = append(list, action{"call", 50, w.newCall})
+	}
+	if w.open < openSends {
+		list = append(list, action{"send", 30, w.newSend})
 	}
 	for _, c := range w.calls {
 		list = append(
@@ -252,6 +282,9 @@ func (w *World) arrivals() []action {
 // faults are what happens to nodes.
 func (w *World) faults() []action {
 	list := []action{{"clocks jump", 1, w.jump}}
+	if w.options.Loss && !w.lossy && w.scheduler.steps > w.options.Steps/4 {
+		list = append(list, action{"the log loses its tail", 3, w.loseTail})
+	}
 	if len(w.rosters) < 6 {
 		list = append(list, action{"new roster", 1, w.newRoster})
 	}
@@ -261,21 +294,28 @@ func (w *World) faults() []action {
 		}
 		switch {
 		case n.life == nil:
-			list = append(list, action{n.name + " starts", 15, func() { w.start(n) }})
+			list = append(list, action{n.name + " starts", 50, func() { w.start(n) }})
 			continue
-		case n.frozen:
-			list = append(list, action{n.name + " goes on", 20, func() { n.frozen = false }})
+		case n.frozen.Load():
+			list = append(list, action{n.name + " goes on", 50, func() { n.frozen.Store(false) }})
 		default:
-			list = append(list, action{n.name + " stands still", 4, func() { n.frozen = true }})
+			list = append(list, action{n.name + " stands still", 3, func() { n.frozen.Store(true) }})
+		}
+		switch {
+		case !w.beating:
+		case n.deaf.Load():
+			list = append(list, action{n.name + " is heard again", 20, func() { n.deaf.Store(false) }})
+		default:
+			list = append(list, action{n.name + " is not heard", 3, func() { n.deaf.Store(true) }})
 		}
 		list = append(
 			list,
-			action{n.name + " crashes", 2, func() { w.counts.Crashes++; n.crash(false) }},
-			action{n.name + " loses power", 2, func() { w.counts.Crashes++; n.crash(true) }},
+			action{n.name + " crashes", 1, func() { w.counts.Crashes++; n.crash(false) }},
+			action{n.name + " loses power", 1, func() { w.counts.Crashes++; n.crash(true) }},
 			action{n.name + "'s wall clock steps", 1, func() { n.clock.step(int64(w.scheduler.rng.IntN(40) - 20)) }},
 		)
 		if !n.life.stopping {
-			list = append(list, action{n.name + " stops", 2, n.stop})
+			list = append(list, action{n.name + " stops", 1, n.stop})
 		}
 	}
 	return list
@@ -284,6 +324,9 @@ func (w *World) faults() []action {
 // moves are what the assignment of partitions may say, which may be wrong: two
 // nodes may be told to hold one partition, or none.
 func (w *World) moves() (list []action) {
+	if w.beating {
+		return nil
+	}
 	for p := range w.options.Partitions {
 		for _, n := range w.nodes {
 			if n.holds[p] {
@@ -316,4 +359,13 @@ func (w *World) jump() {
 	for _, n := range w.nodes {
 		n.clock.jump(d)
 	}
+}
+
+// now is the time without what the nodes' own clocks are off by.
+func (w *World) now() control.Millis {
+	return control.Millis(time.Now().Add(w.nodes[0].clock.Offset()).UnixMilli())
+}
+
+func (w *World) partitionOf(thread control.ThreadKey) int {
+	return partition.Of(thread, w.options.Partitions)
 }

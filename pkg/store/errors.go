@@ -22,13 +22,16 @@ var (
 	ErrNoStore = errors.New("store: no store in this directory")
 	// ErrNoPosition is returned by Event: the log holds no such position.
 	ErrNoPosition = errors.New("store: no such position")
+	// errMissing: a file that the store needs is not there.
+	errMissing = errors.New("store: a file is missing")
 	// ErrWrongChanges is returned by Apply: the changes do not match the
 	// record. It is a mistake of the caller.
 	ErrWrongChanges = errors.New("store: changes do not match the record")
 )
 
 // IsDamaged reports whether err says that stored bytes do not read as they were
-// written. The store must be rebuilt from the stream.
+// written, or are gone. What they hold must be rebuilt from the stream: of a
+// partition (Partition.Wipe) when the error is of one, else the whole store.
 func IsDamaged(err error) bool {
-	return pebble.IsCorruptionError(err) || errors.Is(err, eventlog.ErrDamaged) || errors.Is(err, control.ErrBadState)
+	return pebble.IsCorruptionError(err) || errors.Is(err, errMissing) || errors.Is(err, eventlog.ErrDamaged) || errors.Is(err, control.ErrBadState)
 }

@@ -61,6 +61,9 @@ func open(o *Options) (*Store, error) {
 	e := o.engine()
 	e.Lock = lock
 	db, err := pebble.Open(o.Dir, e)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", errMissing, err)
+	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}

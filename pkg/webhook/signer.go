@@ -21,11 +21,13 @@ func NewSigner(secret []byte) *Signer {
 	return &Signer{sha1: hmac.New(sha1.New, secret), sha256: hmac.New(sha256.New, secret)}
 }
 
-// Sign returns the values of X-Hub-Signature and X-Hub-Signature-256 for the
-// bytes of a body; the same as Sign1 and Sign256.
-func (s *Signer) Sign(body []byte) (header1, header256 string) {
-	return s.sign(s.sha1, "sha1=", body), s.sign(s.sha256, "sha256=", body)
-}
+// Sign1 is the value of X-Hub-Signature for the bytes of a body; the same as the
+// function of that name.
+func (s *Signer) Sign1(body []byte) string { return s.sign(s.sha1, "sha1=", body) }
+
+// Sign256 is the value of X-Hub-Signature-256 for the bytes of a body; the same
+// as the function of that name.
+func (s *Signer) Sign256(body []byte) string { return s.sign(s.sha256, "sha256=", body) }
 
 func (s *Signer) sign(h hash.Hash, prefix string, body []byte) string {
 	h.Reset()

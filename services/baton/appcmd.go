@@ -31,6 +31,9 @@ func (c *appLs) Run(ctx context.Context, g *Global, s *streams) error {
 	if err != nil {
 		return err
 	}
+	if missing := resp.Msg.GetMissing(); len(missing) > 0 {
+		_, _ = fmt.Fprintf(s.err, "baton: nobody delivers for the partitions %v; what waits there is not counted\n", missing)
+	}
 	return s.print(g, resp.Msg, func(w *tabwriter.Writer) {
 		row(w, "ID", "NAME", "STATE", "LAG", "PARKED", "OWNED", "CALLBACK", "REASON")
 		for _, a := range resp.Msg.GetApps() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -10,11 +11,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/baton-router/baton/pkg/assignment"
 	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/services/console"
+	"github.com/baton-router/baton/services/fanout"
 )
 
 // assignments place the partitions of the roles that hold some. The fields are
@@ -63,6 +66,24 @@ func (n *node) openName() error {
 	return os.WriteFile(file, []byte(n.name+"\n"), 0o600)
 }
 
+// delivering names the other nodes that deliver, as the answers of those who do
+// say.
+func (n *node) delivering(ctx context.Context) (others []string) {
+	if n.server != nil {
+		return nil
+	}
+	o, _ := (fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}).Show(ctx, 0)
+	for i := range o.Apps {
+		for _, p := range o.Apps[i].Partitions {
+			if p.Node != n.name && !slices.Contains(others, p.Node) {
+				others = append(others, p.Node)
+			}
+		}
+	}
+	slices.Sort(others)
+	return others
+}
+
 // unheld counts the partitions that no node holds, as this one sees it.
 func unheld(nodes []assignment.Node, partitions int) int {
 	held := map[int]bool{}
@@ -103,6 +124,7 @@ type assignmentView struct {
 type assignmentNode struct {
 	Node    string `json:"node"`
 	Held    []int  `json:"held"`
+	Load    int    `json:"load"`
 	Leaving bool   `json:"leaving,omitempty"`
 }
 
@@ -114,7 +136,7 @@ func (n *node) mountAssignments() console.Mount {
 			return nodes
 		}
 		for _, m := range s.View() {
-			nodes = append(nodes, assignmentNode{Node: m.Name, Held: append([]int{}, m.Held...), Leaving: m.Leaving})
+			nodes = append(nodes, assignmentNode{Node: m.Name, Held: append([]int{}, m.Held...), Load: m.Load, Leaving: m.Leaving})
 		}
 		return nodes
 	}

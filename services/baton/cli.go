@@ -23,6 +23,8 @@ type cli struct {
 	Token       tokenCommands      `cmd:"" help:"Give apps tokens and take them back."`
 	Log         logCommands        `cmd:"" help:"Read and verify the log."`
 	Replay      replayCommand      `cmd:"" help:"Fold the log from its beginning and compare with the running store."`
+	Backup      backupCommand      `cmd:"" help:"Write everything that matters into a directory, while Baton runs or not."`
+	Restore     restoreCommand     `cmd:"" help:"Make an empty installation what a backup was."`
 	Sim         simCommands        `cmd:"" help:"Be the people on the simulated platform."`
 	Conformance conformanceCommand `cmd:"" help:"Put a server through the conformance vectors over HTTP."`
 	Demo        demoCommand        `cmd:"" help:"Play a conversation by itself, in a temporary directory."`

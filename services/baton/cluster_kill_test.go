@@ -30,7 +30,7 @@ func TestClusterKillNode(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("BATON_CLUSTER_KILLS")); err == nil {
 		kills = n
 	}
-	c := newCluster(t, crashPartitionsCluster)
+	c := newCluster(t)
 	var took []time.Duration
 	for n := range kills {
 		held := c.spread("ownership", len(c.Nodes))

@@ -32,8 +32,21 @@ type clusterWorld struct {
 	worlds []*world
 }
 
-// newCluster starts a cluster. The nodes are of the program, unchanged.
-func newCluster(t *testing.T, partitions int) *clusterWorld {
+// newCluster starts a cluster. The nodes are of the program, unchanged, unless
+// an option says otherwise.
+func newCluster(t *testing.T, options ...func(*localcluster.Options)) *clusterWorld {
+	t.Helper()
+	cw := prepareCluster(t, options...)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	if err := cw.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return cw
+}
+
+// prepareCluster is newCluster without the start.
+func prepareCluster(t *testing.T, options ...func(*localcluster.Options)) *clusterWorld {
 	t.Helper()
 	w := &world{
 		t: t, dir: t.TempDir(),
@@ -50,16 +63,25 @@ func newCluster(t *testing.T, partitions int) *clusterWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := localcluster.New(localcluster.Options{
+	o := localcluster.Options{
 		Dir: w.dir, Baton: w.binary, NATS: nats, Root: root,
-		Configure: func() string { var b configText; w.settings(&b, partitions); return b.String() },
-	})
+		Configure: func() string {
+			var b configText
+			w.settings(&b, crashPartitionsCluster)
+			timerSettings(&b)
+			return b.String()
+		},
+	}
+	for _, set := range options {
+		set(&o)
+	}
+	c, err := localcluster.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cw := &clusterWorld{Cluster: c, t: t}
 	for i := range c.Nodes {
-		each := world{t: t, dir: w.dir, client: w.client, apps: w.apps, platform: w.platform, binary: w.binary}
+		each := world{t: t, dir: w.dir, client: w.client, apps: w.apps, platform: w.platform, binary: w.binary, partitions: crashPartitionsCluster}
 		each.public, each.admin = c.Public[i], c.Admin[i]
 		cw.worlds = append(cw.worlds, &each)
 	}
@@ -69,13 +91,11 @@ func newCluster(t *testing.T, partitions int) *clusterWorld {
 			cw.logs()
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
-	if err := c.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
 	return cw
 }
+
+// cuttable is for clusters whose processes can be cut off each other.
+func cuttable(o *localcluster.Options) { o.Cuttable = true }
 
 // logs shows the end of every process's log.
 func (c *clusterWorld) logs() {

@@ -132,7 +132,6 @@ func (w *world) checkStore(r *records) {
 // decided exactly once.
 func (w *world) checkInput(r *records, acknowledged []string) {
 	w.t.Helper()
-	stored := map[string]bool{}
 	decided := map[[16]byte]int{}
 	for i := range r.facts {
 		if routed, ok := r.facts[i].Event.(control.Routed); ok {
@@ -140,10 +139,19 @@ func (w *world) checkInput(r *records, acknowledged []string) {
 		}
 	}
 	for _, in := range r.inbound {
-		stored[in.mid] = true
 		if decided[in.dedupe] != 1 {
 			w.t.Errorf("input event %s was decided %d times", in.mid, decided[in.dedupe])
 		}
+	}
+	w.checkStored(r, acknowledged)
+}
+
+// checkStored: what was acknowledged is in the input.
+func (w *world) checkStored(r *records, acknowledged []string) {
+	w.t.Helper()
+	stored := map[string]bool{}
+	for _, in := range r.inbound {
+		stored[in.mid] = true
 	}
 	for _, mid := range acknowledged {
 		if !stored[mid] {
@@ -235,7 +243,6 @@ func firstDifference(got, want []string) string {
 // least once, in the order of its threads but for repeats, always the same.
 func (w *world) checkDeliveries(r *records) {
 	w.t.Helper()
-	page := r.snapshot.Delivery(crashPage)
 	for _, app := range crashApps() {
 		got := w.apps.deliveries(app)
 		w.checkOrder(app, got)
@@ -246,7 +253,7 @@ func (w *world) checkDeliveries(r *records) {
 		planned := 0
 		for i := range r.facts {
 			f := &r.facts[i]
-			if !isPlanned(page, f, app) {
+			if !isPlanned(r.pageOf(f), f, app) {
 				continue
 			}
 			planned++
@@ -258,6 +265,14 @@ func (w *world) checkDeliveries(r *records) {
 			w.t.Errorf("app %d got %d different deliveries, the log plans %d", app, len(ids), planned)
 		}
 	}
+}
+
+// pageOf is the page that an event concerns.
+func (r *records) pageOf(f *fact) *delivery.Page {
+	if f.Thread.Asset == timerPage {
+		return r.snapshot.Delivery(timerPage)
+	}
+	return r.snapshot.Delivery(crashPage)
 }
 
 // isPlanned reports whether an event is to be delivered to an app.

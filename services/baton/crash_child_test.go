@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/platform"
 	"github.com/baton-router/baton/pkg/telemetry"
 	"github.com/baton-router/baton/services/fanout"
@@ -189,15 +190,19 @@ func (c doomedConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// doomedLog dies when a record has landed and its acknowledgement has not come:
-// point 5.
+// doomedLog dies when a record, or a claim, has landed and its acknowledgement
+// has not come: points 5 and 15.
 type doomedLog struct {
 	*bus.Conn
 	doom *doom
 }
 
 func (l doomedLog) AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
-	if l.doom.next("5-landed") {
+	point := "5-landed"
+	if rec, err := eventlog.Decode(data); err == nil && rec.Claim {
+		point = "15-claim-landed"
+	}
+	if l.doom.next(point) {
 		go func() { _, _ = l.Conn.AppendLog(ctx, p, data, expected) }()
 		dieOnceTrue(func() bool { m, err := l.LastLog(ctx, p); return err == nil && m.Sequence > expected })
 	}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/partition"
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
@@ -29,6 +31,12 @@ type load struct {
 	late  []string        // webhooks that are still to be acknowledged
 	// nodes are the public listeners of a cluster; nil for the one of w.
 	nodes []string
+	// pace is what a person waits between two turns; 0 for nothing.
+	pace time.Duration
+	// failures are the calls that had no clear answer.
+	failures []failure
+	// takenBy counts the webhooks that each node acknowledged.
+	takenBy map[string]int
 	// counters of what happened, for the log of the test
 	refused, failed int
 }
@@ -40,7 +48,9 @@ type acknowledged struct {
 	mid  string // of a send
 }
 
-func newLoad(w *world) *load { return &load{w: w, open: map[string]bool{}, turns: map[uint64]int{}} }
+func newLoad(w *world) *load {
+	return &load{w: w, open: map[string]bool{}, turns: map[uint64]int{}, takenBy: map[string]int{}}
+}
 
 // public is a listener to ask, as a balancer would pick it.
 func (l *load) public() string {
@@ -67,6 +77,7 @@ func (l *load) person(ctx context.Context, person uint64) {
 		if !l.message(ctx, person, n) {
 			return
 		}
+		rest(ctx, l.pace)
 		mark := fmt.Sprintf("%d-%d", person, n)
 		owner, err := l.owner(ctx, person)
 		if err != nil || owner == 0 {
@@ -107,11 +118,15 @@ func (l *load) act(ctx context.Context, owner, person uint64, n int, mark string
 // message sends a person's message until it is acknowledged; false when ctx
 // ended before.
 func (l *load) message(ctx context.Context, person uint64, n int) bool {
+	return l.messageTo(ctx, crashPage, person, n)
+}
+
+func (l *load) messageTo(ctx context.Context, page, person uint64, n int) bool {
 	mid := fmt.Sprintf("m_%d_%d", person, n)
 	now := time.Now().UnixMilli()
 	body := fmt.Sprintf(
 		`{"object":"page","entry":[{"id":"%d","time":%d,"messaging":[{"sender":{"id":"%d"},"recipient":{"id":"%d"},"timestamp":%d,"message":{"mid":%q,"text":"text %s"}}]}]}`,
-		crashPage, now, person, crashPage, now, mid, mid)
+		page, now, person, page, now, mid, mid)
 	acked := l.webhook(ctx, body)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,9 +147,10 @@ func (l *load) webhook(ctx context.Context, body string) bool {
 			return false
 		}
 		req.Header.Set(webhook.Header256, webhook.Sign256([]byte(crashAppSecret), []byte(body)))
-		status, _, err := l.do(req)
+		status, _, err := l.do(req, noThread)
 		switch {
 		case err == nil && status == http.StatusOK:
+			l.took(req.URL.Host)
 			return true
 		case err == nil && status < 500:
 			l.w.t.Errorf("webhook answered %d: %s", status, body)
@@ -164,8 +180,11 @@ func (l *load) echo(ctx context.Context) {
 }
 
 // nap spaces repeats.
-func nap(ctx context.Context) {
-	t := time.NewTimer(5 * time.Millisecond)
+func nap(ctx context.Context) { rest(ctx, 5*time.Millisecond) }
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -180,7 +199,7 @@ func (l *load) owner(ctx context.Context, person uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	status, data, err := l.do(req)
+	status, data, err := l.do(req, person)
 	if err != nil {
 		return 0, err
 	}
@@ -256,17 +275,55 @@ func (l *load) call(ctx context.Context, edge string, app uint64, body map[strin
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
 	}
-	return l.do(req)
+	person, _ := strconv.ParseUint(fmt.Sprint(recipientOf(body)), 10, 64)
+	return l.do(req, person)
 }
 
-// do makes a request. An answer that ends early is none.
-func (l *load) do(req *http.Request) (int, []byte, error) {
+func recipientOf(body map[string]any) any {
+	recipient, _ := body["recipient"].(map[string]any)
+	return recipient["id"]
+}
+
+// noThread is the person of a request for which it does not matter who holds
+// the thread's partition.
+const noThread = 0
+
+// do makes a request about a person's thread, and notes when it has no clear
+// answer. An answer that ends early is none.
+func (l *load) do(req *http.Request, person uint64) (status int, data []byte, err error) {
 	resp, err := l.w.client.Do(req)
-	if err != nil {
-		return 0, nil, err
+	if err == nil {
+		status = resp.StatusCode
+		data, err = io.ReadAll(resp.Body)
+		err = errors.Join(err, resp.Body.Close())
 	}
-	data, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, data, errors.Join(err, resp.Body.Close())
+	if (err != nil || status >= 500 || isUnknown(data)) && !errors.Is(err, context.Canceled) {
+		l.fail(req, person, status, data, err)
+	}
+	return status, data, err
+}
+
+// isUnknown reports whether an answer is a Graph error of code 2.
+func isUnknown(data []byte) bool {
+	var answer struct{ Error struct{ Code int } }
+	return json.Unmarshal(data, &answer) == nil && answer.Error.Code == 2
+}
+
+func (l *load) fail(req *http.Request, person uint64, status int, data []byte, err error) {
+	f := failure{at: time.Now(), host: req.URL.Host, partition: -1, what: fmt.Sprintf("%s %s of %d at %s: %d %s %v",
+		req.Method, req.URL.Path, person, req.URL.Host, status, data, err)}
+	if person != noThread && l.w.partitions > 0 {
+		f.partition = partition.Of(control.ThreadKey{Asset: crashPage, Person: person}, l.w.partitions)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures = append(l.failures, f)
+}
+
+func (l *load) took(host string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.takenBy[host]++
 }
 
 // unsent returns the webhooks, echoes among them, that are still to be

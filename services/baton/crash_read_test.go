@@ -21,6 +21,7 @@ import (
 type records struct {
 	partitions int
 	facts      []fact // in log order
+	log        map[uint32][]*eventlog.Record
 	inbound    []inboundFact
 	topic      []string // ids in stream order
 	snapshot   *roster.Snapshot
@@ -63,62 +64,80 @@ func (r *records) readAll(ctx context.Context, conn *bus.Conn) error {
 func (r *records) readLog(ctx context.Context, conn *bus.Conn) error {
 	var fold eventlog.Fold
 	var chain eventlog.Verifier
-	for p := range r.partitions {
-		for after := uint64(0); ; {
-			m, err := conn.NextLog(ctx, p, after)
-			if errors.Is(err, bus.ErrNoMessage) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			rec, err := eventlog.Decode(m.Data)
-			if err != nil {
-				return err
-			}
-			chain.Check(&rec)
-			if err := fold.Apply(&rec); err != nil {
-				return err
-			}
-			for i, e := range rec.Entries {
-				r.facts = append(r.facts, fact{e, rec.Partition, rec.First + control.Position(i), rec.Group})
-			}
-			after = m.Sequence
-		}
+	r.log = map[uint32][]*eventlog.Record{}
+	end := func(p int) (uint64, error) {
+		m, err := conn.LastLog(ctx, p)
+		return m.Sequence, err
 	}
+	err := r.readEach(ctx, end, conn.ReadLog, func(m bus.Message) error {
+		rec, err := eventlog.Decode(m.Data)
+		if err != nil {
+			return err
+		}
+		chain.Check(&rec)
+		if err := fold.Apply(&rec); err != nil {
+			return err
+		}
+		for i, e := range rec.Entries {
+			r.facts = append(r.facts, fact{e, rec.Partition, rec.First + control.Position(i), rec.Group})
+		}
+		r.log[rec.Partition] = append(r.log[rec.Partition], &rec)
+		return nil
+	})
 	r.faults, r.digest = chain.Faults(), fold.Digest()
-	return nil
-}
-
-func (r *records) readInbound(ctx context.Context, conn *bus.Conn) error {
-	first, last, _, err := conn.InboundRange(ctx)
-	for seq := first; err == nil && seq <= last; seq++ {
-		for p := 0; err == nil && p < r.partitions; p++ {
-			err = r.readInput(ctx, conn, p, seq)
-		}
-	}
 	return err
 }
 
-// readInput reads what a partition has at a sequence, if anything.
-func (r *records) readInput(ctx context.Context, conn *bus.Conn, p int, seq uint64) error {
-	m, err := conn.Inbound(ctx, p, seq)
-	if errors.Is(err, bus.ErrNoMessage) {
+func (r *records) readInbound(ctx context.Context, conn *bus.Conn) error {
+	end := func(p int) (uint64, error) { return conn.LastInbound(ctx, p) }
+	return r.readEach(ctx, end, conn.ReadInbound, func(m bus.Message) error {
+		var batch inboundv1.Batch
+		if err := proto.Unmarshal(m.Data, &batch); err != nil {
+			return err
+		}
+		for _, e := range batch.GetEvents() {
+			f := inboundFact{mid: e.GetMid()}
+			copy(f.dedupe[:], e.GetDedupe())
+			r.inbound = append(r.inbound, f)
+		}
+		return nil
+	})
+}
+
+// readEach calls fn with each message up to the end of each partition.
+func (r *records) readEach(ctx context.Context, end func(p int) (uint64, error),
+	read func(context.Context, bus.ReadOptions, func(bus.Message) error) error, fn func(bus.Message) error,
+) error {
+	ends := map[int]uint64{}
+	for p := range r.partitions {
+		last, err := end(p)
+		if err != nil && !errors.Is(err, bus.ErrNoMessage) {
+			return err
+		}
+		if last > 0 {
+			ends[p] = last
+		}
+	}
+	if len(ends) == 0 {
 		return nil
 	}
-	if err != nil {
-		return err
+	err := read(ctx, bus.ReadOptions{}, func(m bus.Message) error {
+		last, open := ends[m.Partition]
+		if !open {
+			return nil
+		}
+		if m.Sequence == last {
+			delete(ends, m.Partition)
+		}
+		if err := fn(m); err != nil || len(ends) > 0 {
+			return err
+		}
+		return errEnough
+	})
+	if errors.Is(err, errEnough) {
+		return nil
 	}
-	var batch inboundv1.Batch
-	if err := proto.Unmarshal(m.Data, &batch); err != nil {
-		return err
-	}
-	for _, e := range batch.GetEvents() {
-		f := inboundFact{mid: e.GetMid()}
-		copy(f.dedupe[:], e.GetDedupe())
-		r.inbound = append(r.inbound, f)
-	}
-	return nil
+	return err
 }
 
 var errEnough = errors.New("all read")

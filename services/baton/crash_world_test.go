@@ -41,6 +41,8 @@ type world struct {
 	apps     *recorders
 	platform *fakePlatform
 	client   *http.Client
+	// partitions of the installation; 0 where nobody asks.
+	partitions int
 	// binary is the built program; empty runs this test binary.
 	binary string
 	// program makes this test binary run as the program itself.

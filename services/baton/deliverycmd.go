@@ -58,6 +58,7 @@ func (c *deliveryLs) Run(ctx context.Context, g *Global, s *streams) error {
 	if resp.Msg.GetMore() {
 		_, _ = fmt.Fprintf(s.err, "baton: there are more; --limit shows up to 10000\n")
 	}
+	s.elsewhere(resp.Msg.GetElsewhere())
 	return s.print(g, resp.Msg, func(w *tabwriter.Writer) {
 		if c.Attempts {
 			printAttempts(w, resp.Msg.GetAttempts())
@@ -65,6 +66,14 @@ func (c *deliveryLs) Run(ctx context.Context, g *Global, s *streams) error {
 			printDead(w, resp.Msg.GetDead())
 		}
 	})
+}
+
+// elsewhere says which nodes have attempts of their own.
+func (s *streams) elsewhere(nodes []string) {
+	if len(nodes) > 0 {
+		_, _ = fmt.Fprintf(s.err, "baton: attempts are in the delivery log of the node that made them; others deliver too: %s (--admin)\n",
+			strings.Join(nodes, ", "))
+	}
 }
 
 func printDead(w *tabwriter.Writer, dead []*adminv1.DeadDelivery) {
@@ -112,6 +121,7 @@ func (c *deliveryShow) Run(ctx context.Context, g *Global, s *streams) error {
 	if err != nil {
 		return err
 	}
+	s.elsewhere(resp.Msg.GetElsewhere())
 	if len(resp.Msg.GetDead())+len(resp.Msg.GetAttempts()) == 0 {
 		return fmt.Errorf("nothing is known of %s: it is no dead letter, and this node's delivery log has no attempt of it", c.ID)
 	}

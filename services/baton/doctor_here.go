@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/baton-router/baton/pkg/assignment"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/services/fanout"
 )
@@ -17,10 +18,9 @@ func (n *node) examineHere(ctx context.Context, e *examination) {
 	n.examineStreams(ctx, e)
 	n.examinePartitions(e)
 	n.examineSnapshots(e)
+	n.examineAssignments(e)
 	examineRoster(e, n.rosters.Current())
-	if n.fanout != nil {
-		examineDeliveries(e, n.rosters.Current(), n.fanout.Apps())
-	}
+	n.examineFanout(ctx, e)
 }
 
 // examineDataDir tries to write where the data is.
@@ -76,6 +76,38 @@ func (n *node) examinePartitions(e *examination) {
 		return
 	}
 	e.well("partitions: %d held here", held)
+}
+
+// examineAssignments looks for partitions that no node of a cluster holds.
+func (n *node) examineAssignments(e *examination) {
+	for _, s := range []*assignment.Service{n.assigned.ownership, n.assigned.fanout} {
+		if s == nil || n.server != nil {
+			continue
+		}
+		if missing := unheld(s.View(), n.cfg.Partitions); missing > 0 {
+			e.find(problem, s.Name(), advice{
+				fmt.Sprintf("%d of %d partitions are held by no node", missing, n.cfg.Partitions), "their threads wait",
+				"GET /debug/partitions says who is there; start a node with the role, or see /readyz of those that run",
+			})
+			continue
+		}
+		e.well("%s: every partition is held, by %d nodes", s.Name(), len(s.View()))
+	}
+}
+
+// examineFanout asks those who deliver, on whatever node, how the apps are.
+func (n *node) examineFanout(ctx context.Context, e *examination) {
+	o, err := (fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}).Show(ctx, 0)
+	if err != nil {
+		e.find(problem, "deliveries", advice{err.Error(), "nothing is delivered", "start a node with the role fanout, or see /readyz of those that run"})
+		return
+	}
+	if len(o.Missing) > 0 {
+		e.find(problem, "deliveries", advice{
+			fmt.Sprintf("nobody delivers for the partitions %v", o.Missing), "their events wait in the log", "after a start it takes a moment; else see /readyz of the nodes with the role fanout",
+		})
+	}
+	examineDeliveries(e, n.rosters.Current(), o.Apps)
 }
 
 // examineRoster looks for apps and pages that cannot do what they are there for.

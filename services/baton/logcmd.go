@@ -77,9 +77,10 @@ func orDash(s string) string {
 type offline struct {
 	DataDir string `help:"Read the data directory of a stopped server." placeholder:"DIR"`
 	File    string `help:"Read an exported log." placeholder:"FILE"`
+	Config  string `help:"Read the log on the NATS servers of this configuration, which may be a mirror; no Baton need run." placeholder:"FILE"`
 }
 
-func (o offline) used() bool { return o.DataDir != "" || o.File != "" }
+func (o offline) used() bool { return o.DataDir != "" || o.File != "" || o.Config != "" }
 
 type logVerify struct{ offline }
 

@@ -14,6 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
@@ -70,12 +71,15 @@ func writeRecord(w io.Writer, raw []byte) error {
 	return err
 }
 
-// each calls fn with every record of db, a stopped server's store, or else of an
-// exported log.
+// each calls fn with every record of db, a stopped server's store, or else of NATS
+// servers or an exported log.
 func (o offline) each(ctx context.Context, db *store.Store, fn func(*eventlog.Record) error) error {
 	source := func(put func(place, []byte) error) error { return eachExported(o.File, put) }
-	if db != nil {
+	switch {
+	case db != nil:
 		source = func(put func(place, []byte) error) error { return eachStored(db, put) }
+	case o.Config != "":
+		source = func(put func(place, []byte) error) error { return eachOnServers(ctx, o.Config, put) }
 	}
 	return eventlog.Ahead(ctx, source, func(at place, rec *eventlog.Record, err error) error {
 		if err == nil {
@@ -88,11 +92,12 @@ func (o offline) each(ctx context.Context, db *store.Store, fn func(*eventlog.Re
 	})
 }
 
-// place is where a record was found: in a partition of a store at a position,
-// or in a file, as which record and at which byte.
+// place is where a record was found: in a partition of a store at a position, or
+// of a stream at a sequence, or in a file, as which record and at which byte.
 type place struct {
 	partition int
 	position  control.Position
+	sequence  uint64
 	file      string
 	record    int
 	offset    int
@@ -102,13 +107,22 @@ func (p place) String() string {
 	if p.file != "" {
 		return fmt.Sprintf("%s: record %d at byte %d", p.file, p.record, p.offset)
 	}
+	if p.sequence != 0 {
+		return fmt.Sprintf("partition %d, sequence %d", p.partition, p.sequence)
+	}
 	return fmt.Sprintf("partition %d, position %d", p.partition, p.position)
 }
 
-// open opens the stopped server's store; nil when a file is to be read.
+// open opens the stopped server's store; nil when something else is to be read.
 func (o offline) open() (*store.Store, error) {
-	if o.File != "" && o.DataDir != "" {
-		return nil, usage("--file and --data-dir exclude each other")
+	given := 0
+	for _, where := range []string{o.File, o.DataDir, o.Config} {
+		if where != "" {
+			given++
+		}
+	}
+	if given > 1 {
+		return nil, usage("--file, --data-dir and --config exclude each other")
 	}
 	if o.DataDir == "" {
 		return nil, nil //nolint:nilnil // there is none
@@ -144,6 +158,24 @@ func eachStored(db *store.Store, put func(place, []byte) error) error {
 		}
 	}
 	return nil
+}
+
+// eachOnServers reads the log of a configuration's NATS servers, up to its end as
+// it is now. Nothing is compared with the configuration: the stream may be a
+// mirror.
+func eachOnServers(ctx context.Context, file string, put func(place, []byte) error) error {
+	cfg, err := loadConfig(file, nil, false)
+	if err != nil {
+		return err
+	}
+	if cfg.NATS.URL == "" {
+		return usage("%s has no nats.url: the embedded server's log is read by the running server, or with --data-dir when it is stopped", file)
+	}
+	return withServers(ctx, cfg.NATS, func(conn *bus.Conn) error {
+		return conn.EachLog(ctx, func(m bus.Message) error {
+			return put(place{partition: m.Partition, sequence: m.Sequence}, m.Data)
+		})
+	})
 }
 
 func eachExported(file string, put func(place, []byte) error) (err error) {

@@ -222,7 +222,7 @@ func buildConsole(n *node) error {
 	}
 	deps := console.Deps{
 		Letters: n.letters, Deliveries: n.journal,
-		Bus: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(),
+		Bus: n.bus, Streams: n.bus, Store: n.store, Rosters: n.rosters, Apps: steering{fanout.Remote{Bus: n.bus, Partitions: n.cfg.Partitions}}, Node: n.describe(),
 		Doctor: n.examine,
 		Health: n.health.Live(), Ready: n.health.Ready(), Metrics: n.metrics.Handler(),
 		Refused: n.metrics.UnauthenticatedCalls.With("admin").Inc, Logger: n.log.With("role", "console"),
@@ -267,6 +267,7 @@ func (n *node) describe() console.Node {
 			}
 			return lines
 		},
+		Delivering: n.delivering,
 		Missing: func(version uint64) []int {
 			if n.ownership == nil {
 				return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -76,26 +77,24 @@ func (n *node) patiently(ctx context.Context, open func(context.Context) error) 
 	}
 }
 
-// streamConfig is what the configuration says about the streams.
-func (n *node) streamConfig() bus.Config {
+func (n *node) streamConfig() bus.Config { return streamsOf(n.cfg) }
+
+// streamsOf is what a configuration says about the streams.
+func streamsOf(c roster.Config) bus.Config {
 	replicas := 1
-	if n.cfg.Durability == roster.DurabilityCluster {
+	if c.Durability == roster.DurabilityCluster {
 		replicas = 3
 	}
 	return bus.Config{
-		Partitions: n.cfg.Partitions, Replicas: replicas, InboundBytes: int64(n.cfg.Retention.InboundBytes),
-		ControlAge: time.Duration(n.cfg.Retention.Control), LettersAge: time.Duration(n.cfg.Retention.DeadLetters),
-		LettersBytes: int64(n.cfg.Retention.DeadLettersBytes),
+		Partitions: c.Partitions, Replicas: replicas, InboundBytes: int64(c.Retention.InboundBytes),
+		ControlAge: time.Duration(c.Retention.Control), LettersAge: time.Duration(c.Retention.DeadLetters),
+		LettersBytes: int64(c.Retention.DeadLettersBytes),
 	}
 }
 
 func (n *node) busOptions() (bus.Options, error) {
-	c := n.cfg.NATS
-	if c.URL != "" {
-		config, err := clientTLS(c.TLS)
-		return bus.Options{
-			URL: c.URL, User: c.User, Password: c.Password.Value(), CredentialsFile: c.Creds, NKeyFile: c.NKey, TLS: config, Logger: n.log,
-		}, err
+	if n.cfg.NATS.URL != "" {
+		return serversOf(n.cfg.NATS, n.log)
 	}
 	server, err := n.startServer()
 	if err != nil {
@@ -104,6 +103,14 @@ func (n *node) busOptions() (bus.Options, error) {
 	n.server = server
 	n.onClose(func() error { server.Stop(); return nil })
 	return bus.Options{InProcess: server, User: server.User(), Password: server.Password(), Sole: true, Logger: n.log}, nil
+}
+
+// serversOf is how existing NATS servers are reached.
+func serversOf(c roster.NATS, log *slog.Logger) (bus.Options, error) {
+	config, err := clientTLS(c.TLS)
+	return bus.Options{
+		URL: c.URL, User: c.User, Password: c.Password.Value(), CredentialsFile: c.Creds, NKeyFile: c.NKey, TLS: config, Logger: log,
+	}, err
 }
 
 func (n *node) startServer() (*embedded.Server, error) {

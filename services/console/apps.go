@@ -17,15 +17,15 @@ func (s *Service) ListApps(ctx context.Context, _ *connect.Request[adminv1.ListA
 	if _, err := need(ctx, RoleViewer); err != nil {
 		return nil, err
 	}
-	owned, err := s.owned()
+	owned, err := s.owned(ctx)
 	if err != nil {
 		return nil, err
 	}
-	states, _, err := s.deps.Apps.Show(ctx, 0)
+	states, missing, err := s.deps.Apps.Show(ctx, 0)
 	if err != nil {
 		s.deps.Logger.Warn("the state of deliveries is not known", "err", err)
 	}
-	resp := &adminv1.ListAppsResponse{}
+	resp := &adminv1.ListAppsResponse{Missing: numbers(missing)}
 	for _, id := range s.deps.Rosters.Current().Apps() {
 		a := s.app(id, states)
 		a.Owned = owned[id]
@@ -35,10 +35,10 @@ func (s *Service) ListApps(ctx context.Context, _ *connect.Request[adminv1.ListA
 }
 
 // owned counts the threads that each app controls.
-func (s *Service) owned() (map[control.AppID]uint64, error) {
+func (s *Service) owned(ctx context.Context) (map[control.AppID]uint64, error) {
 	counts := map[control.AppID]uint64{}
 	for p := range s.deps.Node.Partitions {
-		err := s.part(p).EachThread(func(_ control.ThreadKey, st control.State) error {
+		err := s.newest(ctx, p).EachThread(func(_ control.ThreadKey, st control.State) error {
 			if st.Owner != 0 {
 				counts[st.Owner]++
 			}
@@ -49,6 +49,15 @@ func (s *Service) owned() (map[control.AppID]uint64, error) {
 		}
 	}
 	return counts, nil
+}
+
+// numbers are partitions as answers carry them.
+func numbers(partitions []int) []uint32 {
+	var list []uint32
+	for _, p := range partitions {
+		list = append(list, uint32(p))
+	}
+	return list
 }
 
 func (s *Service) app(id control.AppID, states map[control.AppID]AppStatus) *adminv1.App {
@@ -99,15 +108,13 @@ func (s *Service) showApp(ctx context.Context, id control.AppID) (*adminv1.ShowA
 	if err != nil {
 		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("deliveries of %s: %w", id, err))
 	}
-	owned, err := s.owned()
+	owned, err := s.owned(ctx)
 	if err != nil {
 		return nil, err
 	}
 	resp := &adminv1.ShowAppResponse{App: s.app(id, states)}
 	resp.App.Owned = owned[id]
-	for _, p := range missing {
-		resp.Missing = append(resp.Missing, uint32(p))
-	}
+	resp.Missing = numbers(missing)
 	for _, pl := range states[id].Places {
 		resp.Places = append(resp.Places, &adminv1.AppPlace{
 			Partition: uint32(pl.Partition), Node: pl.Node, Watermark: uint64(pl.Watermark), Read: uint64(pl.Read),

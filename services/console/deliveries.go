@@ -51,6 +51,7 @@ func (s *Service) ListDeliveries(ctx context.Context, req *connect.Request[admin
 	resp := &adminv1.ListDeliveriesResponse{}
 	if req.Msg.GetAttempts() {
 		resp.Attempts, resp.More, err = s.attempts(f, limit, req.Msg.GetFailed())
+		resp.Elsewhere = s.elsewhere(ctx)
 	} else {
 		resp.Dead, resp.More, err = s.deadLetters(ctx, f, limit)
 	}
@@ -163,6 +164,14 @@ func timeText(ms int64) string {
 	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
+// elsewhere names the other nodes that deliver.
+func (s *Service) elsewhere(ctx context.Context) []string {
+	if s.deps.Node.Delivering == nil {
+		return nil
+	}
+	return s.deps.Node.Delivering(ctx)
+}
+
 // attempts lists what this node remembers, newest first.
 func (s *Service) attempts(f deadletter.Filter, limit int, failed bool) (list []*adminv1.DeliveryAttempt, more bool, err error) {
 	names, until := s.names(), f.Until
@@ -249,6 +258,7 @@ func (s *Service) ShowDelivery(ctx context.Context, req *connect.Request[adminv1
 		return nil, err
 	}
 	slices.Reverse(resp.Attempts)
+	resp.Elsewhere = s.elsewhere(ctx)
 	return connect.NewResponse(resp), nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/baton-router/baton/pkg/backup"
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
@@ -89,6 +90,8 @@ type Node struct {
 	Held func() int
 	// Threads counts the threads known here.
 	Threads func() uint64
+	// Delivering names the other nodes that deliver; nil where there can be none.
+	Delivering func(ctx context.Context) []string
 	// Missing names the partitions held here that have not logged a roster
 	// version yet.
 	Missing func(version uint64) []int
@@ -117,6 +120,8 @@ type Deps struct {
 	Rosters Rosters
 	Apps    Apps
 	Letters Letters
+	// Streams are what a backup is taken of.
+	Streams backup.Source
 	// Deliveries is this node's delivery log.
 	Deliveries DeliveryLog
 	Node       Node
@@ -227,6 +232,15 @@ func (s *Service) fresh(ctx context.Context, p int) (*store.Partition, error) {
 		}
 	}
 	return s.parts[p], nil
+}
+
+// newest is fresh for answers that are of use although a partition cannot be
+// brought up to date: then it is as this node knows it.
+func (s *Service) newest(ctx context.Context, p int) *store.Partition {
+	if part, err := s.fresh(ctx, p); err == nil {
+		return part
+	}
+	return s.parts[p]
 }
 
 func (s *Service) names() names { return names{s.deps.Rosters.Current()} }

@@ -83,7 +83,7 @@ func (s *Service) TailLog(ctx context.Context, req *connect.Request[adminv1.Tail
 		return err
 	}
 	send := func(e *adminv1.LogEntry) error { return stream.Send(&adminv1.TailLogResponse{Entry: e}) }
-	ends := s.standing(f)
+	ends := s.standing(ctx, f)
 	err = s.stored(ctx, f, ends, send)
 	if err != nil || !req.Msg.GetFollow() {
 		return err
@@ -133,10 +133,10 @@ func (f *logFilter) wants(e eventlog.Entry) bool {
 
 // standing is where the partitions of the store stand: what is stored up to
 // there is sent first, and following begins behind it.
-func (s *Service) standing(f logFilter) map[int]store.Applied {
+func (s *Service) standing(ctx context.Context, f logFilter) map[int]store.Applied {
 	ends := map[int]store.Applied{}
 	for _, p := range f.partitions {
-		ends[p] = s.part(p).Applied()
+		ends[p] = s.newest(ctx, p).Applied()
 	}
 	return ends
 }

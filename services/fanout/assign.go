@@ -21,3 +21,19 @@ func (s *Service) Unable() (list []int) {
 	}
 	return list
 }
+
+// Load is how many positions wait to be delivered in the partitions held here.
+func (s *Service) Load() (waiting int) {
+	s.mu.Lock()
+	held := make([]*holder, 0, len(s.mu.holders))
+	for _, h := range s.mu.holders {
+		held = append(held, h)
+	}
+	s.mu.Unlock()
+	for _, h := range held {
+		h.mu.Lock()
+		waiting += h.mu.open
+		h.mu.Unlock()
+	}
+	return waiting
+}

@@ -51,19 +51,17 @@ func (e *engine) buried(ln *lane, err error) (next *letter, gone bool) {
 	return nil, true
 }
 
-// bury keeps what cannot be delivered at all, and tells the observers. It blocks
-// for the journal; the error is its, and it may be called again.
-func (pl *plan) bury(ctx context.Context) error {
-	h := pl.holder
-	for len(pl.losses) > 0 {
-		d := &pl.losses[0]
+// bury keeps what cannot be delivered at all, and tells the observers: again until
+// it succeeds or ctx ends, whose error it returns. It blocks for the journal.
+func (h *holder) bury(ctx context.Context, lost []DeadLetter) error {
+	for i := range lost {
+		d := &lost[i]
 		if !h.wants(d) {
-			pl.losses = pl.losses[1:]
 			continue
 		}
 		if j := h.service.deps.Journal; j != nil {
-			if err := j.Bury(ctx, d); err != nil {
-				return err //nolint:wrapcheck // the journal's own
+			if err := h.insist(ctx, "keep a dead letter", d.Position, func() error { return j.Bury(ctx, d) }); err != nil {
+				return err
 			}
 		}
 		h.log.Warn("delivery lost", "app_id", d.App.String(), "position", uint64(d.Position), "outcome", string(d.Outcome), "err", d.Err)
@@ -71,7 +69,6 @@ func (pl *plan) bury(ctx context.Context) error {
 			App: d.App, Partition: d.Partition, Position: d.Position, Thread: d.Thread, Channel: d.Channel, Outcome: d.Outcome,
 			Since: since(d.DecidedAt),
 		})
-		pl.losses = pl.losses[1:]
 	}
 	return nil
 }

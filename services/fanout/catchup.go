@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
-	"github.com/baton-router/baton/pkg/control"
 )
 
 // Why an app's own reader ends a read. None of them is a failure.
@@ -173,19 +172,14 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (n int, 
 	if m.Sequence <= before.sequence {
 		return 0, true, nil
 	}
-	r, err := h.decode(m, before)
+	p, err := pl.plan(ctx, m, before, replays)
 	if err != nil {
-		h.halt(err)
-		return 0, false, nil
+		return 0, false, err
 	}
-	if r == nil {
-		return 0, true, nil
+	if p == nil {
+		return 0, !h.isHalted(), nil
 	}
-	p := h.planFor(func(app control.AppID) bool { return app == pl.app })
-	if replays {
-		p.as = h.service.deps.Rosters.Current()
-	}
-	if err := h.plan(ctx, p, r, before); err != nil {
+	if err := h.bury(ctx, p.lost(pl.app)); err != nil {
 		return 0, false, err
 	}
 	h.mu.Lock()
@@ -194,11 +188,12 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (n int, 
 		return 0, false, nil
 	}
 	h.touch()
-	if !pl.accept(p.letters[pl.app], before, markAfter(r, m.Sequence)) {
+	if !pl.accept(p.letters[pl.app], before, p.after) {
 		if pl.limited {
 			return 0, false, nil
 		}
-		return len(r.Entries), false, errNoRoom
+		return p.events, false, errNoRoom
 	}
-	return len(r.Entries), pl.behind(), nil
+	h.plans.taken(p, pl.app)
+	return p.events, pl.behind(), nil
 }

@@ -85,7 +85,7 @@ func (h *holder) compare(ctx context.Context) error {
 	}
 	m, err := h.service.deps.Log.NextLog(ctx, h.partition, at.sequence-1)
 	if errors.Is(err, bus.ErrNoMessage) {
-		return fmt.Errorf("%w: it stands at sequence %d, the log ends before", ErrCursor, at.sequence)
+		return h.confirmShort(ctx, at)
 	}
 	if err != nil {
 		return err
@@ -101,6 +101,20 @@ func (h *holder) compare(ctx context.Context) error {
 		return fmt.Errorf("%w: it stands at position %d of epoch %d, the log has %d of %d there", ErrCursor, at.position, at.epoch, r.Last(), r.Epoch)
 	}
 	return nil
+}
+
+// confirmShort refuses a cursor that stands behind the end of the log, once the
+// stream has confirmed by a barrier that it ends there: a leader that was deposed
+// may have answered the read.
+func (h *holder) confirmShort(ctx context.Context, at *mark) error {
+	last, err := h.service.deps.Log.LastLog(ctx, h.partition)
+	if err != nil && !errors.Is(err, bus.ErrNoMessage) {
+		return err
+	}
+	if err := h.service.deps.Log.Barrier(ctx, h.partition, last.Sequence); err != nil {
+		return fmt.Errorf("fanout: the log was read to end at sequence %d, which the stream does not confirm: %w", last.Sequence, err)
+	}
+	return fmt.Errorf("%w: it stands at sequence %d, the log ends at %d", ErrCursor, at.sequence, last.Sequence)
 }
 
 // restore loads a stored cursor. Apps without an engine keep their place until

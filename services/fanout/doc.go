@@ -9,7 +9,7 @@
 // The parts, in the order of an event's way:
 //
 //	reader.go    the ordered reader of the log; catchup.go an app's own when it lags
-//	plan.go      record -> letters: who gets what, rendered once for all apps
+//	plan.go      record -> letters: who gets what, rendered once for all apps; planned.go shares it among those that lag
 //	payload.go   the bounded cache of webhook payloads
 //	hold.go      which partitions are held, and how one is given back
 //	claim.go     a partition's cursor is taken over; holder.go saves it: lease, fence

@@ -20,7 +20,9 @@ import (
 // is no longer held.
 var errStopped = errors.New("fanout: stopped")
 
-// Transport sends an app's POSTs; egress.Transport makes one.
+// Transport sends an app's POSTs; egress.Transport makes one. It calls the hooks
+// of a httptrace.ClientTrace on the goroutine of RoundTrip, and has let go of the
+// request when RoundTrip returns.
 type Transport interface {
 	http.RoundTripper
 	CloseIdleConnections()

@@ -39,6 +39,9 @@ func (h *holder) follow(ctx context.Context, m bus.Message) error {
 	if err := h.plan(ctx, p, r, before); err != nil {
 		return err
 	}
+	if err := h.bury(ctx, p.losses); err != nil {
+		return err
+	}
 	h.commit(p, behind, before, after)
 	h.service.payloads.pass(h.partition, r.Input)
 	return nil
@@ -100,18 +103,21 @@ func (h *holder) planFor(wanted func(control.AppID) bool) *plan {
 
 // plan plans a record, again until it succeeds or ctx ends.
 func (h *holder) plan(ctx context.Context, p *plan, r *eventlog.Record, before *mark) error {
+	return h.insist(ctx, "plan a record", r.First, func() error {
+		p.begin()
+		return p.record(ctx, r, before.roster)
+	})
+}
+
+// insist does something for a position, again until it succeeds or ctx ends.
+func (h *holder) insist(ctx context.Context, step string, at control.Position, do func() error) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		p.apps = h.service.today()
-		p.letters, p.losses = map[control.AppID][]*letter{}, nil
-		err := p.record(ctx, r, before.roster)
-		if err == nil {
-			err = p.bury(ctx)
-		}
+		err := do()
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() == nil {
-			h.log.Warn("record not planned, trying again", "position", uint64(r.First), "err", err)
+			h.log.Warn("failed, trying again", "step", step, "position", uint64(at), "err", err)
 		}
 		if !sleep(ctx, jitter(pause)) {
 			return ctx.Err()

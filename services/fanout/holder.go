@@ -37,6 +37,8 @@ type holder struct {
 	poke    chan struct{}
 	renewal atomic.Bool
 
+	plans *plans
+
 	// saving lets one save at a time be under way.
 	saving sync.Mutex
 
@@ -57,6 +59,7 @@ type holder struct {
 func newHolder(s *Service, p int) *holder {
 	h := &holder{
 		service: s, partition: p, log: s.log.With("partition", p), base: time.Now(), poke: make(chan struct{}, 1),
+		plans: newPlans(s.config.CacheBytes / 2 / s.config.All),
 	}
 	h.mu.places = map[control.AppID]*place{}
 	h.mu.read = &mark{}
@@ -350,4 +353,10 @@ func (h *holder) halt(err error) {
 		h.log.Error("partition halted", "err", err)
 		h.service.observers.halted(h.partition, err)
 	}
+}
+
+func (h *holder) isHalted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.halted != nil
 }

@@ -125,7 +125,7 @@ func (e *engine) tell(b *batch, r *result, verdicts []verdict) {
 	x := &Exchange{
 		App: e.id, Callback: b.app.Callback, Object: b.letters[0].object, Channel: b.letters[0].channel, Attempt: b.attempt,
 		Deliveries: make([]Posted, len(b.letters)), Answer: r.answer.String(), Failure: r.failure, Status: r.status, Err: r.err, Connect: r.connect,
-		Started: b.started, FirstByte: r.firstByte, Took: r.took, Reused: r.reused, RequestHeader: b.parcel.header, RequestBody: b.parcel.body,
+		Started: b.started, FirstByte: r.firstByte, Took: r.took, Reused: r.reused, RequestHeader: b.parcel.header, RequestBody: b.parcel.text,
 		ResponseHeader: r.header, ResponseBody: r.kept,
 	}
 	for i, l := range b.letters {

@@ -3,12 +3,10 @@ package fanout
 import (
 	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/baton-router/baton/pkg/webhook"
@@ -23,8 +21,7 @@ const (
 )
 
 // parcel is what a POST is made of: its body, its headers, the watch over its
-// connection. An engine uses a parcel again for a later POST, once the transport
-// has let go of it.
+// connection. An engine uses a parcel again for a later POST.
 type parcel struct {
 	// secret and previous are those that the signers were made with.
 	secret, previous string
@@ -33,65 +30,80 @@ type parcel struct {
 	target           string
 	blank            *http.Request // to target, to be filled in
 	entries          []webhook.Entry
-	body             []byte
-	spent            bool // an earlier request of it may still be read by the transport
+	text             []byte // the body
 	header           http.Header
+	values           [slots]string // of the headers, by their slots
+	reader           body
 	ids              []byte
 	trace            httptrace.ClientTrace
-	reused           atomic.Bool
-	got              atomic.Int64 // when there was a connection, Unix nanoseconds; 0 for not
-	written          atomic.Bool
-	first            atomic.Int64 // when the first byte of the answer came, Unix nanoseconds; 0 for not
+	reused           bool
+	got              time.Time // when there was a connection; zero for not
+	first            time.Time // when the first byte of the answer came; zero for not
 	answer           [maxAnswerKept]byte
 	rest             [1 << 10]byte
 }
 
-func newParcel() *parcel {
-	p := &parcel{header: make(http.Header, 8)}
-	p.trace.GotConn = func(i httptrace.GotConnInfo) {
-		p.reused.Store(i.Reused)
-		p.got.Store(time.Now().UnixNano())
+// body reads a parcel's text.
+type body struct{ bytes.Reader }
+
+// Close implements io.Closer.
+func (*body) Close() error { return nil }
+
+// Slots of the headers' values; slotType and slotAgent are the same for all POSTs.
+const (
+	slotType = iota
+	slotAgent
+	slotDeliveryID
+	slotAttempt
+	slotSHA1
+	slotSHA256
+	slotID
+	slotTimestamp
+	slotSignature
+	slots // how many there are
+)
+
+func newParcel(agent string) *parcel {
+	p := &parcel{header: make(http.Header, slots)}
+	for i, name := range [...]string{
+		"Content-Type", "User-Agent", headerDeliveryID, headerAttempt, headerSHA1, headerSHA256,
+		webhook.HeaderID, webhook.HeaderTimestamp, webhook.HeaderSignature,
+	} {
+		p.header[name] = p.values[i : i+1 : i+1]
 	}
-	p.trace.WroteRequest = func(httptrace.WroteRequestInfo) { p.written.Store(true) }
-	p.trace.GotFirstResponseByte = func() { p.first.Store(time.Now().UnixNano()) }
+	p.values[slotType], p.values[slotAgent] = "application/json", agent
+	p.trace.GotConn = func(i httptrace.GotConnInfo) { p.reused, p.got = i.Reused, time.Now() }
+	p.trace.GotFirstResponseByte = func() { p.first = time.Now() }
 	return p
 }
 
 // maxKeptBody bounds the buffers that wait for another POST.
 const maxKeptBody = 64 << 10
 
-// reusable reports whether the transport has let go of the parcel, and whether
-// it is worth keeping.
-func (p *parcel) reusable() bool {
-	return !p.spent && p.written.Load() && cap(p.body) <= maxKeptBody
-}
+// reusable reports whether the parcel is worth keeping.
+func (p *parcel) reusable() bool { return cap(p.text) <= maxKeptBody }
 
 // load makes the parcel ready to be posted.
-func (p *parcel) load() {
-	p.reused.Store(false)
-	p.written.Store(false)
-	p.got.Store(0)
-	p.first.Store(0)
-}
+func (p *parcel) load() { p.reused, p.got, p.first = false, time.Time{}, time.Time{} }
 
 // firstByte is how long after a time the answer began; 0 when it did not.
-func (p *parcel) firstByte(since time.Time) time.Duration { return elapsed(since, &p.first) }
+func (p *parcel) firstByte(since time.Time) time.Duration { return elapsed(since, p.first) }
 
 // connected is how long after a time there was a connection; 0 when there was
 // none.
-func (p *parcel) connected(since time.Time) time.Duration { return elapsed(since, &p.got) }
+func (p *parcel) connected(since time.Time) time.Duration { return elapsed(since, p.got) }
 
-func elapsed(since time.Time, until *atomic.Int64) time.Duration {
-	if at := until.Load(); at > 0 {
-		return max(time.Duration(at-since.UnixNano()), 1)
+func elapsed(since, until time.Time) time.Duration {
+	if until.IsZero() {
+		return 0
 	}
-	return 0
+	return max(until.Sub(since), 1)
 }
 
 // render writes a batch into its parcel: one entry per event, one object, one
 // channel; and the headers. Both signatures are over the bytes that are sent: a
 // third of the published clients know only one of the two.
-func (b *batch) render(agent string) {
+func (b *batch) render() {
 	p, head := b.parcel, b.letters[0]
 	p.entries = p.entries[:0]
 	for i, l := range b.letters {
@@ -103,15 +115,14 @@ func (b *batch) render(agent string) {
 		}
 		p.ids = appendDeliveryID(p.ids, l.partition, l.position)
 	}
-	p.body = webhook.AppendBody(p.body[:0], head.object, head.channel, b.app.EmptyMessaging, p.entries)
+	p.text = webhook.AppendBody(p.text[:0], head.object, head.channel, b.app.EmptyMessaging, p.entries)
 	clear(p.entries)
 	p.load()
 	b.attempt = head.attempts + 1
+	id := string(p.ids)
+	p.values[slotDeliveryID], p.values[slotID] = id, id
+	p.values[slotAttempt] = strconv.Itoa(b.attempt)
 	p.sign(&b.app)
-	p.set("Content-Type", "application/json")
-	p.set("User-Agent", agent)
-	p.set(headerDeliveryID, string(p.ids))
-	p.set(headerAttempt, strconv.Itoa(b.attempt))
 }
 
 // sign sets the platform's signatures, with the newest secret, and those of
@@ -121,28 +132,26 @@ func (p *parcel) sign(app *App) {
 		p.secret, p.previous = string(app.Secret), string(app.PreviousSecret)
 		p.signer, p.standard = webhook.NewSigner(app.Secret), webhook.NewStandardSigner(app.Secret, app.PreviousSecret)
 	}
-	sha1, sha256 := p.signer.Sign(p.body)
-	p.set(headerSHA1, sha1)
-	p.set(headerSHA256, sha256)
-	if app.WithoutSHA1 { // the parcel may have served the app before it changed
-		delete(p.header, headerSHA1)
+	if p.carries(headerSHA1, slotSHA1, !app.WithoutSHA1) {
+		p.values[slotSHA1] = p.signer.Sign1(p.text)
 	}
-	if app.WithoutSHA256 {
-		delete(p.header, headerSHA256)
+	if p.carries(headerSHA256, slotSHA256, !app.WithoutSHA256) {
+		p.values[slotSHA256] = p.signer.Sign256(p.text)
 	}
-	id, now := string(p.ids), time.Now().Unix()
-	p.set(webhook.HeaderID, id)
-	p.set(webhook.HeaderTimestamp, strconv.FormatInt(now, 10))
-	p.set(webhook.HeaderSignature, p.standard.Sign(id, now, p.body))
+	now := time.Now().Unix()
+	p.values[slotTimestamp] = strconv.FormatInt(now, 10)
+	p.values[slotSignature] = p.standard.Sign(p.values[slotID], now, p.text)
 }
 
-// set sets a header whose name is canonical.
-func (p *parcel) set(name, value string) {
-	if have := p.header[name]; len(have) == 1 {
-		have[0] = value
-		return
+// carries puts a header in or leaves it out: the parcel may have served the app
+// before it changed.
+func (p *parcel) carries(name string, slot int, wanted bool) bool {
+	if wanted {
+		p.header[name] = p.values[slot : slot+1 : slot+1]
+	} else {
+		delete(p.header, name)
 	}
-	p.header[name] = []string{value}
+	return wanted
 }
 
 // request is the parcel on its way to a callback.
@@ -157,8 +166,7 @@ func (p *parcel) request(ctx context.Context, callback string) (*http.Request, e
 		}
 	}
 	req := p.blank.WithContext(httptrace.WithClientTrace(ctx, &p.trace))
-	// A bytes.Reader is known to the transport to be in memory: headers and
-	// body leave in one write.
-	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(p.body)), int64(len(p.body))
+	p.reader.Reset(p.text)
+	req.Body, req.ContentLength = &p.reader, int64(len(p.text))
 	return req, nil
 }

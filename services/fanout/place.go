@@ -81,7 +81,7 @@ func (pl *place) behind() bool { return pl.track.read < pl.holder.mu.read.positi
 // accept offers the letters of one record, in order, and notes what was taken.
 // before and after are the marks around the record. False when not all were
 // taken.
-func (pl *place) accept(letters []*letter, before, after *mark) bool {
+func (pl *place) accept(letters []letter, before, after *mark) bool {
 	had := pl.track.unfinished()
 	defer func() { pl.holder.mu.open += pl.track.unfinished() - had }()
 	if pl.engine == nil { // the app has no callback today
@@ -104,13 +104,19 @@ func (pl *place) accept(letters []*letter, before, after *mark) bool {
 	return false
 }
 
-// wanted are the letters that the app does not have yet, addressed to it.
-func (pl *place) wanted(letters []*letter) []*letter {
-	wanted := letters[:0:0]
-	for _, l := range letters {
-		if !pl.track.wants(l.position) {
+// wanted are copies of the letters that the app does not have yet, addressed to
+// it.
+func (pl *place) wanted(drafts []letter) []*letter {
+	if len(drafts) == 0 {
+		return nil
+	}
+	letters, wanted := make([]letter, 0, len(drafts)), make([]*letter, 0, len(drafts))
+	for i := range drafts {
+		if !pl.track.wants(drafts[i].position) {
 			continue
 		}
+		letters = append(letters, drafts[i])
+		l := &letters[len(letters)-1]
 		l.from, l.round = pl, pl.round
 		if f, failing := pl.track.failing[l.position]; failing {
 			l.attempts, l.first, l.next = f.attempts, f.first, f.next

@@ -22,8 +22,17 @@ type plan struct {
 	// apps are today's: who gets what is decided by the roster of then, how
 	// it looks by that of today.
 	apps    map[control.AppID]App
-	letters map[control.AppID][]*letter
+	version uint64 // of the roster that they are of
+	// letters are drafts: each app's place makes its own of them.
+	letters map[control.AppID][]letter
 	losses  []DeadLetter
+	size    int // of letters, in bytes
+}
+
+// begin forgets what was planned and takes the apps as they are now.
+func (pl *plan) begin() {
+	pl.apps, pl.version = pl.holder.service.today()
+	pl.letters, pl.losses, pl.size = map[control.AppID][]letter{}, nil, 0
 }
 
 // record plans the entries of a record, each by the roster version in force at
@@ -106,10 +115,11 @@ func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entr
 		case err != nil:
 			return err
 		default:
-			pl.letters[d.App] = append(pl.letters[d.App], &letter{
+			pl.letters[d.App] = append(pl.letters[d.App], letter{
 				partition: e.Partition, position: e.Position, thread: e.Thread, object: c.object, channel: d.Channel, at: e.Time,
 				element: element,
 			})
+			pl.size += letterOverhead
 		}
 	}
 	return nil
@@ -137,6 +147,7 @@ func (pl *plan) element(ctx context.Context, c *copies, d *delivery.Delivery, e 
 		return nil, err
 	}
 	c.variants, c.elements = append(c.variants, v), append(c.elements, element)
+	pl.size += len(element)
 	return element, nil
 }
 

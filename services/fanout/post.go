@@ -25,16 +25,10 @@ func (e *engine) post(b *batch) result {
 	}
 	b.parcel = e.parcel()
 	e.rendering.Lock() // one at a time: an app with many slots takes no more of the CPU
-	b.render(e.agent)
+	b.render()
 	e.rendering.Unlock()
 	b.started = time.Now()
-	r, stale := e.exchange(b)
-	if stale {
-		b.via.CloseIdleConnections()
-		b.parcel.spent = true
-		b.parcel.load()
-		r, _ = e.exchange(b)
-	}
+	r := e.exchange(b)
 	r.took = time.Since(b.started)
 	return r
 }
@@ -44,28 +38,27 @@ func (e *engine) parcel() *parcel {
 	if p, ok := e.parcels.Get().(*parcel); ok {
 		return p
 	}
-	return newParcel()
+	return newParcel(e.agent)
 }
 
-// exchange posts once. stale says that a kept-alive connection was closed under
-// the request before any of the answer came: worth one more try at once.
-func (e *engine) exchange(b *batch) (r result, stale bool) {
+// exchange posts a rendered batch.
+func (e *engine) exchange(b *batch) result {
 	p := b.parcel
 	req, err := p.request(b.ctx, b.app.Callback)
 	if err != nil {
-		return result{answer: answerUnreachable, failure: egress.ClassConnect, err: err}, false
+		return result{answer: answerUnreachable, failure: egress.ClassConnect, err: err}
 	}
 	resp, err := b.via.RoundTrip(req) //nolint:bodyclose // drain closes it
-	r = result{err: err, reused: p.reused.Load(), connect: p.connected(b.started), firstByte: p.firstByte(b.started)}
+	r := result{err: err, reused: p.reused, connect: p.connected(b.started), firstByte: p.firstByte(b.started)}
 	if err != nil {
 		r.answer, r.failure = e.classify(b, err)
-		return r, r.reused && r.firstByte == 0 && r.answer == answerBroken
+		return r
 	}
 	r.status, r.header, r.failure = resp.StatusCode, resp.Header, egress.ClassOfStatus(resp.StatusCode)
 	r.kept = p.drain(resp.Body)
 	r.retryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	r.answer = answerOf(resp.StatusCode, r.retryAfter)
-	return r, false
+	return r
 }
 
 // classify tells apart why there was no answer.

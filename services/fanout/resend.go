@@ -116,7 +116,7 @@ func (h *holder) reissue(ctx context.Context, e *engine) error {
 				return err
 			}
 			p = h.planFor(func(app control.AppID) bool { return app == pl.app })
-			p.apps, p.letters = h.service.today(), map[control.AppID][]*letter{}
+			p.begin()
 			if err := p.record(ctx, r, before.roster); err != nil {
 				return err
 			}
@@ -150,11 +150,11 @@ func (h *holder) recordOf(ctx context.Context, p control.Position) (*eventlog.Re
 // issue offers the letter of one position, or gives it up again when it can no
 // longer be made. more is false when the engine has no room.
 func (h *holder) issue(ctx context.Context, pl *place, p *plan, at control.Position) (more bool, err error) {
-	i := slices.IndexFunc(p.letters[pl.app], func(l *letter) bool { return l.position == at })
+	i := slices.IndexFunc(p.letters[pl.app], func(l letter) bool { return l.position == at })
 	if i < 0 {
 		return true, h.unmakeable(ctx, pl, p, at)
 	}
-	l := p.letters[pl.app][i]
+	l := &p.letters[pl.app][i]
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	issued, waits := pl.again[at]

@@ -19,6 +19,9 @@ import (
 type Log interface {
 	ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
 	NextLog(ctx context.Context, partition int, after uint64) (bus.Message, error)
+	LastLog(ctx context.Context, partition int) (bus.Message, error)
+	// Barrier proves that a partition's log ends at a sequence.
+	Barrier(ctx context.Context, partition int, expected uint64) error
 }
 
 // Inbound is what fan-out reads of BATON_IN; *bus.Conn is one.
@@ -208,11 +211,12 @@ func (s *Service) receiver(app control.AppID, version uint64) (e *engine, known 
 	return s.mu.engines[app], known || s.mu.version < version
 }
 
-// today are the apps as they are now; the map is never changed.
-func (s *Service) today() map[control.AppID]App {
+// today are the apps as they are now, and the version of the roster that says so;
+// the map is never changed.
+func (s *Service) today() (apps map[control.AppID]App, version uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mu.known
+	return s.mu.known, s.mu.version
 }
 
 // since is how long ago a time of the log was; zero for one to come, which the

@@ -27,7 +27,7 @@ func (s *Service) ask(ctx context.Context, q *commandv1.Request, within time.Dur
 	p := partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, s.config.Partitions)
 	for attempt := 0; ; attempt++ {
 		q.BudgetMs = max(1, time.Until(deadline).Milliseconds())
-		answer, err := s.attempt(ctx, p, q)
+		answer, err := s.attempt(ctx, p, q, patience(s.config.AttemptWithin, attempt))
 		if err == nil {
 			return answer, nil
 		}
@@ -38,13 +38,18 @@ func (s *Service) ask(ctx context.Context, q *commandv1.Request, within time.Dur
 	}
 }
 
+// patience is how long an attempt waits: the first a quarter, the second half of
+// what the others do. A question that is lost while its partition moves is
+// repeated soon; a holder that is slow is asked only once more than it was.
+func patience(most time.Duration, attempt int) time.Duration { return most >> max(0, 2-attempt) }
+
 // attempt asks once. The error says why the answer, if any, does not count.
-func (s *Service) attempt(ctx context.Context, p int, q *commandv1.Request) (*commandv1.Response, error) {
+func (s *Service) attempt(ctx context.Context, p int, q *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
 	data, err := proto.Marshal(q)
 	if err != nil {
 		return nil, fmt.Errorf("encode the question: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.config.AttemptWithin)
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	raw, err := s.deps.Holder.Ask(ctx, p, data)
 	if err != nil {
@@ -66,9 +71,10 @@ func (s *Service) attempt(ctx context.Context, p int, q *commandv1.Request) (*co
 }
 
 // backoff grows from 20 ms to 320 ms, with jitter, so that callers of a
-// partition that is moving do not knock all at once.
+// partition that is moving do not knock all at once. A move takes about a tenth
+// of a second: the steps stay small for as long.
 func backoff(attempt int) time.Duration {
-	step := 20 * time.Millisecond << min(attempt, 4)
+	step := 20 * time.Millisecond << min(attempt/2, 4)
 	return step/2 + rand.N(step) //nolint:gosec // jitter, no secret
 }
 

@@ -21,7 +21,7 @@ type Config struct {
 	Partitions int
 	// AnswerWithin is how long a holder may take; past it the client gets 503.
 	// AttemptWithin is how long one question waits before it is asked again
-	// under the same command id.
+	// under the same command id; the first a quarter, the second half of it.
 	AnswerWithin  time.Duration
 	AttemptWithin time.Duration
 	// ForwardWithin is how long after its first question an accepted send may

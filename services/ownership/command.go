@@ -124,7 +124,10 @@ func (h *holder) response(s *step, c call, refusal control.Refusal, p control.Po
 			SinceMs: int64(refusal.Since), UntilMs: int64(refusal.Until), Next: uint32(refusal.Next),
 		}
 	}
-	if e, ok := s.event(p); ok && p != 0 {
+	if p == 0 {
+		return r
+	}
+	if e, ok := s.event(p); ok {
 		_, r.Held = e.Event.(control.SurveyHeld)
 	}
 	return r

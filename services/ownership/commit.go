@@ -19,7 +19,7 @@ func (h *holder) finish(ctx context.Context, s *step) error {
 		return h.commit(ctx, s)
 	}
 	if len(s.answers) > 0 && h.cfg.Barrier {
-		if err := h.barrier(ctx); err != nil {
+		if err := h.barrier(h.publishing); err != nil {
 			return err
 		}
 	}

@@ -228,17 +228,26 @@ func TestParkedSendIsAnsweredAtItsDeadline(t *testing.T) {
 	w.until("the side is confirmed", func() bool { return count[control.SideConfirmed](w, 0) == 1 })
 	w.platform.script(func(ctx context.Context, _ string) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() })
 	w.fromInbox(person(0, 0))
-	var parked []<-chan *commandv1.Response
-	for range 3 {
-		parked = append(parked, w.asking(sendRequest(w.request(agent, person(0, 0)))))
-		w.ask(show(w.request(0, person(0, 0))))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	answers := make(chan *commandv1.Response, 4)
+	for range 4 { // one more than may wait
+		r := sendRequest(w.request(agent, person(0, 0)))
+		go func() {
+			a, err := w.tryAsk(ctx, r)
+			for err == nil && a.GetStatus() == statusBusy { // all at once are more than the queue holds
+				a, err = w.tryAsk(ctx, r)
+			}
+			answers <- a
+		}()
 	}
-	if a := w.ask(sendRequest(w.request(agent, person(0, 0)))); a.GetStatus() != statusUnavailable {
+	if a := <-answers; a.GetStatus() != statusUnavailable {
 		t.Errorf("one more than may wait: %v", a)
 	}
+	w.ask(show(w.request(0, person(0, 0)))) // reads do not wait
 	w.clock.advance(11 * time.Second)
-	for _, p := range parked {
-		if a := <-p; a.GetStatus() != statusUnavailable {
+	for range 3 {
+		if a := <-answers; a.GetStatus() != statusUnavailable {
 			t.Errorf("answer %v", a)
 		}
 	}

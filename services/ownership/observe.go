@@ -20,6 +20,7 @@ const (
 	PointClaimSend      Point = "15-claim-send"
 	PointClaimAcked     Point = "16-claim-acked"
 	PointOutcomeArrived Point = "12-outcome-arrived"
+	PointYielded        Point = "18-yielded"
 	PointSnapshotFiles  Point = "17-snapshot-files"
 	PointSnapshotNamed  Point = "17-snapshot-named"
 )

@@ -213,7 +213,11 @@ func (s *Service) Hold(p int) { s.holders[p].wish.hold() }
 // Yield ends that: the record under way is finished, then nothing is decided any
 // more and nobody is answered. It returns when that is so; false when the
 // partition was not to be held.
-func (s *Service) Yield(p int) bool { return s.holders[p].wish.yield() }
+func (s *Service) Yield(p int) bool {
+	was := s.holders[p].wish.yield()
+	s.deps.Observe.reached(PointYielded, p)
+	return was
+}
 
 // Epoch is that of the partition's claim here; 0 while it is not held.
 func (s *Service) Epoch(p int) uint64 {
@@ -221,6 +225,14 @@ func (s *Service) Epoch(p int) uint64 {
 		return st.Epoch
 	}
 	return 0
+}
+
+// Load is how many commands wait in the partitions held here.
+func (s *Service) Load() (waiting int) {
+	for _, h := range s.holders {
+		waiting += len(h.commands)
+	}
+	return waiting
 }
 
 // Statuses returns the state of each partition, by number.

@@ -119,8 +119,25 @@ func (b *bench) floors(ctx context.Context) error {
 		if err := b.floorStream(ctx, events); err != nil {
 			return err
 		}
+		b.sumOfParts(events)
 	}
 	return nil
+}
+
+// sumOfParts adds up what an event takes of well-kept libraries alone: it comes
+// in by net/http, is written to a stream twice and read twice, as input and as
+// log, and goes out by net/http to each subscriber. A machine is as slow as its
+// sum: what Baton takes is judged over it.
+func (b *bench) sumOfParts(perPost int) {
+	sum := 0.0
+	for name, times := range map[string]float64{
+		"server net/http/%d per POST": 1, "client net/http/%d per POST": subscribers,
+		"JetStream publish/%d per message": 2, "JetStream read/%d per message": 2,
+	} {
+		f := b.report.Figure("floors/" + fmt.Sprintf(name, perPost) + "/CPU per event")
+		sum += times * f.Rounds[b.round]
+	}
+	b.note(fmt.Sprintf("floors/sum of the parts/%d together/CPU per event", perPost), report.Micros, sum)
 }
 
 // withFloor runs a floor child.

@@ -67,6 +67,8 @@ const help = `
   stop  NAME      stop in good order: it hands its partitions over
   pause NAME      SIGSTOP           resume NAME   SIGCONT
   start NAME      start again       wait          until every partition is held
+  cut   NAME      no way to the (other) NATS servers, and nobody is told
+  mend  NAME      the way is open again
   wait  5s        that long
   quit
 
@@ -98,7 +100,7 @@ func newMenu(ctx context.Context, dir, baton string, out io.Writer) (*menu, erro
 	if err != nil {
 		return nil, err
 	}
-	c, err := localcluster.New(localcluster.Options{Dir: dir, Baton: baton, NATS: nats, Root: root, Configure: t.configuration})
+	c, err := localcluster.New(localcluster.Options{Dir: dir, Baton: baton, NATS: nats, Root: root, Configure: t.configuration, Cuttable: true})
 	if err != nil {
 		t.close()
 		return nil, err
@@ -198,14 +200,18 @@ func (m *menu) do(ctx context.Context, words []string) error {
 	}
 	for _, p := range m.cluster.All() {
 		if p.Name == words[1] {
-			return steer(p, words[0])
+			return m.steer(p, words[0])
 		}
 	}
 	return fmt.Errorf("no process %q; there are n1 n2 n3 b1 b2 b3", words[1])
 }
 
-func steer(p *localcluster.Process, verb string) error {
+func (m *menu) steer(p *localcluster.Process, verb string) error {
 	switch verb {
+	case "cut":
+		m.cut(p.Name, localcluster.Silent)
+	case "mend":
+		m.cut(p.Name, localcluster.Whole)
 	case "kill":
 		p.Kill()
 	case "stop":
@@ -220,6 +226,14 @@ func steer(p *localcluster.Process, verb string) error {
 		return fmt.Errorf("unknown command %q", verb)
 	}
 	return nil
+}
+
+func (m *menu) cut(name string, how localcluster.Cut) {
+	for _, s := range m.cluster.Servers {
+		if s.Name != name {
+			m.cluster.Cut(name, s.Name, how)
+		}
+	}
 }
 
 // running is the number of a node that runs; -1 for none.

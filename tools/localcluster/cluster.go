@@ -40,6 +40,8 @@ type Options struct {
 	// Configure writes what a node's configuration holds beside data_dir, node,
 	// listen, nats and durability.
 	Configure func() string
+	// Cuttable puts a Link between every two processes that talk over NATS.
+	Cuttable bool
 }
 
 // Cluster is the processes and where they listen. Its methods are safe for
@@ -51,6 +53,9 @@ type Cluster struct {
 	Public, Admin []string
 	// URL reaches the NATS servers.
 	URL string
+	// Links are the ways between processes: of each node to each server, and of
+	// each server to each other one. None unless Options.Cuttable.
+	Links []*Link
 
 	client *http.Client
 }
@@ -66,38 +71,69 @@ func BuildNATS(ctx context.Context, root, file string) error {
 	return nil
 }
 
-// New prepares a cluster; nothing runs yet.
+// New prepares a cluster; nothing runs yet. Kill or Stop ends it.
 func New(o Options) (*Cluster, error) {
 	ports, err := freePorts(4 * Size)
 	if err != nil {
 		return nil, err
 	}
 	c := &Cluster{client: &http.Client{Timeout: 2 * time.Second}}
-	var routes, urls []string
+	c.Public, c.Admin = ports[2*Size:3*Size], ports[3*Size:]
+	clients, routes := ports[:Size], ports[Size:2*Size]
+	c.URL = natsURL(clients)
 	for i := range Size {
-		routes = append(routes, fmt.Sprintf("%q", "nats://"+ports[Size+i]))
-		urls = append(urls, "nats://"+ports[i])
-		c.Public, c.Admin = append(c.Public, ports[2*Size+i]), append(c.Admin, ports[3*Size+i])
-	}
-	c.URL = strings.Join(urls, ",")
-	for i := range Size {
-		name := fmt.Sprint("n", i+1)
-		c.Servers = append(c.Servers, newProcess(name, o.Dir, []string{o.NATS, "-c", filepath.Join(o.Root, "deploy", "nats", "nats.conf")}, []string{
-			"NATS_NAME=" + name, "NATS_CLIENT=" + ports[i], "NATS_CLUSTER=" + ports[Size+i], "NATS_STORE=" + filepath.Join(o.Dir, name),
-			"NATS_ROUTES=[" + strings.Join(routes, ", ") + "]", "BATON_PASSWORD=" + Password, "CRM_PASSWORD=reader",
-		}))
-		if err := c.addNode(o, i); err != nil {
+		if err := errors.Join(c.addServer(o, i, clients[i], routes), c.addNode(o, i, clients)); err != nil {
+			c.Kill()
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-func (c *Cluster) addNode(o Options, i int) error {
+// addServer adds NATS server i.
+func (c *Cluster) addServer(o Options, i int, client string, routes []string) error {
+	name := fmt.Sprint("n", i+1)
+	config := filepath.Join(o.Root, "deploy", "nats", "nats.conf")
+	others, err := c.ways(o, name, "n", routes, i)
+	if err != nil {
+		return err
+	}
+	if o.Cuttable {
+		if config, err = cuttableServer(o.Dir, name, config); err != nil {
+			return err
+		}
+	}
+	for i := range others {
+		others[i] = fmt.Sprintf("%q", "nats://"+others[i])
+	}
+	c.Servers = append(c.Servers, newProcess(name, o.Dir, []string{o.NATS, "-c", config}, []string{
+		"NATS_NAME=" + name, "NATS_CLIENT=" + client, "NATS_CLUSTER=" + routes[i], "NATS_STORE=" + filepath.Join(o.Dir, name),
+		"NATS_ROUTES=[" + strings.Join(others, ", ") + "]", "BATON_PASSWORD=" + Password, "CRM_PASSWORD=reader",
+	}))
+	return nil
+}
+
+// cuttableServer writes a configuration that includes the given one, and in which
+// the server tells nobody of addresses that go round the links.
+func cuttableServer(dir, name, config string) (string, error) {
+	config, err := filepath.Rel(dir, config) // an include is found from where it stands
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, name+".conf")
+	text := fmt.Sprintf("include %q\ncluster {name: baton, listen: $NATS_CLUSTER, routes: $NATS_ROUTES, no_advertise: true, advertise: \"127.0.0.1:1\"}\n", config)
+	return file, os.WriteFile(file, []byte(text), 0o600)
+}
+
+func (c *Cluster) addNode(o Options, i int, clients []string) error {
 	name := fmt.Sprint("b", i+1)
+	servers, err := c.ways(o, name, "n", clients, -1)
+	if err != nil {
+		return err
+	}
 	file := filepath.Join(o.Dir, name+".yaml")
 	text := fmt.Sprintf("node: %s\ndata_dir: %q\nlisten: {public: %q, admin: %q}\nnats: {url: %q, user: baton, password: %s}\ndurability: cluster\n%s",
-		name, filepath.Join(o.Dir, name), c.Public[i], c.Admin[i], c.URL, Password, o.Configure())
+		name, filepath.Join(o.Dir, name), c.Public[i], c.Admin[i], natsURL(servers), Password, o.Configure())
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -105,21 +141,52 @@ func (c *Cluster) addNode(o Options, i int) error {
 	return nil
 }
 
-// freePorts finds addresses on which nothing listens at the moment, below the
-// ports that the system gives to outgoing connections.
-func freePorts(n int) ([]string, error) {
-	var found []string
-	for range 100 * n {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000))) //nolint:noctx,gosec // returns at once; no secret
-		if err != nil {
+func natsURL(addresses []string) string { return "nats://" + strings.Join(addresses, ",nats://") }
+
+// ways are the addresses at which a process reaches the servers that listen on
+// the given ports, all but one of them: links when they can be cut.
+func (c *Cluster) ways(o Options, from, to string, ports []string, except int) (ways []string, err error) {
+	for i, port := range ports {
+		if i == except {
 			continue
 		}
+		if !o.Cuttable {
+			ways = append(ways, port)
+			continue
+		}
+		free, err := listen()
+		if err != nil {
+			return nil, err
+		}
+		l := newLink(from, fmt.Sprint(to, i+1), port, free)
+		c.Links = append(c.Links, l)
+		ways = append(ways, l.Address())
+	}
+	return ways, nil
+}
+
+// freePorts finds addresses on which nothing listens at the moment.
+func freePorts(n int) (found []string, err error) {
+	for range n {
+		l, err := listen()
+		if err != nil {
+			return nil, err
+		}
 		defer func() { _ = l.Close() }() // together, so that all differ
-		if found = append(found, l.Addr().String()); len(found) == n {
-			return found, nil
+		found = append(found, l.Addr().String())
+	}
+	return found, nil
+}
+
+// listen takes a port below those that the system gives to outgoing connections.
+func listen() (net.Listener, error) {
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000))) //nolint:noctx,gosec // returns at once; no secret
+		if err == nil {
+			return l, nil
 		}
 	}
-	return nil, errors.New("no free ports between 12000 and 30000")
+	return nil, errors.New("no free port between 12000 and 30000")
 }
 
 // All are the processes, servers first.
@@ -255,6 +322,9 @@ func (c *Cluster) Stop() {
 func (c *Cluster) Kill() {
 	for _, p := range c.All() {
 		p.Kill()
+	}
+	for _, l := range c.Links {
+		l.close()
 	}
 	c.client.CloseIdleConnections()
 }

@@ -33,6 +33,38 @@ func newProcess(name, dir string, line, environment []string) *Process {
 	return &Process{Name: name, Log: filepath.Join(dir, name+".log"), line: line, environment: environment}
 }
 
+// Become makes another program run from the next start on: its command line and
+// what is added to its environment. It returns what brings the old one back.
+func (p *Process) Become(line, environment []string) (back func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wasLine, was := p.line, p.environment
+	p.line, p.environment = line, environment
+	return func() { p.Become(wasLine, was) }
+}
+
+// ID is the process's number in the system; 0 while it does not run.
+func (p *Process) ID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.running() {
+		return 0
+	}
+	return p.mu.cmd.Process.Pid
+}
+
+// Killed reports whether the process has been ended by SIGKILL, its own
+// included.
+func (p *Process) Killed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.cmd == nil || p.running() {
+		return false
+	}
+	status, ok := p.mu.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
 // Start starts the process; nothing happens when it runs.
 func (p *Process) Start() error {
 	p.mu.Lock()

@@ -1106,7 +1106,9 @@ func (*ListAppsRequest) Descriptor() ([]byte, []int) {
 type ListAppsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The apps, by id.
-	Apps          []*App `protobuf:"bytes,1,rep,name=apps,proto3" json:"apps,omitempty"`
+	Apps []*App `protobuf:"bytes,1,rep,name=apps,proto3" json:"apps,omitempty"`
+	// Partitions that nobody delivers for: what waits there is not counted.
+	Missing       []uint32 `protobuf:"varint,2,rep,packed,name=missing,proto3" json:"missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1144,6 +1146,13 @@ func (*ListAppsResponse) Descriptor() ([]byte, []int) {
 func (x *ListAppsResponse) GetApps() []*App {
 	if x != nil {
 		return x.Apps
+	}
+	return nil
+}
+
+func (x *ListAppsResponse) GetMissing() []uint32 {
+	if x != nil {
+		return x.Missing
 	}
 	return nil
 }
@@ -1876,7 +1885,9 @@ type ListDeliveriesResponse struct {
 	// Attempts.
 	Attempts []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// There are more than were listed.
-	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	More bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	// Other nodes that deliver: their attempts are in their own delivery logs.
+	Elsewhere     []string `protobuf:"bytes,4,rep,name=elsewhere,proto3" json:"elsewhere,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1930,6 +1941,13 @@ func (x *ListDeliveriesResponse) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *ListDeliveriesResponse) GetElsewhere() []string {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return nil
 }
 
 // DeadDelivery is a delivery that was given up.
@@ -2401,7 +2419,9 @@ type ShowDeliveryResponse struct {
 	// Dead letters with that id.
 	Dead []*DeadDelivery `protobuf:"bytes,1,rep,name=dead,proto3" json:"dead,omitempty"`
 	// Its attempts in this node's delivery log, oldest first.
-	Attempts      []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	Attempts []*DeliveryAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// Other nodes that deliver: their attempts are in their own delivery logs.
+	Elsewhere     []string `protobuf:"bytes,3,rep,name=elsewhere,proto3" json:"elsewhere,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2446,6 +2466,13 @@ func (x *ShowDeliveryResponse) GetDead() []*DeadDelivery {
 func (x *ShowDeliveryResponse) GetAttempts() []*DeliveryAttempt {
 	if x != nil {
 		return x.Attempts
+	}
+	return nil
+}
+
+func (x *ShowDeliveryResponse) GetElsewhere() []string {
+	if x != nil {
+		return x.Elsewhere
 	}
 	return nil
 }
@@ -2954,6 +2981,117 @@ func (x *ExportLogResponse) GetRecord() []byte {
 	return nil
 }
 
+// BackupRequest asks for a backup.
+type BackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Send the manifest of what would be read, and no files.
+	DryRun        bool `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *BackupRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// BackupResponse is a piece of a file, or the manifest.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the file that the bytes belong to; the bytes of a file follow one
+	// another.
+	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// Its next bytes.
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// The manifest, in the last message and only there.
+	Manifest      []byte `protobuf:"bytes,3,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *BackupResponse) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *BackupResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
 // VerifyLogRequest asks for a check of the log.
 type VerifyLogRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2963,7 +3101,7 @@ type VerifyLogRequest struct {
 
 func (x *VerifyLogRequest) Reset() {
 	*x = VerifyLogRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2975,7 +3113,7 @@ func (x *VerifyLogRequest) String() string {
 func (*VerifyLogRequest) ProtoMessage() {}
 
 func (x *VerifyLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[37]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2988,7 +3126,7 @@ func (x *VerifyLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLogRequest.ProtoReflect.Descriptor instead.
 func (*VerifyLogRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{37}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{39}
 }
 
 // VerifyLogResponse is the verdict.
@@ -3010,7 +3148,7 @@ type VerifyLogResponse struct {
 
 func (x *VerifyLogResponse) Reset() {
 	*x = VerifyLogResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3160,7 @@ func (x *VerifyLogResponse) String() string {
 func (*VerifyLogResponse) ProtoMessage() {}
 
 func (x *VerifyLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[38]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3173,7 @@ func (x *VerifyLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLogResponse.ProtoReflect.Descriptor instead.
 func (*VerifyLogResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{38}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *VerifyLogResponse) GetOk() bool {
@@ -3082,7 +3220,7 @@ type ReplayRequest struct {
 
 func (x *ReplayRequest) Reset() {
 	*x = ReplayRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3232,7 @@ func (x *ReplayRequest) String() string {
 func (*ReplayRequest) ProtoMessage() {}
 
 func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[39]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +3245,7 @@ func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayRequest.ProtoReflect.Descriptor instead.
 func (*ReplayRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{39}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{41}
 }
 
 // ReplayResponse is its result.
@@ -3133,7 +3271,7 @@ type ReplayResponse struct {
 
 func (x *ReplayResponse) Reset() {
 	*x = ReplayResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[40]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3145,7 +3283,7 @@ func (x *ReplayResponse) String() string {
 func (*ReplayResponse) ProtoMessage() {}
 
 func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[40]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3158,7 +3296,7 @@ func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayResponse.ProtoReflect.Descriptor instead.
 func (*ReplayResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{40}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReplayResponse) GetReplayedDigest() string {
@@ -3219,7 +3357,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[41]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3369,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[41]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3382,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{41}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{43}
 }
 
 // StatusResponse describes the node.
@@ -3272,7 +3410,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[42]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3284,7 +3422,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[42]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3297,7 +3435,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{42}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StatusResponse) GetVersion() string {
@@ -3365,7 +3503,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[43]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3377,7 +3515,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[43]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3390,7 +3528,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{43}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{45}
 }
 
 // ListTokensResponse lists the tokens.
@@ -3404,7 +3542,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[44]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3416,7 +3554,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[44]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3429,7 +3567,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{44}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListTokensResponse) GetTokens() []*Token {
@@ -3456,7 +3594,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[45]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3606,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[45]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3619,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{45}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Token) GetPageId() string {
@@ -3532,7 +3670,7 @@ type ChangeTokenRequest struct {
 
 func (x *ChangeTokenRequest) Reset() {
 	*x = ChangeTokenRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[46]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3682,7 @@ func (x *ChangeTokenRequest) String() string {
 func (*ChangeTokenRequest) ProtoMessage() {}
 
 func (x *ChangeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[46]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3695,7 @@ func (x *ChangeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTokenRequest.ProtoReflect.Descriptor instead.
 func (*ChangeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{46}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ChangeTokenRequest) GetVerb() string {
@@ -3610,7 +3748,7 @@ type ChangeTokenResponse struct {
 
 func (x *ChangeTokenResponse) Reset() {
 	*x = ChangeTokenResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[47]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3622,7 +3760,7 @@ func (x *ChangeTokenResponse) String() string {
 func (*ChangeTokenResponse) ProtoMessage() {}
 
 func (x *ChangeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[47]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3635,7 +3773,7 @@ func (x *ChangeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTokenResponse.ProtoReflect.Descriptor instead.
 func (*ChangeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{47}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ChangeTokenResponse) GetToken() *Token {
@@ -3668,7 +3806,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[48]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3680,7 +3818,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[48]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3693,7 +3831,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{48}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{50}
 }
 
 // DoctorResponse lists what was found.
@@ -3709,7 +3847,7 @@ type DoctorResponse struct {
 
 func (x *DoctorResponse) Reset() {
 	*x = DoctorResponse{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[49]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3721,7 +3859,7 @@ func (x *DoctorResponse) String() string {
 func (*DoctorResponse) ProtoMessage() {}
 
 func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[49]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3734,7 +3872,7 @@ func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
 func (*DoctorResponse) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{49}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DoctorResponse) GetFindings() []*Finding {
@@ -3770,7 +3908,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[50]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3782,7 +3920,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[50]
+	mi := &file_baton_admin_v1_admin_service_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3795,7 +3933,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{50}
+	return file_baton_admin_v1_admin_service_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Finding) GetSeverity() string {
@@ -3916,9 +4054,10 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\rInboxResponse\x12.\n" +
 	"\x06thread\x18\x01 \x01(\v2\x16.baton.admin.v1.ThreadR\x06thread\x121\n" +
 	"\arefusal\x18\x02 \x01(\v2\x17.baton.admin.v1.RefusalR\arefusal\"\x11\n" +
-	"\x0fListAppsRequest\";\n" +
+	"\x0fListAppsRequest\"U\n" +
 	"\x10ListAppsResponse\x12'\n" +
-	"\x04apps\x18\x01 \x03(\v2\x13.baton.admin.v1.AppR\x04apps\"\x8b\x03\n" +
+	"\x04apps\x18\x01 \x03(\v2\x13.baton.admin.v1.AppR\x04apps\x12\x18\n" +
+	"\amissing\x18\x02 \x03(\rR\amissing\"\x8b\x03\n" +
 	"\x03App\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -3976,11 +4115,12 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x06filter\x18\x01 \x01(\v2\x1e.baton.admin.v1.DeliveryFilterR\x06filter\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x1a\n" +
 	"\battempts\x18\x03 \x01(\bR\battempts\x12\x16\n" +
-	"\x06failed\x18\x04 \x01(\bR\x06failed\"\x9b\x01\n" +
+	"\x06failed\x18\x04 \x01(\bR\x06failed\"\xb9\x01\n" +
 	"\x16ListDeliveriesResponse\x120\n" +
 	"\x04dead\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\x04dead\x12;\n" +
 	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\x12\x12\n" +
-	"\x04more\x18\x03 \x01(\bR\x04more\"\x98\x03\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\x12\x1c\n" +
+	"\telsewhere\x18\x04 \x03(\tR\telsewhere\"\x98\x03\n" +
 	"\fDeadDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
 	"\x06app_id\x18\x02 \x01(\tR\x05appId\x12\x19\n" +
@@ -4027,10 +4167,11 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\rresponse_body\x18\x16 \x01(\tR\fresponseBody\"7\n" +
 	"\x13ShowDeliveryRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
-	"\x03app\x18\x02 \x01(\tR\x03app\"\x85\x01\n" +
+	"\x03app\x18\x02 \x01(\tR\x03app\"\xa3\x01\n" +
 	"\x14ShowDeliveryResponse\x120\n" +
 	"\x04dead\x18\x01 \x03(\v2\x1c.baton.admin.v1.DeadDeliveryR\x04dead\x12;\n" +
-	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\"\xa6\x01\n" +
+	"\battempts\x18\x02 \x03(\v2\x1f.baton.admin.v1.DeliveryAttemptR\battempts\x12\x1c\n" +
+	"\telsewhere\x18\x03 \x03(\tR\telsewhere\"\xa6\x01\n" +
 	"\x17ResendDeliveriesRequest\x126\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1e.baton.admin.v1.DeliveryFilterR\x06filter\x12\x10\n" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12\x12\n" +
@@ -4063,7 +4204,13 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\"I\n" +
 	"\x11ExportLogResponse\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
-	"\x06record\x18\x02 \x01(\fR\x06record\"\x12\n" +
+	"\x06record\x18\x02 \x01(\fR\x06record\"(\n" +
+	"\rBackupRequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\"T\n" +
+	"\x0eBackupResponse\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1a\n" +
+	"\bmanifest\x18\x03 \x01(\fR\bmanifest\"\x12\n" +
 	"\x10VerifyLogRequest\"\x8d\x01\n" +
 	"\x11VerifyLogResponse\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x18\n" +
@@ -4124,7 +4271,7 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
 	"\x04what\x18\x03 \x01(\tR\x04what\x12\x10\n" +
 	"\x03why\x18\x04 \x01(\tR\x03why\x12\x17\n" +
-	"\away_out\x18\x05 \x01(\tR\x06wayOut2\xf9\f\n" +
+	"\away_out\x18\x05 \x01(\tR\x06wayOut2\xc4\r\n" +
 	"\fAdminService\x12V\n" +
 	"\vListThreads\x12\".baton.admin.v1.ListThreadsRequest\x1a#.baton.admin.v1.ListThreadsResponse\x12S\n" +
 	"\n" +
@@ -4142,7 +4289,8 @@ const file_baton_admin_v1_admin_service_proto_rawDesc = "" +
 	"\aTailLog\x12\x1e.baton.admin.v1.TailLogRequest\x1a\x1f.baton.admin.v1.TailLogResponse0\x01\x12R\n" +
 	"\tExportLog\x12 .baton.admin.v1.ExportLogRequest\x1a!.baton.admin.v1.ExportLogResponse0\x01\x12P\n" +
 	"\tVerifyLog\x12 .baton.admin.v1.VerifyLogRequest\x1a!.baton.admin.v1.VerifyLogResponse\x12G\n" +
-	"\x06Replay\x12\x1d.baton.admin.v1.ReplayRequest\x1a\x1e.baton.admin.v1.ReplayResponse\x12G\n" +
+	"\x06Replay\x12\x1d.baton.admin.v1.ReplayRequest\x1a\x1e.baton.admin.v1.ReplayResponse\x12I\n" +
+	"\x06Backup\x12\x1d.baton.admin.v1.BackupRequest\x1a\x1e.baton.admin.v1.BackupResponse0\x01\x12G\n" +
 	"\x06Status\x12\x1d.baton.admin.v1.StatusRequest\x1a\x1e.baton.admin.v1.StatusResponse\x12S\n" +
 	"\n" +
 	"ListTokens\x12!.baton.admin.v1.ListTokensRequest\x1a\".baton.admin.v1.ListTokensResponse\x12V\n" +
@@ -4162,7 +4310,7 @@ func file_baton_admin_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_baton_admin_v1_admin_service_proto_rawDescData
 }
 
-var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_baton_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_baton_admin_v1_admin_service_proto_goTypes = []any{
 	(*ListThreadsRequest)(nil),       // 0: baton.admin.v1.ListThreadsRequest
 	(*ListThreadsResponse)(nil),      // 1: baton.admin.v1.ListThreadsResponse
@@ -4201,20 +4349,22 @@ var file_baton_admin_v1_admin_service_proto_goTypes = []any{
 	(*TailLogResponse)(nil),          // 34: baton.admin.v1.TailLogResponse
 	(*ExportLogRequest)(nil),         // 35: baton.admin.v1.ExportLogRequest
 	(*ExportLogResponse)(nil),        // 36: baton.admin.v1.ExportLogResponse
-	(*VerifyLogRequest)(nil),         // 37: baton.admin.v1.VerifyLogRequest
-	(*VerifyLogResponse)(nil),        // 38: baton.admin.v1.VerifyLogResponse
-	(*ReplayRequest)(nil),            // 39: baton.admin.v1.ReplayRequest
-	(*ReplayResponse)(nil),           // 40: baton.admin.v1.ReplayResponse
-	(*StatusRequest)(nil),            // 41: baton.admin.v1.StatusRequest
-	(*StatusResponse)(nil),           // 42: baton.admin.v1.StatusResponse
-	(*ListTokensRequest)(nil),        // 43: baton.admin.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),       // 44: baton.admin.v1.ListTokensResponse
-	(*Token)(nil),                    // 45: baton.admin.v1.Token
-	(*ChangeTokenRequest)(nil),       // 46: baton.admin.v1.ChangeTokenRequest
-	(*ChangeTokenResponse)(nil),      // 47: baton.admin.v1.ChangeTokenResponse
-	(*DoctorRequest)(nil),            // 48: baton.admin.v1.DoctorRequest
-	(*DoctorResponse)(nil),           // 49: baton.admin.v1.DoctorResponse
-	(*Finding)(nil),                  // 50: baton.admin.v1.Finding
+	(*BackupRequest)(nil),            // 37: baton.admin.v1.BackupRequest
+	(*BackupResponse)(nil),           // 38: baton.admin.v1.BackupResponse
+	(*VerifyLogRequest)(nil),         // 39: baton.admin.v1.VerifyLogRequest
+	(*VerifyLogResponse)(nil),        // 40: baton.admin.v1.VerifyLogResponse
+	(*ReplayRequest)(nil),            // 41: baton.admin.v1.ReplayRequest
+	(*ReplayResponse)(nil),           // 42: baton.admin.v1.ReplayResponse
+	(*StatusRequest)(nil),            // 43: baton.admin.v1.StatusRequest
+	(*StatusResponse)(nil),           // 44: baton.admin.v1.StatusResponse
+	(*ListTokensRequest)(nil),        // 45: baton.admin.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),       // 46: baton.admin.v1.ListTokensResponse
+	(*Token)(nil),                    // 47: baton.admin.v1.Token
+	(*ChangeTokenRequest)(nil),       // 48: baton.admin.v1.ChangeTokenRequest
+	(*ChangeTokenResponse)(nil),      // 49: baton.admin.v1.ChangeTokenResponse
+	(*DoctorRequest)(nil),            // 50: baton.admin.v1.DoctorRequest
+	(*DoctorResponse)(nil),           // 51: baton.admin.v1.DoctorResponse
+	(*Finding)(nil),                  // 52: baton.admin.v1.Finding
 }
 var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	2,  // 0: baton.admin.v1.ListThreadsResponse.threads:type_name -> baton.admin.v1.Thread
@@ -4237,9 +4387,9 @@ var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	22, // 17: baton.admin.v1.ResendDeliveriesRequest.filter:type_name -> baton.admin.v1.DeliveryFilter
 	25, // 18: baton.admin.v1.ResendDeliveriesResponse.deliveries:type_name -> baton.admin.v1.DeadDelivery
 	6,  // 19: baton.admin.v1.TailLogResponse.entry:type_name -> baton.admin.v1.LogEntry
-	45, // 20: baton.admin.v1.ListTokensResponse.tokens:type_name -> baton.admin.v1.Token
-	45, // 21: baton.admin.v1.ChangeTokenResponse.token:type_name -> baton.admin.v1.Token
-	50, // 22: baton.admin.v1.DoctorResponse.findings:type_name -> baton.admin.v1.Finding
+	47, // 20: baton.admin.v1.ListTokensResponse.tokens:type_name -> baton.admin.v1.Token
+	47, // 21: baton.admin.v1.ChangeTokenResponse.token:type_name -> baton.admin.v1.Token
+	52, // 22: baton.admin.v1.DoctorResponse.findings:type_name -> baton.admin.v1.Finding
 	0,  // 23: baton.admin.v1.AdminService.ListThreads:input_type -> baton.admin.v1.ListThreadsRequest
 	4,  // 24: baton.admin.v1.AdminService.ShowThread:input_type -> baton.admin.v1.ShowThreadRequest
 	7,  // 25: baton.admin.v1.AdminService.WatchThreads:input_type -> baton.admin.v1.WatchThreadsRequest
@@ -4254,34 +4404,36 @@ var file_baton_admin_v1_admin_service_proto_depIdxs = []int32{
 	31, // 34: baton.admin.v1.AdminService.Apply:input_type -> baton.admin.v1.ApplyRequest
 	33, // 35: baton.admin.v1.AdminService.TailLog:input_type -> baton.admin.v1.TailLogRequest
 	35, // 36: baton.admin.v1.AdminService.ExportLog:input_type -> baton.admin.v1.ExportLogRequest
-	37, // 37: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
-	39, // 38: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
-	41, // 39: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
-	43, // 40: baton.admin.v1.AdminService.ListTokens:input_type -> baton.admin.v1.ListTokensRequest
-	46, // 41: baton.admin.v1.AdminService.ChangeToken:input_type -> baton.admin.v1.ChangeTokenRequest
-	48, // 42: baton.admin.v1.AdminService.Doctor:input_type -> baton.admin.v1.DoctorRequest
-	1,  // 43: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
-	5,  // 44: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
-	8,  // 45: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
-	10, // 46: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
-	13, // 47: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
-	15, // 48: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
-	18, // 49: baton.admin.v1.AdminService.ShowApp:output_type -> baton.admin.v1.ShowAppResponse
-	21, // 50: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
-	24, // 51: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
-	28, // 52: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
-	30, // 53: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
-	32, // 54: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
-	34, // 55: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
-	36, // 56: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
-	38, // 57: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
-	40, // 58: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
-	42, // 59: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
-	44, // 60: baton.admin.v1.AdminService.ListTokens:output_type -> baton.admin.v1.ListTokensResponse
-	47, // 61: baton.admin.v1.AdminService.ChangeToken:output_type -> baton.admin.v1.ChangeTokenResponse
-	49, // 62: baton.admin.v1.AdminService.Doctor:output_type -> baton.admin.v1.DoctorResponse
-	43, // [43:63] is the sub-list for method output_type
-	23, // [23:43] is the sub-list for method input_type
+	39, // 37: baton.admin.v1.AdminService.VerifyLog:input_type -> baton.admin.v1.VerifyLogRequest
+	41, // 38: baton.admin.v1.AdminService.Replay:input_type -> baton.admin.v1.ReplayRequest
+	37, // 39: baton.admin.v1.AdminService.Backup:input_type -> baton.admin.v1.BackupRequest
+	43, // 40: baton.admin.v1.AdminService.Status:input_type -> baton.admin.v1.StatusRequest
+	45, // 41: baton.admin.v1.AdminService.ListTokens:input_type -> baton.admin.v1.ListTokensRequest
+	48, // 42: baton.admin.v1.AdminService.ChangeToken:input_type -> baton.admin.v1.ChangeTokenRequest
+	50, // 43: baton.admin.v1.AdminService.Doctor:input_type -> baton.admin.v1.DoctorRequest
+	1,  // 44: baton.admin.v1.AdminService.ListThreads:output_type -> baton.admin.v1.ListThreadsResponse
+	5,  // 45: baton.admin.v1.AdminService.ShowThread:output_type -> baton.admin.v1.ShowThreadResponse
+	8,  // 46: baton.admin.v1.AdminService.WatchThreads:output_type -> baton.admin.v1.WatchThreadsResponse
+	10, // 47: baton.admin.v1.AdminService.Operate:output_type -> baton.admin.v1.OperateResponse
+	13, // 48: baton.admin.v1.AdminService.Inbox:output_type -> baton.admin.v1.InboxResponse
+	15, // 49: baton.admin.v1.AdminService.ListApps:output_type -> baton.admin.v1.ListAppsResponse
+	18, // 50: baton.admin.v1.AdminService.ShowApp:output_type -> baton.admin.v1.ShowAppResponse
+	21, // 51: baton.admin.v1.AdminService.SteerApp:output_type -> baton.admin.v1.SteerAppResponse
+	24, // 52: baton.admin.v1.AdminService.ListDeliveries:output_type -> baton.admin.v1.ListDeliveriesResponse
+	28, // 53: baton.admin.v1.AdminService.ShowDelivery:output_type -> baton.admin.v1.ShowDeliveryResponse
+	30, // 54: baton.admin.v1.AdminService.ResendDeliveries:output_type -> baton.admin.v1.ResendDeliveriesResponse
+	32, // 55: baton.admin.v1.AdminService.Apply:output_type -> baton.admin.v1.ApplyResponse
+	34, // 56: baton.admin.v1.AdminService.TailLog:output_type -> baton.admin.v1.TailLogResponse
+	36, // 57: baton.admin.v1.AdminService.ExportLog:output_type -> baton.admin.v1.ExportLogResponse
+	40, // 58: baton.admin.v1.AdminService.VerifyLog:output_type -> baton.admin.v1.VerifyLogResponse
+	42, // 59: baton.admin.v1.AdminService.Replay:output_type -> baton.admin.v1.ReplayResponse
+	38, // 60: baton.admin.v1.AdminService.Backup:output_type -> baton.admin.v1.BackupResponse
+	44, // 61: baton.admin.v1.AdminService.Status:output_type -> baton.admin.v1.StatusResponse
+	46, // 62: baton.admin.v1.AdminService.ListTokens:output_type -> baton.admin.v1.ListTokensResponse
+	49, // 63: baton.admin.v1.AdminService.ChangeToken:output_type -> baton.admin.v1.ChangeTokenResponse
+	51, // 64: baton.admin.v1.AdminService.Doctor:output_type -> baton.admin.v1.DoctorResponse
+	44, // [44:65] is the sub-list for method output_type
+	23, // [23:44] is the sub-list for method input_type
 	23, // [23:23] is the sub-list for extension type_name
 	23, // [23:23] is the sub-list for extension extendee
 	0,  // [0:23] is the sub-list for field type_name
@@ -4298,7 +4450,7 @@ func file_baton_admin_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_baton_admin_v1_admin_service_proto_rawDesc), len(file_baton_admin_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -72,6 +72,8 @@ const (
 	AdminServiceVerifyLogProcedure = "/baton.admin.v1.AdminService/VerifyLog"
 	// AdminServiceReplayProcedure is the fully-qualified name of the AdminService's Replay RPC.
 	AdminServiceReplayProcedure = "/baton.admin.v1.AdminService/Replay"
+	// AdminServiceBackupProcedure is the fully-qualified name of the AdminService's Backup RPC.
+	AdminServiceBackupProcedure = "/baton.admin.v1.AdminService/Backup"
 	// AdminServiceStatusProcedure is the fully-qualified name of the AdminService's Status RPC.
 	AdminServiceStatusProcedure = "/baton.admin.v1.AdminService/Status"
 	// AdminServiceListTokensProcedure is the fully-qualified name of the AdminService's ListTokens RPC.
@@ -119,6 +121,9 @@ type AdminServiceClient interface {
 	// Replay folds the log from its beginning and compares the digest with the
 	// running store's.
 	Replay(context.Context, *connect.Request[v1.ReplayRequest]) (*connect.Response[v1.ReplayResponse], error)
+	// Backup streams the files of a backup and, in the last message, its manifest.
+	// It needs the role admin.
+	Backup(context.Context, *connect.Request[v1.BackupRequest]) (*connect.ServerStreamForClient[v1.BackupResponse], error)
 	// Status describes the node.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
 	// ListTokens lists the apps' valid tokens by their fingerprints.
@@ -236,6 +241,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("Replay")),
 			connect.WithClientOptions(opts...),
 		),
+		backup: connect.NewClient[v1.BackupRequest, v1.BackupResponse](
+			httpClient,
+			baseURL+AdminServiceBackupProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Backup")),
+			connect.WithClientOptions(opts...),
+		),
 		status: connect.NewClient[v1.StatusRequest, v1.StatusResponse](
 			httpClient,
 			baseURL+AdminServiceStatusProcedure,
@@ -281,6 +292,7 @@ type adminServiceClient struct {
 	exportLog        *connect.Client[v1.ExportLogRequest, v1.ExportLogResponse]
 	verifyLog        *connect.Client[v1.VerifyLogRequest, v1.VerifyLogResponse]
 	replay           *connect.Client[v1.ReplayRequest, v1.ReplayResponse]
+	backup           *connect.Client[v1.BackupRequest, v1.BackupResponse]
 	status           *connect.Client[v1.StatusRequest, v1.StatusResponse]
 	listTokens       *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
 	changeToken      *connect.Client[v1.ChangeTokenRequest, v1.ChangeTokenResponse]
@@ -367,6 +379,11 @@ func (c *adminServiceClient) Replay(ctx context.Context, req *connect.Request[v1
 	return c.replay.CallUnary(ctx, req)
 }
 
+// Backup calls baton.admin.v1.AdminService.Backup.
+func (c *adminServiceClient) Backup(ctx context.Context, req *connect.Request[v1.BackupRequest]) (*connect.ServerStreamForClient[v1.BackupResponse], error) {
+	return c.backup.CallServerStream(ctx, req)
+}
+
 // Status calls baton.admin.v1.AdminService.Status.
 func (c *adminServiceClient) Status(ctx context.Context, req *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error) {
 	return c.status.CallUnary(ctx, req)
@@ -423,6 +440,9 @@ type AdminServiceHandler interface {
 	// Replay folds the log from its beginning and compares the digest with the
 	// running store's.
 	Replay(context.Context, *connect.Request[v1.ReplayRequest]) (*connect.Response[v1.ReplayResponse], error)
+	// Backup streams the files of a backup and, in the last message, its manifest.
+	// It needs the role admin.
+	Backup(context.Context, *connect.Request[v1.BackupRequest], *connect.ServerStream[v1.BackupResponse]) error
 	// Status describes the node.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
 	// ListTokens lists the apps' valid tokens by their fingerprints.
@@ -536,6 +556,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("Replay")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceBackupHandler := connect.NewServerStreamHandler(
+		AdminServiceBackupProcedure,
+		svc.Backup,
+		connect.WithSchema(adminServiceMethods.ByName("Backup")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminServiceStatusHandler := connect.NewUnaryHandler(
 		AdminServiceStatusProcedure,
 		svc.Status,
@@ -594,6 +620,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceVerifyLogHandler.ServeHTTP(w, r)
 		case AdminServiceReplayProcedure:
 			adminServiceReplayHandler.ServeHTTP(w, r)
+		case AdminServiceBackupProcedure:
+			adminServiceBackupHandler.ServeHTTP(w, r)
 		case AdminServiceStatusProcedure:
 			adminServiceStatusHandler.ServeHTTP(w, r)
 		case AdminServiceListTokensProcedure:
@@ -673,6 +701,10 @@ func (UnimplementedAdminServiceHandler) VerifyLog(context.Context, *connect.Requ
 
 func (UnimplementedAdminServiceHandler) Replay(context.Context, *connect.Request[v1.ReplayRequest]) (*connect.Response[v1.ReplayResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.Replay is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Backup(context.Context, *connect.Request[v1.BackupRequest], *connect.ServerStream[v1.BackupResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("baton.admin.v1.AdminService.Backup is not implemented"))
 }
 
 func (UnimplementedAdminServiceHandler) Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error) {

@@ -1,0 +1,7 @@
+//go:build !fixedruntime
+
+package sim
+
+const repeatable = false
+
+func seedRuntime(uint64) {}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/tools/localcluster"
+)
+
+// What a planned move, and the death of a NATS server on top of its cluster's own
+// election, may cost. Source: issue, what it must reach.
+const (
+	movedWithin   = 250 * time.Millisecond
+	electedWithin = time.Second
+)
+
+// prober passes one thread on as fast as that is accepted, through one node.
+type prober struct {
+	c         *clusterWorld
+	l         *load
+	partition int
+	person    uint64
+	mu        sync.Mutex
+	accepted  []time.Time
+}
+
+// probe probes every partition through a node until the test ends.
+func (c *clusterWorld) probe(node int) (all []*prober, stop func()) {
+	c.t.Helper()
+	l := newLoad(c.worlds[node])
+	ctx, cancel := context.WithCancel(c.t.Context())
+	var crew sync.WaitGroup
+	for p := range crashPartitionsCluster {
+		pr := &prober{c: c, l: l, partition: p, person: personIn(p, crashPartitionsCluster, 7)}
+		c.prepareThread(l, pr.person)
+		all = append(all, pr)
+	}
+	for _, pr := range all {
+		crew.Go(func() { pr.run(ctx) })
+	}
+	return all, func() { cancel(); crew.Wait() }
+}
+
+func (p *prober) run(ctx context.Context) {
+	owner, other := crashApps()[0], crashApps()[1]
+	for n := 0; ctx.Err() == nil; n++ {
+		mark := fmt.Sprint("probe-", p.partition, "-", n)
+		body := map[string]any{"recipient": map[string]any{"id": strconv.FormatUint(p.person, 10)}, "target_app_id": other, "metadata": mark}
+		for ctx.Err() == nil {
+			status, data, err := p.l.call(ctx, "pass_thread_control", owner, body, mark)
+			if err == nil && status == http.StatusOK {
+				p.note()
+				break
+			}
+			if ctx.Err() == nil && bytes.Contains(data, []byte("NOT_OWNER")) {
+				p.c.t.Errorf("the owner of the thread of partition %d is refused: %s", p.partition, data)
+				return
+			}
+			nap(ctx)
+		}
+		owner, other = other, owner
+		rest(ctx, 10*time.Millisecond)
+	}
+}
+
+func (p *prober) note() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.accepted = append(p.accepted, time.Now())
+}
+
+// gap is the longest time between two accepted changes of which the second lies
+// behind a moment.
+func (p *prober) gap(from time.Time) (longest time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := 1; i < len(p.accepted); i++ {
+		if p.accepted[i].After(from) {
+			longest = max(longest, p.accepted[i].Sub(p.accepted[i-1]))
+		}
+	}
+	return longest
+}
+
+// acceptedAfter reports whether a change was accepted after a moment.
+func (p *prober) acceptedAfter(moment time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.accepted) > 0 && p.accepted[len(p.accepted)-1].After(moment)
+}
+
+// TestClusterMove stops a node in good order and starts it again, under calls
+// for every partition, and measures for how long those that move accept no
+// change. What the machine makes of the others meanwhile is measured beside.
+func TestClusterMove(t *testing.T) {
+	t.Parallel()
+	skipShort(t)
+	takeSlot(t)
+	rounds := rounds("BATON_CLUSTER_MOVES", 1)
+	c := newCluster(t)
+	c.spread("ownership", len(c.Nodes))
+	probes, stop := c.probe(0)
+	defer stop()
+	for n := range rounds {
+		victim := 1 + n%2
+		moved := c.placed(len(c.Nodes))[c.Nodes[victim].Name]
+		from := time.Now()
+		c.Nodes[victim].Stop(30 * time.Second)
+		c.placed(len(c.Nodes) - 1)
+		c.judgeMove("stop of "+c.Nodes[victim].Name, probes, moved, from)
+		from = time.Now()
+		c.start(c.Nodes[victim])
+		c.placed(len(c.Nodes))
+		c.judgeMove("start of "+c.Nodes[victim].Name, probes, moved, from)
+	}
+}
+
+// placed is spread once nothing moves any more.
+func (c *clusterWorld) placed(nodes int) map[string][]int {
+	c.t.Helper()
+	held, since := c.spread("ownership", nodes), time.Now()
+	if !within(30*time.Second, func() bool {
+		if now := c.spread("ownership", nodes); !reflect.DeepEqual(now, held) {
+			held, since = now, time.Now()
+		}
+		return time.Since(since) > time.Second
+	}) {
+		c.t.Fatal("partitions move all the time")
+	}
+	return held
+}
+
+// rounds is how often to measure: as the environment says, or a default.
+func rounds(variable string, short int) int {
+	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil {
+		return n
+	}
+	return short
+}
+
+func (c *clusterWorld) judgeMove(what string, probes []*prober, moved []int, from time.Time) {
+	c.t.Helper()
+	var pauses []time.Duration
+	var noise time.Duration
+	now := time.Now()
+	for _, p := range probes {
+		if !within(20*time.Second, func() bool { return p.acceptedAfter(now) }) {
+			c.t.Fatalf("%s: partition %d takes no change any more", what, p.partition)
+		}
+		if gap := p.gap(from); slices.Contains(moved, p.partition) {
+			pauses = append(pauses, gap.Round(time.Millisecond))
+		} else {
+			noise = max(noise, gap)
+		}
+	}
+	slices.Sort(pauses)
+	c.t.Logf("%s: %d partitions moved; their longest pauses: %v; of those that stayed: %s", what, len(moved), pauses, noise.Round(time.Millisecond))
+	if longest := pauses[len(pauses)-1]; longest > movedWithin+noise {
+		c.t.Errorf("%s: a partition took no change for %s, want at most %s (and %s of the machine)", what, longest, movedWithin, noise)
+	}
+}
+
+// TestClusterKillServer kills the server that leads the log, under calls for
+// every partition, and compares the time to the next accepted change with that
+// of the cluster's own election.
+func TestClusterKillServer(t *testing.T) {
+	t.Parallel()
+	skipShort(t)
+	takeSlot(t)
+	c := newCluster(t)
+	c.spread("ownership", len(c.Nodes))
+	probes, stop := c.probe(0)
+	defer stop()
+	for n := range rounds("BATON_CLUSTER_KILLS", 2) {
+		leader := c.leader()
+		from := time.Now()
+		leader.Kill()
+		elected := c.awaitLeader(leader.Name, from)
+		var took []time.Duration
+		for _, p := range probes {
+			if !within(30*time.Second, func() bool { return p.acceptedAfter(from.Add(elected)) }) {
+				t.Fatalf("partition %d took no change after the election", p.partition)
+			}
+			took = append(took, p.gap(from))
+		}
+		slices.Sort(took)
+		longest := took[len(took)-1]
+		t.Logf("kill %d of %s: a new leader after %s; partitions took their next change after %s to %s", n+1, leader.Name,
+			elected.Round(time.Millisecond), took[0].Round(time.Millisecond), longest.Round(time.Millisecond))
+		if longest > elected+electedWithin {
+			t.Errorf("a change was accepted %s after the kill, the election took %s", longest, elected)
+		}
+		c.start(leader)
+		c.awaitCurrent()
+	}
+}
+
+// awaitLeader waits until a server other than the dead one leads the log, and
+// returns how long that took.
+func (c *clusterWorld) awaitLeader(dead string, from time.Time) time.Duration {
+	c.t.Helper()
+	if !within(30*time.Second, func() bool {
+		ctx, cancel := context.WithTimeout(c.t.Context(), 200*time.Millisecond)
+		defer cancel()
+		name, err := c.Leader(ctx, bus.StreamLog)
+		return err == nil && name != dead
+	}) {
+		c.t.Fatal("the log got no new leader")
+	}
+	return time.Since(from)
+}
+
+// leader is the server that leads the log.
+func (c *clusterWorld) leader() *localcluster.Process {
+	c.t.Helper()
+	var name string
+	if !within(30*time.Second, func() (ok bool) {
+		var err error
+		name, err = c.Leader(c.t.Context(), bus.StreamLog)
+		return err == nil
+	}) {
+		c.t.Fatal("the log has no leader")
+	}
+	i := slices.IndexFunc(c.Servers, func(p *localcluster.Process) bool { return p.Name == name })
+	return c.Servers[i]
+}
+
+// awaitCurrent waits until all servers follow the leaders of the streams.
+func (c *clusterWorld) awaitCurrent() {
+	c.t.Helper()
+	for _, stream := range []string{bus.StreamLog, bus.StreamInbound, bus.StreamControl} {
+		if !within(60*time.Second, func() bool { ok, err := c.Followers(c.t.Context(), stream); return err == nil && ok }) {
+			c.t.Fatalf("not all servers follow %s again", stream)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package fanout
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/baton-router/baton/pkg/control"
+)
+
+// record is one as it was planned for some apps.
+func recordFor(sequence uint64, size int, apps ...control.AppID) *planned {
+	p := &planned{
+		before: &mark{position: control.Position(sequence), epoch: 1}, after: &mark{sequence: sequence, position: control.Position(sequence) + 1},
+		version: 7, awaited: appSet{}, size: size,
+	}
+	for _, app := range apps {
+		p.awaited[app] = struct{}{}
+	}
+	return p
+}
+
+func TestPlansAreKeptForThoseThatStandThere(t *testing.T) {
+	t.Parallel()
+	ps := newPlans(100)
+	p := recordFor(5, 10, 1, 2)
+	ps.keep(p)
+	at := func(change func(*mark)) *mark {
+		m := *p.before
+		change(&m)
+		return &m
+	}
+	same := at(func(*mark) {})
+	for name, c := range map[string]struct {
+		app     control.AppID
+		at      *mark
+		version uint64
+		want    *planned
+	}{
+		"one that waits":     {1, same, 7, p},
+		"one it is not for":  {3, same, 7, nil},
+		"another position":   {1, at(func(m *mark) { m.position++ }), 7, nil},
+		"another epoch":      {1, at(func(m *mark) { m.epoch++ }), 7, nil},
+		"another roster":     {1, at(func(m *mark) { m.roster++ }), 7, nil},
+		"other apps of now":  {1, same, 8, nil},
+		"the other that may": {2, same, 7, p},
+	} {
+		if got := ps.of(5, c.app, c.at, c.version); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	ps.taken(p, 1)
+	if ps.of(5, 1, same, 7) != nil || ps.of(5, 2, same, 7) != p {
+		t.Error("it is not the other's alone")
+	}
+	ps.taken(p, 2)
+	if len(ps.by) != 0 || ps.bytes != 0 {
+		t.Errorf("%d records of %d bytes left", len(ps.by), ps.bytes)
+	}
+}
+
+func TestPlansAreBounded(t *testing.T) {
+	t.Parallel()
+	ps := newPlans(100)
+	for seq := range uint64(1000) {
+		p := recordFor(seq+1, 30, 1, 2)
+		ps.keep(p)
+		if seq%3 == 0 { // the others of it stay away
+			ps.taken(p, 1)
+			ps.taken(p, 2)
+		}
+		if ps.bytes != 30*len(ps.by) || ps.bytes > 100 || len(ps.order) > 2*len(ps.by)+8 {
+			t.Fatalf("%d records, %d bytes, %d in order", len(ps.by), ps.bytes, len(ps.order))
+		}
+	}
+	ps.keep(recordFor(2000, 101, 1, 2)) // too large
+	ps.keep(recordFor(2001, 10, 1))     // nobody else waits
+	if ps.by[2000] != nil || ps.by[2001] != nil || ps.by[1000] != nil && ps.by[999] == nil {
+		t.Errorf("kept %v", ps.order)
+	}
+}
+
+// TestAppsThatLagSharePlans lets two apps come back together: both get all, in
+// order, and the second one's records are not rendered again.
+func TestAppsThatLagSharePlans(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hooks := []*hook{w.hook("s1"), w.hook("s2")}
+	w.adopt(document(appEntry(faq, hooks[0]), appEntry(agent, hooks[1])))
+	var ids []string
+	for i := range 300 {
+		ids = append(ids, w.say(personIn(i%testPartitions, 0), fmt.Sprint(i, "a"), fmt.Sprint(i, "b"))...)
+	}
+	for _, h := range hooks {
+		h.silence(true)
+	}
+	n := w.start(func(c *Config, _ *Deps) { c.AppLetters = 64 })
+	w.until("both lag", func() bool {
+		apps := n.Apps()
+		return len(apps) == 2 && apps[0].Unread > 400 && apps[1].Unread > 400
+	})
+	for _, h := range hooks {
+		h.silence(false)
+	}
+	for _, h := range hooks {
+		w.until("all came", func() bool { return len(h.ids()) >= len(ids) })
+		wantOrder(t, h, ids)
+	}
+	w.until("nothing is kept for anybody", func() bool {
+		return !slices.ContainsFunc(n.allHolders(), func(h *holder) bool {
+			h.plans.mu.Lock()
+			defer h.plans.mu.Unlock()
+			return len(h.plans.by) > 0
+		})
+	})
+}
