@@ -5,15 +5,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 )
 
 // snapshotChunk is the size of a message with a part of an object, in bytes.
@@ -21,49 +22,55 @@ const snapshotChunk = 512 << 10
 
 // SnapshotObject is an object of the store of snapshots.
 type SnapshotObject struct {
-	// Name of the object, and its size.
-	Name  string
-	Bytes int64
-	// At is when it was stored, by the server's clock.
-	At time.Time
+	// Name of the object.
+	Name string
 
-	nuid, digest string
-	chunks       uint64
+	chunks uint64
+}
+
+// Holds reports whether the object is there in full, if its size is this.
+func (o SnapshotObject) Holds(bytes int64) bool {
+	return int64(o.chunks) == (bytes+snapshotChunk-1)/snapshotChunk
 }
 
 // PutSnapshot stores an object under a name, all of it or nothing that shows,
 // and replaces one of that name: chunks first, then the entry that names them, as
 // jetstream.ObjectStore does it, but one after the other. Durable on return;
-// blocks as long as from takes. Errors: those of a write on a stream,
-// ErrStreamMissing, or that of from. What a process that is killed meanwhile
-// leaves is removed by SweepSnapshots.
+// blocks as long as from takes. One may be under way under a name. Errors: those
+// of a write on a stream, ErrStreamMissing, or that of from. What a process that
+// is killed meanwhile leaves is removed by SweepSnapshots.
 func (c *Conn) PutSnapshot(ctx context.Context, name string, from io.Reader) error {
-	objects, err := c.snapshots(ctx)
-	if err != nil {
+	if err := c.DeleteSnapshot(ctx, name); err != nil { // also what an upload left that was cut short
 		return err
-	}
-	before, err := objects.GetInfo(ctx, name)
-	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
-		return fmt.Errorf("look at snapshot object %s: %w", name, adminError(err))
 	}
 	object := &jetstream.ObjectInfo{
 		ObjectMeta: jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: snapshotChunk}},
-		Bucket:     bucketSnapshots, NUID: nuid.Next(),
+		Bucket:     bucketSnapshots, NUID: chunksOf(name),
 	}
-	err = c.putChunks(ctx, object, from)
+	err := c.putChunks(ctx, object, from)
 	if err == nil {
 		err = c.putEntry(ctx, object)
 	}
-	stale := object
 	if err == nil {
-		stale = before
-	} else {
-		err = fmt.Errorf("store snapshot object %s: %w", name, err)
+		return nil
 	}
-	if stale == nil || errors.Is(err, ErrOutcomeUnknown) { // what may still be named by an entry is left to the sweep
+	err = fmt.Errorf("store snapshot object %s: %w", name, err)
+	if errors.Is(err, ErrOutcomeUnknown) { // it may come yet; left to the sweep, or the next attempt
 		return err
 	}
-	return errors.Join(err, c.purgeChunks(context.WithoutCancel(ctx), subjectChunks+stale.NUID))
+	return errors.Join(err, c.purgeSnapshots(context.WithoutCancel(ctx), subjectChunks+object.NUID))
+}
+
+// chunksOf is the token in the subject of an object's chunks. It follows from
+// the name, so that the list of subjects tells what there is: the messages
+// themselves lie among the chunks, and reading them would read those.
+func chunksOf(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:16])
+}
+
+func entryOf(name string) string {
+	return subjectObjects + base64.URLEncoding.EncodeToString([]byte(name))
 }
 
 func (c *Conn) putChunks(ctx context.Context, o *jetstream.ObjectInfo, from io.Reader) error {
@@ -94,71 +101,84 @@ func (c *Conn) putEntry(ctx context.Context, o *jetstream.ObjectInfo) error {
 		return err
 	}
 	_, err = publish(ctx, c.reads, &nats.Msg{
-		Subject: subjectObjects + base64.URLEncoding.EncodeToString([]byte(o.Name)), Data: entry,
+		Subject: entryOf(o.Name), Data: entry,
 		Header: nats.Header{headerRollup: []string{"sub"}},
 	})
 	return err
 }
 
-func (c *Conn) purgeChunks(ctx context.Context, subject string) error {
+func (c *Conn) purgeSnapshots(ctx context.Context, subject string) error {
 	return c.call(ctx, "STREAM.PURGE."+StreamSnapshots, map[string]string{"filter": subject}, &struct{}{})
 }
 
-// SnapshotObjects lists the objects that are there in full.
+// SnapshotObjects lists the objects that are named, in no order.
 func (c *Conn) SnapshotObjects(ctx context.Context) ([]SnapshotObject, error) {
-	entries, err := c.snapshotEntries(ctx)
-	if err != nil {
-		return nil, err
-	}
-	chunks, err := c.snapshotChunks(ctx, subjectChunks+"*")
+	counts, err := c.snapshotSubjects(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var list []SnapshotObject
-	for _, e := range entries {
-		if chunks[subjectChunks+e.nuid] == e.chunks {
-			list = append(list, e)
+	for subject := range counts {
+		if name, ok := nameIn(subject); ok {
+			list = append(list, SnapshotObject{Name: name, chunks: counts[subjectChunks+chunksOf(name)]})
 		}
 	}
 	return list, nil
+}
+
+// nameIn is the name of the object whose entry has a subject.
+func nameIn(subject string) (string, bool) {
+	token, ok := strings.CutPrefix(subject, subjectObjects)
+	name, err := base64.URLEncoding.DecodeString(token)
+	return string(name), ok && err == nil
 }
 
 // GetSnapshot writes an object to to. The error is ErrNoMessage when there is
 // none, ErrDamaged when it is not as it was stored, or that of to; part of it
 // may have been written then.
 func (c *Conn) GetSnapshot(ctx context.Context, name string, to io.Writer) error {
-	objects, err := c.snapshots(ctx)
-	if err != nil {
-		return err
-	}
-	info, err := objects.GetInfo(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return fmt.Errorf("snapshot object %s: %w", name, ErrNoMessage)
-	}
-	if err == nil {
-		err = c.copySnapshot(ctx, entryOf(info), to)
-	}
-	if err != nil {
-		return fmt.Errorf("read snapshot object %s: %w", name, adminError(err))
-	}
-	return nil
+	_, err := c.getSnapshot(ctx, name, to)
+	return err
 }
 
-// ReadSnapshot returns a small object. Errors as of GetSnapshot.
-func (c *Conn) ReadSnapshot(ctx context.Context, name string) ([]byte, error) {
+// ReadSnapshot returns a small object, and when it was stored by the server's
+// clock. Errors as of GetSnapshot.
+func (c *Conn) ReadSnapshot(ctx context.Context, name string) ([]byte, time.Time, error) {
 	var b bytes.Buffer
-	err := c.GetSnapshot(ctx, name, &b)
-	return b.Bytes(), err
+	at, err := c.getSnapshot(ctx, name, &b)
+	return b.Bytes(), at, err
 }
 
-// DeleteSnapshot removes an object; nil when there is none.
-func (c *Conn) DeleteSnapshot(ctx context.Context, name string) error {
-	objects, err := c.snapshots(ctx)
+func (c *Conn) getSnapshot(ctx context.Context, name string, to io.Writer) (at time.Time, err error) {
+	entry, err := c.read(ctx, StreamSnapshots, get{Last: entryOf(name)})
 	if err != nil {
-		return err
+		return time.Time{}, fmt.Errorf("snapshot object %s: %w", name, err)
 	}
-	if err := objects.Delete(ctx, name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
-		return fmt.Errorf("remove snapshot object %s: %w", name, adminError(err))
+	var object jetstream.ObjectInfo
+	if err = json.Unmarshal(entry.Data, &object); err != nil {
+		err = fmt.Errorf("%w: its entry: %w", ErrDamaged, err)
+	} else {
+		err = c.copySnapshot(ctx, &object, to)
+	}
+	if err != nil {
+		return entry.Time, fmt.Errorf("read snapshot object %s: %w", name, err)
+	}
+	return entry.Time, nil
+}
+
+// SnapshotAt returns when an object was stored, by the server's clock;
+// ErrNoMessage when there is none.
+func (c *Conn) SnapshotAt(ctx context.Context, name string) (time.Time, error) {
+	entry, err := c.read(ctx, StreamSnapshots, get{Last: entryOf(name)})
+	return entry.Time, err
+}
+
+// DeleteSnapshot removes an object, its entry first; nil when there is none.
+func (c *Conn) DeleteSnapshot(ctx context.Context, name string) error {
+	for _, subject := range []string{entryOf(name), subjectChunks + chunksOf(name)} {
+		if err := c.purgeSnapshots(ctx, subject); err != nil {
+			return fmt.Errorf("remove snapshot object %s: %w", name, err)
+		}
 	}
 	return nil
 }
@@ -166,24 +186,25 @@ func (c *Conn) DeleteSnapshot(ctx context.Context, name string) error {
 // SweepSnapshots removes what uploads have left that were cut short, if nothing
 // was added to it since before, and returns how many those were.
 func (c *Conn) SweepSnapshots(ctx context.Context, before time.Time) (removed int, err error) {
-	chunks, err := c.snapshotChunks(ctx, subjectChunks+"*")
+	left, err := c.snapshotSubjects(ctx)
 	if err != nil {
 		return 0, err
 	}
-	entries, err := c.snapshotEntries(ctx) // later than the chunks: what is complete by now is not swept
-	if err != nil {
-		return 0, err
+	for subject := range left {
+		if name, ok := nameIn(subject); ok {
+			delete(left, subjectChunks+chunksOf(name))
+		}
 	}
-	for _, e := range entries {
-		delete(chunks, subjectChunks+e.nuid)
-	}
-	for subject := range chunks {
+	for subject := range left {
+		if !strings.HasPrefix(subject, subjectChunks) {
+			continue
+		}
 		last, err := c.read(ctx, StreamSnapshots, get{Last: subject})
 		if errors.Is(err, ErrNoMessage) || err == nil && !last.Time.Before(before) {
 			continue
 		}
 		if err == nil {
-			err = c.purgeChunks(ctx, subject)
+			err = c.purgeSnapshots(ctx, subject)
 		}
 		if err != nil {
 			return removed, err
@@ -193,52 +214,14 @@ func (c *Conn) SweepSnapshots(ctx context.Context, before time.Time) (removed in
 	return removed, nil
 }
 
-func (c *Conn) snapshots(ctx context.Context) (jetstream.ObjectStore, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	objects, err := c.js.ObjectStore(ctx, bucketSnapshots)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, fmt.Errorf("%w: %s", ErrStreamMissing, StreamSnapshots)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", StreamSnapshots, adminError(err))
-	}
-	return objects, nil
-}
-
-// snapshotEntries lists what objects there should be.
-func (c *Conn) snapshotEntries(ctx context.Context) ([]SnapshotObject, error) {
-	objects, err := c.snapshots(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	infos, err := objects.List(ctx)
-	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
-		return nil, fmt.Errorf("list %s: %w", StreamSnapshots, adminError(err))
-	}
-	list := make([]SnapshotObject, 0, len(infos))
-	for _, info := range infos {
-		list = append(list, entryOf(info))
-	}
-	return list, nil
-}
-
-func entryOf(o *jetstream.ObjectInfo) SnapshotObject {
-	return SnapshotObject{
-		Name: o.Name, Bytes: int64(min(o.Size, 1<<62)), At: o.ModTime, nuid: o.NUID, digest: o.Digest, chunks: uint64(o.Chunks),
-	}
-}
-
-// snapshotChunks counts the chunks by subject.
-func (c *Conn) snapshotChunks(ctx context.Context, filter string) (map[string]uint64, error) {
+// snapshotSubjects counts the messages by subject.
+func (c *Conn) snapshotSubjects(ctx context.Context) (map[string]uint64, error) {
 	stream, err := c.lookup(ctx, StreamSnapshots)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 		var info *jetstream.StreamInfo
-		if info, err = stream.Info(ctx, jetstream.WithSubjectFilter(filter)); err == nil {
+		if info, err = stream.Info(ctx, jetstream.WithSubjectFilter(">")); err == nil {
 			return info.State.Subjects, nil
 		}
 	}
@@ -247,14 +230,14 @@ func (c *Conn) snapshotChunks(ctx context.Context, filter string) (map[string]ui
 
 // copySnapshot reads the chunks of an object. It counts them first: for one that
 // is gone a reader would wait.
-func (c *Conn) copySnapshot(ctx context.Context, o SnapshotObject, to io.Writer) error {
-	subject, left := subjectChunks+o.nuid, o.chunks
-	found, err := c.snapshotChunks(ctx, subject)
+func (c *Conn) copySnapshot(ctx context.Context, o *jetstream.ObjectInfo, to io.Writer) error {
+	subject, left := subjectChunks+o.NUID, uint64(o.Chunks)
+	found, err := c.snapshotSubjects(ctx)
 	if err != nil {
 		return err
 	}
-	if found[subject] != o.chunks {
-		return fmt.Errorf("%w: %d of %d chunks are there", ErrDamaged, found[subject], o.chunks)
+	if found[subject] != left {
+		return fmt.Errorf("%w: %d of %d chunks are there", ErrDamaged, found[subject], left)
 	}
 	sum := sha256.New()
 	r := reader{conn: c, stream: StreamSnapshots, subjects: []string{subject}, next: 1}
@@ -273,7 +256,7 @@ func (c *Conn) copySnapshot(ctx context.Context, o SnapshotObject, to io.Writer)
 	if err != nil && !errors.Is(err, errEnd) {
 		return err
 	}
-	if jetstream.GetObjectDigestValue(sum) != o.digest {
+	if jetstream.GetObjectDigestValue(sum) != o.Digest {
 		return fmt.Errorf("%w: its SHA-256 is another one", ErrDamaged)
 	}
 	return nil

@@ -19,7 +19,7 @@ import (
 
 // figureEvents is how long the log of BenchmarkFigureColdStart is. The figure in
 // the changelog is of 10 million: -events 10000000 -benchtime 1x -timeout 0.
-var figureEvents = flag.Int("events", 200_000, "events in the log of the cold start") //nolint:gochecknoglobals // a flag
+var figureEvents = flag.Int("events", 200_000, "events in the log of the cold start")
 
 // figureTail is how many of them come after the snapshot.
 const figureTail = 500_000

@@ -21,7 +21,8 @@ import (
 type Snapshots interface {
 	PutSnapshot(ctx context.Context, name string, from io.Reader) error
 	GetSnapshot(ctx context.Context, name string, to io.Writer) error
-	ReadSnapshot(ctx context.Context, name string) ([]byte, error)
+	ReadSnapshot(ctx context.Context, name string) ([]byte, time.Time, error)
+	SnapshotAt(ctx context.Context, name string) (time.Time, error)
 	SnapshotObjects(ctx context.Context) ([]bus.SnapshotObject, error)
 	DeleteSnapshot(ctx context.Context, name string) error
 	SweepSnapshots(ctx context.Context, before time.Time) (int, error)
@@ -240,15 +241,14 @@ func listSnapshots(ctx context.Context, from Snapshots, of store.Origin) (snapsh
 	if err != nil {
 		return snapshotList{}, err
 	}
-	slices.SortFunc(objects, func(a, b bus.SnapshotObject) int { return b.At.Compare(a.At) })
 	list := snapshotList{files: map[string]bus.SnapshotObject{}}
 	for _, o := range objects {
 		if !strings.HasPrefix(o.Name, prefixManifest) {
 			list.files[o.Name] = o
 			continue
 		}
-		found := storedSnapshot{name: o.Name, at: o.At}
-		raw, err := from.ReadSnapshot(ctx, o.Name)
+		found := storedSnapshot{name: o.Name}
+		raw, at, err := from.ReadSnapshot(ctx, o.Name)
 		if err == nil {
 			found.Manifest, err = store.ParseManifest(raw)
 		}
@@ -258,9 +258,10 @@ func listSnapshots(ctx context.Context, from Snapshots, of store.Origin) (snapsh
 		if ctx.Err() != nil {
 			return list, ctx.Err()
 		}
-		found.err = err
+		found.at, found.err = at, err
 		list.snapshots = append(list.snapshots, found)
 	}
+	slices.SortFunc(list.snapshots, func(a, b storedSnapshot) int { return b.at.Compare(a.at) })
 	return list, nil
 }
 
@@ -277,7 +278,7 @@ func (l *snapshotList) newest() *storedSnapshot {
 // has reports whether a file is stored in full.
 func (l *snapshotList) has(f store.File) bool {
 	o, ok := l.files[objectOf(f)]
-	return ok && o.Bytes == f.Bytes
+	return ok && o.Holds(f.Bytes)
 }
 
 // missing is a file of a snapshot that is not stored; empty for none.

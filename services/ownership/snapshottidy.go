@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/store"
 )
 
@@ -23,11 +24,16 @@ func (s *Service) tidySnapshots(ctx context.Context) error {
 		return err
 	}
 	before := time.Now().Add(-snapshotLeftFor)
-	for name, o := range list.files {
-		if !named[name] && o.At.Before(before) {
-			if err := s.deps.Snapshots.DeleteSnapshot(ctx, name); err != nil {
-				return err
-			}
+	for name := range list.files {
+		if named[name] {
+			continue
+		}
+		at, err := s.deps.Snapshots.SnapshotAt(ctx, name)
+		if err == nil && at.Before(before) {
+			err = s.deps.Snapshots.DeleteSnapshot(ctx, name)
+		}
+		if err != nil && !errors.Is(err, bus.ErrNoMessage) {
+			return err
 		}
 	}
 	_, err = s.deps.Snapshots.SweepSnapshots(ctx, before)
