@@ -39,6 +39,10 @@ func (n *node) observeOwnership() ownership.Observer {
 	o.Duplicate = m.Events.With("any", "duplicate").Inc
 	o.Fenced = func(int) { m.FencedRecords.Inc() }
 	o.Drift = m.SideDrift.Inc
+	o.Claimed = func(_, replayed int) {
+		m.Claims.Inc()
+		m.ClaimReplayed.Add(replayed)
+	}
 	o.Snapshot = func(err error) {
 		if err != nil {
 			m.SnapshotFailures.Inc()

@@ -28,6 +28,7 @@ func (h *holder) claim(ctx context.Context) error {
 	if err := h.load(); err != nil {
 		return err
 	}
+	replayed := h.replayed
 	for refused := 0; ; refused++ {
 		if refused == claimRefusals {
 			refused = 0
@@ -42,6 +43,9 @@ func (h *holder) claim(ctx context.Context) error {
 			return err
 		}
 		err := h.appendClaim(ctx)
+		if err == nil {
+			h.deps.Observe.claimed(h.partition, h.replayed-replayed)
+		}
 		if !errors.Is(err, errDeposed) {
 			return err
 		}
@@ -139,6 +143,7 @@ func (h *holder) replay(msg bus.Message) error {
 	default:
 		h.keep(changes)
 	}
+	h.replayed++
 	h.applied = h.part.Applied()
 	return nil
 }
@@ -157,7 +162,7 @@ func (h *holder) refold(rec *eventlog.Record) []store.Change {
 		if !ok {
 			n = len(changes)
 			at[e.Thread] = n
-			t := h.threads[e.Thread]
+			t, _ := h.threads.get(e.Thread)
 			changes = append(changes, store.Change{Thread: e.Thread, State: t.state, Was: t.armed})
 		}
 		changes[n].State = control.Evolve(changes[n].State, e.Event)
@@ -212,9 +217,9 @@ func (h *holder) load() error {
 	if h.threads != nil {
 		return nil
 	}
-	threads := make(map[control.ThreadKey]slot)
+	threads := newThreads()
 	err := h.part.EachThread(func(key control.ThreadKey, st control.State) error {
-		threads[key] = slot{state: st}
+		threads.put(key, slot{state: st})
 		return nil
 	})
 	if err != nil {
@@ -225,9 +230,9 @@ func (h *holder) load() error {
 		return fmt.Errorf("ownership: loading the timers of partition %d: %w", h.partition, err)
 	}
 	for _, row := range rows {
-		if t, ok := threads[row.Thread]; ok && t.armed == 0 {
+		if t, ok := threads.get(row.Thread); ok && t.armed == 0 {
 			t.armed = row.Due
-			threads[row.Thread] = t
+			threads.put(row.Thread, t)
 		}
 	}
 	h.threads = threads
@@ -238,9 +243,22 @@ func (h *holder) load() error {
 // are this holder's now.
 func (h *holder) takeOver() {
 	h.counted = true
-	for key, t := range h.threads {
-		h.deps.Observe.owned(t.state.Owner, 1)
-		h.startEffects(key)
+	h.countOwners(1)
+	for key, t := range h.threads.all() {
+		if t.state.Rare != nil { // where effects are
+			h.startEffects(key)
+		}
 	}
 	h.dueAt = h.time.now()
+}
+
+// countOwners adds the threads to the gauges of their owners, or takes them away.
+func (h *holder) countOwners(sign int) {
+	owners := map[control.AppID]int{}
+	for _, t := range h.threads.all() {
+		owners[t.state.Owner] += sign
+	}
+	for owner, n := range owners {
+		h.deps.Observe.owned(owner, n)
+	}
 }

@@ -136,7 +136,7 @@ func (h *holder) response(s *step, c call, refusal control.Refusal, p control.Po
 // view is the thread as it stands in the step.
 func (h *holder) view(s *step, key control.ThreadKey) *commandv1.Thread {
 	st := s.state(key)
-	_, known := h.threads[key]
+	_, known := h.threads.get(key)
 	_, staged := s.threads[key]
 	v := &commandv1.Thread{
 		Owner: uint64(st.Owner), ExpiresAtMs: int64(st.ExpiresAt), SinceMs: int64(st.Since), LastUserAtMs: int64(st.LastUserAt),

@@ -106,11 +106,11 @@ func (h *holder) applied1(rec *eventlog.Record, raw []byte, sequence uint64, s *
 func (h *holder) keep(changes []store.Change) {
 	for i := range changes {
 		c := &changes[i]
-		if before := h.threads[c.Thread].state.Owner; h.counted && before != c.State.Owner {
-			h.deps.Observe.owned(before, -1)
+		if before, _ := h.threads.get(c.Thread); h.counted && before.state.Owner != c.State.Owner {
+			h.deps.Observe.owned(before.state.Owner, -1)
 			h.deps.Observe.owned(c.State.Owner, 1)
 		}
-		h.threads[c.Thread] = slot{state: c.State, armed: c.Due}
+		h.threads.put(c.Thread, slot{state: c.State, armed: c.Due})
 	}
 }
 

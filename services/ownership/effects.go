@@ -123,7 +123,7 @@ func (j *effectJob) key() busyKey { return busyKey{j.thread, j.effect.Kind} }
 // one per kind and thread at a time. What is queued and no longer open makes
 // room for what is; what is flying is waited for.
 func (h *holder) startEffects(key control.ThreadKey) {
-	st := h.threads[key].state
+	st := h.state(key)
 	if st.Rare == nil {
 		return
 	}
@@ -177,7 +177,7 @@ func (h *holder) wanted(j effectJob) bool {
 	if b := h.busy[j.key()]; b.id != j.effect.ID || b.flying {
 		return false // another has taken its place
 	}
-	if isOpen(h.threads[j.thread].state, j.effect.ID) {
+	if isOpen(h.state(j.thread), j.effect.ID) {
 		return true
 	}
 	delete(h.busy, j.key())

@@ -13,13 +13,6 @@ import (
 	"github.com/baton-router/baton/pkg/store"
 )
 
-// slot is a thread in memory: its state and the time its timer row is armed
-// for, zero for none.
-type slot struct {
-	state control.State
-	armed control.Millis
-}
-
 // holder holds one partition. All fields but status are owned by the goroutine
 // of run; others reach it through its channels.
 type holder struct {
@@ -40,7 +33,7 @@ type holder struct {
 	applied  store.Applied
 	time     partitionClock
 	snapshot *roster.Snapshot
-	threads  map[control.ThreadKey]slot // nil until they are loaded
+	threads  *threads // nil until they are loaded
 
 	consumed   uint64 // last BATON_IN sequence decided, logged or not
 	unread     inboundRest
@@ -62,12 +55,13 @@ type holder struct {
 	delayed    delayedJobs                  // effects whose time has not come
 
 	// folding guards part, applied and threads while no tenure owns them.
-	folding longLock
-	tenured bool                                    // a tenure owns them
-	counted bool                                    // the threads' owners are in the gauges
-	passed  uint64                                  // last sequence that the standby has come by
-	depose  atomic.Pointer[context.CancelCauseFunc] // ends the tenure
-	behind  atomic.Uint64                           // BATON_LOG sequence to reach before a claim would be quick
+	folding  longLock
+	tenured  bool                                    // a tenure owns them
+	counted  bool                                    // the threads' owners are in the gauges
+	replayed int                                     // records of others applied
+	passed   uint64                                  // last sequence that the standby has come by
+	depose   atomic.Pointer[context.CancelCauseFunc] // ends the tenure
+	behind   atomic.Uint64                           // BATON_LOG sequence to reach before a claim would be quick
 
 	current   atomic.Pointer[Status]
 	halted    atomic.Pointer[haltError]
@@ -197,13 +191,17 @@ func (h *holder) hold(ctx context.Context) (err error) {
 	return h.loop(ctx)
 }
 
+// state is a thread as it was applied.
+func (h *holder) state(key control.ThreadKey) control.State {
+	t, _ := h.threads.get(key)
+	return t.state
+}
+
 // reset forgets what belongs to a tenure. The threads stay: they are as the
 // store is.
 func (h *holder) reset() {
 	if h.counted {
-		for _, t := range h.threads {
-			h.deps.Observe.owned(t.state.Owner, -1)
-		}
+		h.countOwners(-1)
 	}
 	h.counted = false
 	h.due, h.sweeping, h.dueAt, h.dueNeeds = nil, nil, 0, 0
@@ -340,7 +338,7 @@ func (h *holder) publishStatus(held bool) {
 		RosterVersion: h.applied.RosterVersion, TimersStopped: held && h.time.doubtful(),
 	}
 	if held {
-		st.Threads = len(h.threads)
+		st.Threads = h.threads.len()
 	}
 	h.current.Store(st)
 }

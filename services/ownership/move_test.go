@@ -1,6 +1,8 @@
 package ownership
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,6 +101,47 @@ func TestPlannedMove(t *testing.T) {
 	b, errB := digest(nodes[1].store)
 	if errA != nil || errB != nil || a != b {
 		t.Errorf("the stores differ (%v, %v)", errA, errB)
+	}
+}
+
+// promotionReplays bounds what a claim of a standby replays under steady load.
+// Source: design, "any node promotes without replay".
+const promotionReplays = 1000
+
+// A standby that takes a partition from a holder who does not know has nearly
+// everything already, also while the load goes on.
+func TestPromotionReplaysFew(t *testing.T) {
+	t.Parallel()
+	nodes := make([]*world, 2)
+	nodes[0] = started(t, several)
+	nodes[1] = nodes[0].second()
+	nodes[0].held()
+	loaded, end := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	load.Go(func() {
+		for loaded.Err() == nil {
+			nodes[0].arrive(nodes[0].message(person(0, 3)))
+		}
+	})
+	defer load.Wait()
+	defer end()
+	most, last := int64(0), time.Now()
+	for n := range 6 {
+		from, to := nodes[n%2], nodes[(n+1)%2]
+		nodes[0].clock.advance(time.Since(last)) // the server's goes on
+		last = time.Now()
+		at := from.svc.Statuses()[0].Position
+		from.until("the load goes on", func() bool { return from.svc.Statuses()[0].Position > at+20 })
+		before := from.svc.Epoch(0)
+		to.svc.Hold(0)
+		to.until("the standby holds the partition", func() bool { return to.svc.Epoch(0) > before })
+		most = max(most, to.replayed.Load())
+		from.svc.Yield(0)
+		to.until("it holds it alone", func() bool { return to.svc.Epoch(0) > 0 })
+	}
+	t.Logf("6 promotions under load, the largest replayed %d records", most)
+	if most >= promotionReplays {
+		t.Errorf("a promotion replayed %d records, want fewer than %d", most, promotionReplays)
 	}
 }
 

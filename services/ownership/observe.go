@@ -59,6 +59,9 @@ type Observer struct {
 	ReadsAlone func(partition int)
 	// Drift is called when the platform refuses a mirrored side.
 	Drift func()
+	// Claimed is called after each accepted claim with how many records had to
+	// be replayed for it.
+	Claimed func(partition, replayed int)
 	// Snapshot is called when a snapshot was stored, with nil, and when that
 	// failed.
 	Snapshot func(err error)
@@ -145,5 +148,11 @@ func (o *Observer) drift() {
 func (o *Observer) snapshot(err error) {
 	if o.Snapshot != nil {
 		o.Snapshot(err)
+	}
+}
+
+func (o *Observer) claimed(partition, replayed int) {
+	if o.Claimed != nil {
+		o.Claimed(partition, replayed)
 	}
 }

@@ -80,14 +80,14 @@ func (h *holder) sweep(s *step) {
 		page := h.snapshot.Page(key.Asset)
 		return owner != 0 && page != nil && !page.Connected(owner)
 	}
-	for key, t := range h.threads {
+	for key, t := range h.threads.all() {
 		if orphan(key, t.state.Owner) {
 			h.sweeping = append(h.sweeping, key)
 		}
 	}
 	if s != nil { // threads that gained their owner in this step
 		for _, key := range s.order {
-			if !orphan(key, h.threads[key].state.Owner) && orphan(key, s.threads[key].Owner) {
+			if !orphan(key, h.state(key).Owner) && orphan(key, s.threads[key].Owner) {
 				h.sweeping = append(h.sweeping, key)
 			}
 		}

@@ -81,7 +81,7 @@ func (s *step) state(key control.ThreadKey) control.State {
 	if st, ok := s.threads[key]; ok {
 		return st
 	}
-	return s.h.threads[key].state
+	return s.h.state(key)
 }
 
 // cause names what an event came from.
@@ -156,8 +156,9 @@ func (s *step) event(p control.Position) (eventlog.Entry, bool) {
 func (s *step) changes() []store.Change {
 	all := make([]store.Change, 0, len(s.order))
 	for _, key := range s.order {
-		st, old := s.threads[key], s.h.threads[key].armed
-		all = append(all, store.Change{Thread: key, State: st, Was: old, Due: s.h.arm(st, old, s.now)})
+		st := s.threads[key]
+		before, _ := s.h.threads.get(key)
+		all = append(all, store.Change{Thread: key, State: st, Was: before.armed, Due: s.h.arm(st, before.armed, s.now)})
 	}
 	return all
 }

@@ -124,7 +124,7 @@ func (h *holder) findDue(ctx context.Context, s *step) bool {
 // is dropped.
 func (h *holder) decideDueThread(s *step, row store.Timer) bool {
 	page := h.snapshot.Page(row.Thread.Asset)
-	t, ok := h.threads[row.Thread]
+	t, ok := h.threads.get(row.Thread)
 	if !ok || t.armed != row.Due {
 		h.rearm(store.Move{Thread: row.Thread, Was: row.Due})
 		return false
@@ -146,7 +146,7 @@ func (h *holder) decideDueThread(s *step, row store.Timer) bool {
 	h.lookAt(armed)
 	h.rearm(store.Move{Thread: row.Thread, Was: t.armed, Due: armed})
 	t.armed = armed
-	h.threads[row.Thread] = t
+	h.threads.put(row.Thread, t)
 	return false
 }
 

@@ -36,7 +36,7 @@ func openSide(st control.State) bool {
 
 // resumeWaiting queues the parked sends of a thread whose side is settled.
 func (h *holder) resumeWaiting(key control.ThreadKey) {
-	if len(h.waiting) == 0 || openSide(h.threads[key].state) {
+	if len(h.waiting) == 0 || openSide(h.state(key)) {
 		return
 	}
 	h.ready = append(h.ready, h.waiting[key]...)

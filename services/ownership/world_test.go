@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,12 +55,14 @@ type world struct {
 	pulse    pulse
 	seen     seen
 
-	store   *store.Store
-	began   [partitions]store.Applied // where the store stood at the start
-	svc     *Service
-	running bool
-	stop    func()
-	ids     uint64
+	store *store.Store
+	began [partitions]store.Applied // where the store stood at the start
+	svc   *Service
+	// replayed is how many records the last claim had to replay.
+	replayed atomic.Int64
+	running  bool
+	stop     func()
+	ids      uint64
 }
 
 // newWorld makes a world whose role does not run yet.
@@ -120,7 +123,7 @@ func (w *world) start() {
 	}
 	w.svc, err = New(w.cfg, Deps{
 		Log: w.log, Input: w.input, Commands: w.conn, Topic: w.control, Store: w.store, Snapshots: w.conn, Rosters: w.rosters, Clock: w.clock,
-		Platform: w.platform, Observe: w.seen.observer(&w.pulse), Logger: slog.New(slog.DiscardHandler),
+		Platform: w.platform, Observe: w.observer(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -149,6 +152,13 @@ func (w *world) start() {
 		}
 	}
 	w.t.Cleanup(w.stop)
+}
+
+// observer is what the tests see of the role.
+func (w *world) observer() Observer {
+	o := w.seen.observer(&w.pulse)
+	o.Claimed = func(_, replayed int) { w.replayed.Store(int64(replayed)) }
+	return o
 }
 
 // restart stops the role and starts it again, as a new process would.
