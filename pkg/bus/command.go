@@ -118,18 +118,21 @@ const drainFor = 100 * time.Millisecond
 // listens. What was on its way is still handled: nobody would tell its sender
 // that it was lost.
 func (c *Conn) unsubscribe(sub *nats.Subscription) {
+	drained := make(chan struct{})
+	sub.SetClosedHandler(func(string) { close(drained) })
 	err := sub.Drain()
 	if err == nil && c.work.IsConnected() {
 		err = c.work.FlushTimeout(c.timeout)
 	}
-	for end := time.Now().Add(drainFor); err == nil && time.Now().Before(end); {
-		if waiting, _, err := sub.Pending(); err != nil || waiting == 0 {
-			break
+	if err == nil {
+		patience := time.NewTimer(drainFor)
+		defer patience.Stop()
+		select {
+		case <-drained:
+		case <-patience.C:
 		}
-		time.Sleep(time.Millisecond)
+		return
 	}
-	if err != nil {
-		_ = sub.Unsubscribe()
-		c.logger.Debug("unsubscribed without the server's answer", "subject", sub.Subject, "err", err)
-	}
+	_ = sub.Unsubscribe()
+	c.logger.Debug("unsubscribed without the server's answer", "subject", sub.Subject, "err", err)
 }

@@ -152,12 +152,21 @@ func goOn(t *testing.T, p *store.Partition, raws [][]byte) {
 func TestDamageOfTheWholeStoreSaysSo(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, dir string){
-		"a table is missing":       func(t *testing.T, dir string) { remove(t, files(t, dir, "*.sst")[0]) },
-		"the manifest is missing":  func(t *testing.T, dir string) { remove(t, files(t, dir, "MANIFEST-*")[0]) },
-		"the manifest is cut":      func(t *testing.T, dir string) { spoil(t, vfs.Default, files(t, dir, "MANIFEST-*")[0], half) },
-		"the manifest is empty":    func(t *testing.T, dir string) { spoil(t, vfs.Default, files(t, dir, "MANIFEST-*")[0], none) },
-		"a byte of the manifest":   func(t *testing.T, dir string) { spoil(t, vfs.Default, files(t, dir, "MANIFEST-*")[0], flipped) },
-		"a byte of a table's foot": func(t *testing.T, dir string) { spoil(t, vfs.Default, files(t, dir, "*.sst")[0], foot) },
+		"a table is missing":      func(t *testing.T, dir string) { t.Helper(); remove(t, files(t, dir, "*.sst")[0]) },
+		"the manifest is missing": func(t *testing.T, dir string) { t.Helper(); remove(t, files(t, dir, "MANIFEST-*")[0]) },
+		"the manifest is cut": func(t *testing.T, dir string) {
+			t.Helper()
+			spoil(t, vfs.Default, files(t, dir, "MANIFEST-*")[0], half)
+		},
+		"the manifest is empty": func(t *testing.T, dir string) {
+			t.Helper()
+			spoil(t, vfs.Default, files(t, dir, "MANIFEST-*")[0], none)
+		},
+		"a byte of the manifest": func(t *testing.T, dir string) {
+			t.Helper()
+			spoil(t, vfs.Default, files(t, dir, "MANIFEST-*")[0], flipped)
+		},
+		"a byte of a table's foot": func(t *testing.T, dir string) { t.Helper(); spoil(t, vfs.Default, files(t, dir, "*.sst")[0], foot) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
