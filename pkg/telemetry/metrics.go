@@ -88,7 +88,7 @@ func (m *Metrics) log(r *registry) {
 	m.LogAppendSeconds = r.histogram("baton_log_append_seconds", "Time to make one group record durable.", appendBuckets())
 	m.LogRecords = r.counter("baton_log_records_total", "Group records written.")
 	m.Claims = r.counter("baton_claims_total", "Partitions claimed by this node.")
-	m.ClaimReplayed = r.counter("baton_claim_replayed_records_total", "Records that claims had to replay before they were accepted.")
+	m.ClaimReplayed = r.counter("baton_claim_replayed_records_total", "Records that nodes lacked when they claimed, and replayed first.")
 	m.PartitionsHeld = r.gauge("baton_partitions_held", "Partitions that this node holds.")
 	m.PartitionsHalted = r.gauge("baton_partitions_halted", "Partitions that are halted on this node: they take no work here.")
 	m.DeliveriesHalted = r.gauge("baton_deliveries_halted", "Partitions whose events are not delivered here, because their log or cursor cannot be followed.")

@@ -139,7 +139,7 @@ func TestRestoreRefusals(t *testing.T) {
 		"manifest changed":  {args: dir + " --data-dir " + target, files: map[string]string{"manifest.json": strings.Replace(string(manifest), `"partitions": 64`, `"partitions": 65`, 1)}, code: exitFailure, want: "manifest: its hash differs"},
 		"manifest no JSON":  {args: dir + " --data-dir " + target, files: map[string]string{"manifest.json": "{"}, code: exitFailure, want: "backup: damaged: manifest"},
 		"newer format":      {args: dir + " --data-dir " + target, files: map[string]string{"manifest.json": sealedAs(string(manifest), `"format": 1`, `"format": 2`)}, code: exitUsage, want: "newer format: 2, this Baton reads up to 1: use the version that wrote it"},
-		"newer streams":     {args: dir + " --data-dir " + target, files: map[string]string{"manifest.json": sealedAs(string(manifest), `"stream_format": 1`, `"stream_format": 2`)}, code: exitUsage, want: "newer format: of the streams: 2"},
+		"newer streams":     {args: dir + " --data-dir " + target, files: map[string]string{"manifest.json": sealedAs(string(manifest), `"stream_format": 2`, `"stream_format": 3`)}, code: exitUsage, want: "newer format: of the streams: 3"},
 		"a name that leads": {args: dir + " --data-dir " + target, files: map[string]string{"manifest.json": sealedAs(string(manifest), `"file": "BATON_LOG.s2"`, `"file": "../../x"`)}, code: exitFailure, want: `damaged: manifest: stream "BATON_LOG"`},
 	} {
 		t.Run(name, func(t *testing.T) {

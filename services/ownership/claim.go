@@ -28,10 +28,9 @@ func (h *holder) claim(ctx context.Context) error {
 	if err := h.load(); err != nil {
 		return err
 	}
-	replayed := h.replayed
-	for refused := 0; ; refused++ {
-		if refused == claimRefusals {
-			refused = 0
+	lacked := -h.replayed
+	for tries := 0; ; tries++ {
+		if tries > 0 && tries%claimRefusals == 0 {
 			if err := pause(ctx, claimBackoff); err != nil {
 				return err
 			}
@@ -39,12 +38,15 @@ func (h *holder) claim(ctx context.Context) error {
 		if err := h.catchUp(ctx); err != nil {
 			return err
 		}
+		if tries == 0 {
+			lacked += h.replayed // what comes later, a holder has written that is alive
+		}
 		if err := h.checkTopic(ctx); err != nil {
 			return err
 		}
 		err := h.appendClaim(ctx)
 		if err == nil {
-			h.deps.Observe.claimed(h.partition, h.replayed-replayed)
+			h.deps.Observe.claimed(h.partition, lacked)
 		}
 		if !errors.Is(err, errDeposed) {
 			return err

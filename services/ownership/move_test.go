@@ -120,7 +120,8 @@ func TestPromotionReplaysFew(t *testing.T) {
 	var load sync.WaitGroup
 	load.Go(func() {
 		for loaded.Err() == nil {
-			nodes[0].arrive(nodes[0].message(person(0, 3)))
+			seq := nodes[0].arrive(nodes[0].message(person(0, 3)))
+			decidedByOne(loaded, nodes, seq)
 		}
 	})
 	defer load.Wait()
@@ -142,6 +143,28 @@ func TestPromotionReplaysFew(t *testing.T) {
 	t.Logf("6 promotions under load, the largest replayed %d records", most)
 	if most >= promotionReplays {
 		t.Errorf("a promotion replayed %d records, want fewer than %d", most, promotionReplays)
+	}
+}
+
+// decidedByOne waits until one of the nodes has decided an input of partition 0,
+// so that the load is as steady as the partition and never ahead of it.
+func decidedByOne(ctx context.Context, nodes []*world, seq uint64) {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		first, second := nodes[0].pulse.next(), nodes[1].pulse.next()
+		for _, w := range nodes {
+			if w.svc.holders[0].decidedTo.Load() >= seq {
+				return
+			}
+		}
+		select {
+		case <-first:
+		case <-second:
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -59,9 +59,9 @@ type Observer struct {
 	ReadsAlone func(partition int)
 	// Drift is called when the platform refuses a mirrored side.
 	Drift func()
-	// Claimed is called after each accepted claim with how many records had to
-	// be replayed for it.
-	Claimed func(partition, replayed int)
+	// Claimed is called after each accepted claim with how many records the node
+	// lacked when it began: those it had to replay first.
+	Claimed func(partition, lacked int)
 	// Snapshot is called when a snapshot was stored, with nil, and when that
 	// failed.
 	Snapshot func(err error)
@@ -151,8 +151,8 @@ func (o *Observer) snapshot(err error) {
 	}
 }
 
-func (o *Observer) claimed(partition, replayed int) {
+func (o *Observer) claimed(partition, lacked int) {
 	if o.Claimed != nil {
-		o.Claimed(partition, replayed)
+		o.Claimed(partition, lacked)
 	}
 }
