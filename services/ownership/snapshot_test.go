@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,16 +231,17 @@ func TestColdStartWithoutSnapshots(t *testing.T) {
 
 func TestSnapshotsWhenTheStoreIsFull(t *testing.T) {
 	t.Parallel()
-	a := started(t, snapshotting)
+	full := &refusingSnapshots{}
+	a := started(t, snapshotting, func(w *world) { full.Snapshots, w.snapshots = w.conn, full })
 	a.work(3)
-	a.svc.deps.Snapshots = refusingSnapshots{a.conn}
+	full.refuses.Store(true)
 	if err := a.svc.TakeSnapshot(t.Context()); !errors.Is(err, bus.ErrStreamFull) {
 		t.Errorf("got %v", err)
 	}
 	if list := a.stored(); len(list.snapshots) != 0 {
 		t.Errorf("%d snapshots", len(list.snapshots))
 	}
-	a.svc.deps.Snapshots = a.conn
+	full.refuses.Store(false)
 	a.takeSnapshot() // nothing of the attempt is in the way
 }
 
@@ -316,11 +318,14 @@ func TestWhoTakesASnapshot(t *testing.T) {
 	}
 }
 
-// refusingSnapshots is full when it comes to the manifest.
-type refusingSnapshots struct{ Snapshots }
+// refusingSnapshots is full when it comes to the manifest, if it refuses.
+type refusingSnapshots struct {
+	Snapshots
+	refuses atomic.Bool
+}
 
-func (r refusingSnapshots) PutSnapshot(ctx context.Context, name string, from io.Reader) error {
-	if strings.HasPrefix(name, prefixManifest) {
+func (r *refusingSnapshots) PutSnapshot(ctx context.Context, name string, from io.Reader) error {
+	if r.refuses.Load() && strings.HasPrefix(name, prefixManifest) {
 		return bus.ErrStreamFull
 	}
 	return r.Snapshots.PutSnapshot(ctx, name, from)

@@ -38,22 +38,23 @@ const (
 // world is a role over a real server, a real store and real rosters. Its clock
 // stands still until a test moves it.
 type world struct {
-	t        *testing.T
-	server   *embedded.Server
-	conn     *bus.Conn
-	identity bus.Identity
-	dir      string
-	cache    int64 // of the store, in bytes
-	cfg      Config
-	rosters  *rosters
-	clock    *clock
-	platform *recorder
-	log      *faultyLog
-	input    *faultyInput
-	control  *faultyTopic
-	topic    *collector
-	pulse    pulse
-	seen     seen
+	t         *testing.T
+	server    *embedded.Server
+	conn      *bus.Conn
+	identity  bus.Identity
+	dir       string
+	cache     int64 // of the store, in bytes
+	cfg       Config
+	rosters   *rosters
+	clock     *clock
+	platform  *recorder
+	snapshots Snapshots // nil for the connection's
+	log       *faultyLog
+	input     *faultyInput
+	control   *faultyTopic
+	topic     *collector
+	pulse     pulse
+	seen      seen
 
 	store *store.Store
 	began [partitions]store.Applied // where the store stood at the start
@@ -121,8 +122,11 @@ func (w *world) start() {
 	if w.store, err = store.Open(store.Options{Dir: w.dir, CacheBytes: w.cache, MemTableBytes: 1 << 20}); err != nil {
 		w.t.Fatal(err)
 	}
+	if w.snapshots == nil {
+		w.snapshots = w.conn
+	}
 	w.svc, err = New(w.cfg, Deps{
-		Log: w.log, Input: w.input, Commands: w.conn, Topic: w.control, Store: w.store, Snapshots: w.conn, Rosters: w.rosters, Clock: w.clock,
+		Log: w.log, Input: w.input, Commands: w.conn, Topic: w.control, Store: w.store, Snapshots: w.snapshots, Rosters: w.rosters, Clock: w.clock,
 		Platform: w.platform, Observe: w.observer(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
