@@ -48,7 +48,7 @@ const reachRetry = 5 * time.Millisecond
 
 // unfitPull is a pull that every consumer refuses, since its heartbeat is too
 // long for it, and that has no other effect.
-var unfitPull = []byte(`{"batch":1,"expires":1000000000,"idle_heartbeat":1000000000}`)
+const unfitPull = `{"batch":1,"expires":1000000000,"idle_heartbeat":1000000000}`
 
 // reached waits until a new consumer of the given pull subject can be asked. In
 // a cluster the answer to its creation may overtake the news that it listens; a
@@ -58,7 +58,7 @@ func (l *link) reached(ctx context.Context, pulls string) error {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	for {
-		_, err := l.request(ctx, &nats.Msg{Subject: pulls, Data: unfitPull})
+		_, err := l.request(ctx, &nats.Msg{Subject: pulls, Data: []byte(unfitPull)})
 		if !errors.Is(err, nats.ErrNoResponders) {
 			return err
 		}
