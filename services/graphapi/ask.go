@@ -19,22 +19,28 @@ var errNoAnswer = errors.New("graphapi: no holder answered in time")
 
 // ask puts a question to the holder of its thread until it is answered for
 // good or the time is over. Every attempt carries the same command id, so the
-// holder decides once. The error is errNoAnswer, or ctx's.
+// holder decides once, and names the tenure that may decide it. The error is
+// errNoAnswer, or ctx's.
 func (s *Service) ask(ctx context.Context, q *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	deadline := time.Now().Add(within)
 	p := partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, s.config.Partitions)
-	for attempt := 0; ; attempt++ {
-		q.BudgetMs = max(1, time.Until(deadline).Milliseconds())
+	for attempt := 0; ; {
+		s.tenures.address(q, p, deadline)
 		answer, err := s.attempt(ctx, p, q, patience(s.config.AttemptWithin, attempt))
 		if err == nil {
 			return answer, nil
+		}
+		q.Attempt++
+		if s.tenures.of(p).epoch != q.GetEpoch() && ctx.Err() == nil {
+			continue // another tenure than the one that was asked
 		}
 		if !pause(ctx, backoff(attempt)) {
 			s.logger.Warn("no answer from the holder", "partition", p, "err", err)
 			return nil, fmt.Errorf("%w: partition %d: %w", errNoAnswer, p, err)
 		}
+		attempt++
 	}
 }
 
@@ -59,7 +65,7 @@ func (s *Service) attempt(ctx context.Context, p int, q *commandv1.Request, with
 	if err := proto.Unmarshal(raw, answer); err != nil {
 		return nil, fmt.Errorf("decode the answer: %w", err)
 	}
-	if !s.epochs.current(p, answer.GetEpoch()) {
+	if !s.tenures.current(p, answer) {
 		return nil, fmt.Errorf("the answer is of epoch %d, which is over", answer.GetEpoch())
 	}
 	switch answer.GetStatus() {
