@@ -176,6 +176,22 @@ type faultyLog struct {
 	last    func(bus.Message) bus.Message
 	lastOf  func(p int, m bus.Message) (bus.Message, error)
 	next    error // of NextLog and ReadLog
+	unheard int   // appends and barriers that nobody will answer
+}
+
+// lost reports whether a write goes to a server that is dead, and waits for it
+// then as long as its caller does.
+func (l *faultyLog) lost(ctx context.Context) bool {
+	l.mu.Lock()
+	lost := l.unheard > 0
+	if lost {
+		l.unheard--
+	}
+	l.mu.Unlock()
+	if lost {
+		<-ctx.Done()
+	}
+	return lost
 }
 
 func (l *faultyLog) inject(f func(*faultyLog)) {
@@ -185,6 +201,9 @@ func (l *faultyLog) inject(f func(*faultyLog)) {
 }
 
 func (l *faultyLog) AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+	if l.lost(ctx) {
+		return 0, bus.ErrOutcomeUnknown
+	}
 	l.mu.Lock()
 	f := l.append
 	l.written[p] = l.clock.Now()
@@ -196,6 +215,9 @@ func (l *faultyLog) AppendLog(ctx context.Context, p int, data []byte, expected 
 }
 
 func (l *faultyLog) Barrier(ctx context.Context, p int, expected uint64) error {
+	if l.lost(ctx) {
+		return bus.ErrOutcomeUnknown
+	}
 	l.mu.Lock()
 	f := l.barrier
 	l.mu.Unlock()

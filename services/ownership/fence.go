@@ -17,6 +17,11 @@ var errDeposed = errors.New("ownership: another holder has written to the partit
 // repeatDelay spaces the repeats of a publish whose outcome is unknown.
 const repeatDelay = 50 * time.Millisecond
 
+// outcomeWithin is how long a record or a barrier waits for its answer until it is
+// repeated. A leader that was killed gives none, and its successor knows nothing
+// of the wait: it is what an election may cost beyond its own time.
+const outcomeWithin = 500 * time.Millisecond
+
 // repeatsPerLine is how many repeats share a line in the process's log.
 const repeatsPerLine = 100
 
@@ -27,7 +32,7 @@ const repeatsPerLine = 100
 // It gives up only when ctx ends, and then nothing is known.
 func (h *holder) append(ctx context.Context, rec *eventlog.Record, raw []byte) (uint64, error) {
 	for try := 0; ; try++ {
-		sequence, err := h.deps.Log.AppendLog(ctx, h.partition, raw, h.sequence)
+		sequence, err := h.tryAppend(ctx, raw)
 		switch {
 		case err == nil:
 			return sequence, nil
@@ -44,6 +49,24 @@ func (h *holder) append(ctx context.Context, rec *eventlog.Record, raw []byte) (
 			return 0, err
 		}
 	}
+}
+
+// tryAppend publishes the record once. Where no other process can write, the
+// server is in this one and not waited for in vain.
+func (h *holder) tryAppend(ctx context.Context, raw []byte) (uint64, error) {
+	if h.cfg.Barrier {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, outcomeWithin)
+		defer cancel()
+	}
+	return h.deps.Log.AppendLog(ctx, h.partition, raw, h.sequence)
+}
+
+// tryBarrier writes the barrier once; there is none without other writers.
+func (h *holder) tryBarrier(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, outcomeWithin)
+	defer cancel()
+	return h.deps.Log.Barrier(ctx, h.partition, h.sequence)
 }
 
 // whose reads the record after the expected sequence: this holder's own group
@@ -78,7 +101,7 @@ func (h *holder) whose(ctx context.Context, rec *eventlog.Record) (uint64, error
 // barrier without outcome has no effect on anything and is repeated.
 func (h *holder) barrier(ctx context.Context) error {
 	for {
-		err := h.deps.Log.Barrier(ctx, h.partition, h.sequence)
+		err := h.tryBarrier(ctx)
 		switch {
 		case err == nil:
 			return nil

@@ -317,3 +317,22 @@ func TestRecordUnderWayIsFinishedWhileStopping(t *testing.T) {
 	}
 	w.check()
 }
+
+// A record or a barrier that went to a leader that is dead is repeated soon: the
+// wait for it comes on top of the election.
+func TestWriteToADeadLeaderIsRepeatedSoon(t *testing.T) {
+	t.Parallel()
+	w := started(t, several)
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	for name, ask := range map[string]func() *commandv1.Response{
+		"a record":  func() *commandv1.Response { return w.pass(bot, agent, person(0, 0)) },
+		"a barrier": func() *commandv1.Response { return w.ask(releaseRequest(w.request(bot, person(0, 1)))) },
+	} {
+		w.log.inject(func(l *faultyLog) { l.unheard = 2 })
+		began := time.Now()
+		ask()
+		if took := time.Since(began); took < 2*outcomeWithin {
+			t.Errorf("%s of which two copies were lost took %s", name, took)
+		}
+	}
+}
