@@ -258,7 +258,7 @@ func (r *repair) rebuild(ctx context.Context, c *comparison, why string) error {
 			return err
 		}
 		r.threads, r.applied = nil, r.part.Applied()
-		return r.eachRecord(ctx, func(m bus.Message) error { return r.replay(m) })
+		return r.eachRecord(ctx, func(m bus.Message) error { return r.replay(ctx, m) })
 	}, "the partition's store is emptied and folded anew out of its log: %s", why)
 }
 
