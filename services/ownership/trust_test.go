@@ -12,6 +12,7 @@ import (
 	"github.com/baton-router/baton/pkg/bus/embedded/embeddedtest"
 	"github.com/baton-router/baton/pkg/eventlog"
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
+	"github.com/baton-router/baton/pkg/repair"
 )
 
 // among is a world whose role is one of several nodes, and its server.
@@ -129,7 +130,7 @@ func (w *world) repairFork() {
 		},
 	}
 	_, err := w.svc.Repair(w.t.Context(), 0, o)
-	loss, would := errors.AsType[*WouldLoseError](err)
+	loss, would := errors.AsType[*repair.WouldLoseError](err)
 	if !would {
 		w.t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ var rules = []rule{
 	{packages: []string{"pkg/delivery"}, may: []string{"pkg/control", "pkg/webhook"}, noStd: impure, testMay: coreTests, why: whyCore},
 	{packages: []string{"pkg/partition", "pkg/webhook"}, may: []string{"pkg/control"}, noStd: impure, testMay: coreTests, why: whyCore},
 	{packages: []string{"pkg/graph"}, noStd: impure, why: whyCore + "; the platform's shapes stand alone"},
+	{packages: []string{"pkg/repair"}, may: []string{"pkg/control"}, noStd: impure, why: "what the roles say of a repair, and nothing that does one"},
 	{packages: coreTests, may: []string{"pkg/control"}, vendor: testVendor, why: "the core's tests run where the core runs: on nothing"},
 
 	{packages: []string{"pkg/eventlog"}, may: []string{"pkg/control", "pkg/partition", "pkg/webhook", "pkg/gen/..."}, vendor: protobuf, testMay: []string{"pkg/..."}, why: whyPort},
