@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
@@ -126,17 +125,10 @@ func (s *Service) command(ctx context.Context, page, user string, req *commandv1
 func (s *Service) ask(ctx context.Context, p int, req *commandv1.Request) (*commandv1.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandBudget)
 	defer cancel()
-	data, err := proto.Marshal(req)
-	if err != nil {
-		return nil, err
-	}
 	for {
-		try, done := context.WithTimeout(ctx, commandTry)
-		answer, err := s.deps.Bus.Ask(try, p, data)
-		done()
+		answer, err := s.deps.Bus.Ask(ctx, p, req, commandTry)
 		if err == nil {
-			resp := new(commandv1.Response)
-			return resp, proto.Unmarshal(answer, resp)
+			return answer, nil
 		}
 		if !errors.Is(err, bus.ErrNoHolder) && !errors.Is(err, bus.ErrNoAnswer) && !errors.Is(err, context.DeadlineExceeded) {
 			return nil, connect.NewError(connect.CodeUnavailable, err)

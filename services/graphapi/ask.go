@@ -21,20 +21,20 @@ var errNoAnswer = errors.New("graphapi: no holder answered in time")
 // good or the time is over. Every attempt carries the same command id, so the
 // holder decides once. The error is errNoAnswer, or ctx's.
 func (s *Service) ask(ctx context.Context, q *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
 	deadline := time.Now().Add(within)
 	p := partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, s.config.Partitions)
 	for attempt := 0; ; attempt++ {
-		q.BudgetMs = max(1, time.Until(deadline).Milliseconds())
-		answer, err := s.attempt(ctx, p, q, patience(s.config.AttemptWithin, attempt))
+		left := time.Until(deadline)
+		q.BudgetMs = max(1, left.Milliseconds())
+		answer, err := s.attempt(ctx, p, q, min(left, patience(s.config.AttemptWithin, attempt)))
 		if err == nil {
 			return answer, nil
 		}
-		if !pause(ctx, backoff(attempt)) {
+		if left = time.Until(deadline); !pause(ctx, min(left, backoff(attempt))) || time.Until(deadline) <= 0 {
 			s.logger.Warn("no answer from the holder", "partition", p, "err", err)
 			return nil, fmt.Errorf("%w: partition %d: %w", errNoAnswer, p, err)
 		}
+		q = proto.CloneOf(q) // a holder may still read the one before
 	}
 }
 
@@ -45,19 +45,9 @@ func patience(most time.Duration, attempt int) time.Duration { return most >> ma
 
 // attempt asks once. The error says why the answer, if any, does not count.
 func (s *Service) attempt(ctx context.Context, p int, q *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
-	data, err := proto.Marshal(q)
-	if err != nil {
-		return nil, fmt.Errorf("encode the question: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	raw, err := s.deps.Holder.Ask(ctx, p, data)
+	answer, err := s.deps.Holder.Ask(ctx, p, q, within)
 	if err != nil {
 		return nil, err
-	}
-	answer := &commandv1.Response{}
-	if err := proto.Unmarshal(raw, answer); err != nil {
-		return nil, fmt.Errorf("decode the answer: %w", err)
 	}
 	if !s.epochs.current(p, answer.GetEpoch()) {
 		return nil, fmt.Errorf("the answer is of epoch %d, which is over", answer.GetEpoch())
