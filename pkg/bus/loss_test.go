@@ -202,7 +202,7 @@ func TestBreakEndsWhatIsUnderWay(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	go func() {
-		_, err := broken.Ask(ctx, 0, []byte("hello"))
+		_, err := ask(ctx, broken, 0, "hello")
 		asked <- err
 	}()
 	<-calls // it is with the holder, who does not answer
@@ -227,7 +227,7 @@ func TestBrokenConnectionKeepsNothingBack(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"append":  func() error { _, err := broken.AppendLog(ctx, 0, []byte("x"), 99); return err },
 		"inbound": func() error { _, err := broken.PublishInbound(ctx, 0, []byte("x")); return err },
-		"ask":     func() error { _, err := broken.Ask(ctx, 0, []byte("x")); return err },
+		"ask":     func() error { _, err := ask(ctx, broken, 0, "x"); return err },
 		"read":    func() error { _, _, err := broken.LoadCursor(ctx, 0); return err },
 		"notice":  func() error { return broken.Announce("x", nil) },
 	} {

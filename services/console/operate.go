@@ -132,14 +132,18 @@ func (s *Service) ask(ctx context.Context, p int, req *commandv1.Request) (*comm
 	ctx, cancel := context.WithTimeout(ctx, commandBudget)
 	defer cancel()
 	deadline := time.Now().Add(commandBudget)
-	for req.Epoch = unknownEpoch; ; req.Attempt++ {
-		resp, err := s.askOnce(ctx, p, req)
-		if err == nil && resp.GetStatus() == commandv1.Status_STATUS_UNAVAILABLE && resp.GetEpoch() != req.GetEpoch() && ctx.Err() == nil {
-			req.Epoch, req.DeadlineMs = resp.GetEpoch(), resp.GetNowMs()+time.Until(deadline).Milliseconds()
-			continue // to the tenure that answered
-		}
-		if err == nil {
+	req.Epoch = unknownEpoch
+	for {
+		resp, err := s.deps.Bus.Ask(ctx, p, req, commandTry)
+		moved := err == nil && resp.GetStatus() == commandv1.Status_STATUS_UNAVAILABLE && resp.GetEpoch() != req.GetEpoch()
+		if err == nil && (!moved || ctx.Err() != nil) {
 			return resp, nil
+		}
+		req = proto.CloneOf(req) // a holder may still read the one before
+		req.Attempt++
+		if moved { // to the tenure that answered
+			req.Epoch, req.DeadlineMs = resp.GetEpoch(), resp.GetNowMs()+time.Until(deadline).Milliseconds()
+			continue
 		}
 		if !errors.Is(err, bus.ErrNoHolder) && !errors.Is(err, bus.ErrNoAnswer) && !errors.Is(err, context.DeadlineExceeded) {
 			return nil, connect.NewError(connect.CodeUnavailable, err)
@@ -150,21 +154,6 @@ func (s *Service) ask(ctx context.Context, p int, req *commandv1.Request) (*comm
 		case <-time.After(commandPause):
 		}
 	}
-}
-
-func (s *Service) askOnce(ctx context.Context, p int, req *commandv1.Request) (*commandv1.Response, error) {
-	data, err := proto.Marshal(req)
-	if err != nil {
-		return nil, err
-	}
-	ctx, done := context.WithTimeout(ctx, commandTry)
-	defer done()
-	answer, err := s.deps.Bus.Ask(ctx, p, data)
-	if err != nil {
-		return nil, err
-	}
-	resp := new(commandv1.Response)
-	return resp, proto.Unmarshal(answer, resp)
 }
 
 // viewed is the part of a state that an answer carries.

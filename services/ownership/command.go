@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
@@ -24,8 +22,8 @@ type call struct {
 
 // accept takes a command from the bus without blocking.
 func (h *holder) accept(c bus.CommandCall) {
-	req := new(commandv1.Request)
-	if err := proto.Unmarshal(c.Data, req); err != nil {
+	req, err := c.Request()
+	if err != nil {
 		h.send(c, &commandv1.Response{Status: commandv1.Status_STATUS_INTERNAL, Detail: err.Error()})
 		return
 	}
@@ -60,11 +58,7 @@ func (h *holder) tooMany(c call) {
 
 func (h *holder) send(c bus.CommandCall, r *commandv1.Response) {
 	r.Epoch, r.Partition, r.NowMs = h.current.Load().Epoch, uint32(h.partition), h.time.tenure().Milliseconds()
-	data, err := proto.Marshal(r)
-	if err == nil {
-		err = c.Reply(data)
-	}
-	if err != nil {
+	if err := c.Reply(r); err != nil {
 		h.log.Warn("answering a command", "err", err)
 	}
 }
