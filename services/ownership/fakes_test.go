@@ -176,10 +176,10 @@ type faultyLog struct {
 	last    func(bus.Message) bus.Message
 	lastOf  func(p int, m bus.Message) (bus.Message, error)
 	next    error // of NextLog and ReadLog
-	unheard int   // appends and barriers that nobody will answer
+	unheard int   // calls that nobody will answer
 }
 
-// lost reports whether a write goes to a server that is dead, and waits for it
+// lost reports whether a call goes to a server that is dead, and waits for it
 // then as long as its caller does.
 func (l *faultyLog) lost(ctx context.Context) bool {
 	l.mu.Lock()
@@ -228,6 +228,9 @@ func (l *faultyLog) Barrier(ctx context.Context, p int, expected uint64) error {
 }
 
 func (l *faultyLog) NextLog(ctx context.Context, p int, after uint64) (bus.Message, error) {
+	if l.lost(ctx) {
+		return bus.Message{}, bus.ErrUnavailable
+	}
 	l.mu.Lock()
 	err := l.next
 	l.mu.Unlock()

@@ -17,9 +17,10 @@ var errDeposed = errors.New("ownership: another holder has written to the partit
 // repeatDelay spaces the repeats of a publish whose outcome is unknown.
 const repeatDelay = 50 * time.Millisecond
 
-// outcomeWithin is how long a record or a barrier waits for its answer until it is
-// repeated. A leader that was killed gives none, and its successor knows nothing
-// of the wait: it is what an election may cost beyond its own time.
+// outcomeWithin is how long a record, a barrier, or the look at the log before
+// them waits for its answer until it is repeated. A leader that was killed gives
+// none, and its successor knows nothing of the wait: it is what an election may
+// cost beyond its own time.
 const outcomeWithin = 500 * time.Millisecond
 
 // repeatsPerLine is how many repeats share a line in the process's log.

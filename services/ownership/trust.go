@@ -39,7 +39,7 @@ func (h *holder) trusts() bool {
 func (h *holder) ascertain(ctx context.Context) error {
 	for !h.trusts() {
 		began := h.trustNow()
-		err := h.sameHistory(ctx)
+		err := h.sameHistorySoon(ctx)
 		if _, halts := asHalt(err); halts || errors.Is(err, bus.ErrClosed) {
 			return err
 		}
@@ -55,15 +55,25 @@ func (h *holder) ascertain(ctx context.Context) error {
 	return nil
 }
 
+// sameHistorySoon is sameHistory for those whose callers wait: a leader that was
+// killed gives no answer to the first look.
+func (h *holder) sameHistorySoon(ctx context.Context) error {
+	soon, cancel := context.WithTimeout(ctx, outcomeWithin)
+	defer cancel()
+	return h.sameHistoryBy(ctx, soon)
+}
+
 // sameHistory compares the last record that the store has applied with what the
 // log has in its place: a log that ends before, or has another one there, has
 // lost it. The error is a halt then, else temporary.
-func (h *holder) sameHistory(ctx context.Context) error {
+func (h *holder) sameHistory(ctx context.Context) error { return h.sameHistoryBy(ctx, ctx) }
+
+func (h *holder) sameHistoryBy(ctx, look context.Context) error {
 	at, hash, err := h.part.LastRecord()
 	if err != nil || at == 0 {
 		return err
 	}
-	m, err := h.deps.Log.NextLog(ctx, h.partition, at-1)
+	m, err := h.deps.Log.NextLog(look, h.partition, at-1)
 	switch {
 	case errors.Is(err, bus.ErrNoMessage):
 		return h.endsBefore(ctx, at)
