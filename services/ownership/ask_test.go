@@ -25,7 +25,7 @@ func (w *world) request(app control.AppID, person uint64) *commandv1.Request {
 // ask asks the holder of the request's thread.
 func (w *world) ask(r *commandv1.Request) *commandv1.Response {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
 	defer cancel()
 	resp, err := w.tryAsk(ctx, r)
 	if err != nil {
@@ -53,7 +53,7 @@ func (w *world) tryAsk(ctx context.Context, r *commandv1.Request) (*commandv1.Re
 func (w *world) asking(r *commandv1.Request) <-chan *commandv1.Response {
 	answers := make(chan *commandv1.Response, 1)
 	done := make(chan struct{})
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
 	go func() {
 		defer close(done)
 		defer close(answers)

@@ -31,7 +31,7 @@ const (
 	page    = 100200300400500
 	primary = 700000000000001
 	second  = 700000000000002
-	soon    = 30 * time.Second
+	soon    = 90 * time.Second
 )
 
 // streams are real streams on a real embedded server.
