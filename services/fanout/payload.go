@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,11 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
-	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+	"github.com/baton-router/baton/pkg/inbound"
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
@@ -205,14 +204,15 @@ func (c *payloads) fetch(ctx context.Context, p int, sequence uint64) ([]payload
 }
 
 func decodeBatch(m bus.Message) ([]payload, error) {
-	var batch inboundv1.Batch
-	if err := proto.Unmarshal(m.Data, &batch); err != nil {
+	// A copy: the message is a part of one that other partitions are in too.
+	batch, err := inbound.Parse(nil, bytes.Clone(m.Data))
+	if err != nil {
 		return nil, fmt.Errorf("%w: input %d cannot be read: %w", errNoPayload, m.Sequence, err)
 	}
-	events := make([]payload, len(batch.GetEvents()))
-	for i, e := range batch.GetEvents() {
-		events[i].raw, events[i].echoApp, events[i].metadata = e.GetRaw(), control.AppID(e.GetEchoApp()), e.GetMetadata()
-		copy(events[i].dedupe[:], e.GetDedupe())
+	events := make([]payload, len(batch))
+	for i := range batch {
+		e := &batch[i]
+		events[i] = payload{raw: e.Raw, echoApp: e.EchoApp, metadata: e.Metadata, dedupe: e.Dedupe}
 	}
 	return events, nil
 }
