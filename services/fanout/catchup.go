@@ -188,7 +188,8 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (n int, 
 		return 0, false, nil
 	}
 	h.touch()
-	if !pl.accept(p.letters[pl.app], before, p.after) {
+	// The plan is kept, and may be taken from again: its letters stay drafts.
+	if !pl.accept(slices.Clone(p.mail.of(pl.app)), before, p.after) {
 		if pl.limited {
 			return 0, false, nil
 		}
