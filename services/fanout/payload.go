@@ -23,7 +23,7 @@ var errNoPayload = errors.New("fanout: no such payload")
 // payload is a webhook event as it came, and what of an echo is put back where
 // the log does not say otherwise.
 type payload struct {
-	raw      []byte
+	raw      []byte // memory of its own: letters keep it
 	echoApp  control.AppID
 	metadata string
 	// plain is raw as apps get it unedited, once it was asked for.
@@ -36,7 +36,7 @@ func (p *payload) unedited() ([]byte, error) {
 	if have := p.plain.Load(); have != nil {
 		return *have, nil
 	}
-	element, err := p.edited(webhook.Edit{})
+	element, err := webhook.Element(p.raw)
 	if err == nil {
 		p.plain.Store(&element)
 	}
