@@ -43,6 +43,8 @@ func (n *node) observeOwnership() ownership.Observer {
 		m.Claims.Inc()
 		m.ClaimReplayed.Add(replayed)
 	}
+	o.Holding = func(int) { n.nudge() }
+	o.Halted = func(int, string) { n.nudge() }
 	o.Snapshot = func(err error) {
 		if err != nil {
 			m.SnapshotFailures.Inc()
@@ -119,6 +121,15 @@ func (n *node) observeIngress() ingress.Observer {
 // measureEvery is how often gauges and conditions are renewed.
 const measureEvery = time.Second
 
+// nudge has the partitions' conditions renewed at once: a node is ready when it
+// holds the last one, not when it next looks. It does not block.
+func (n *node) nudge() {
+	select {
+	case n.nudged <- struct{}{}:
+	default:
+	}
+}
+
 // measure renews the gauges and the conditions behind /readyz until ctx ends.
 func (n *node) measure(ctx context.Context) error {
 	n.health.Note("durability", string(n.cfg.Durability))
@@ -126,18 +137,25 @@ func (n *node) measure(ctx context.Context) error {
 	n.metrics.InboundRetention.Set(time.Duration(n.cfg.Retention.Inbound).Seconds())
 	t := time.NewTicker(measureEvery)
 	defer t.Stop()
+	n.measureAll(ctx)
 	for {
-		n.measurePartitions()
-		n.measureAssignment()
-		n.measureApps()
-		n.measureSnapshots()
-		n.measureStreams(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-n.nudged:
+			n.measurePartitions()
 		case <-t.C:
+			n.measureAll(ctx)
 		}
 	}
+}
+
+func (n *node) measureAll(ctx context.Context) {
+	n.measurePartitions()
+	n.measureAssignment()
+	n.measureApps()
+	n.measureSnapshots()
+	n.measureStreams(ctx)
 }
 
 // halted counts the partitions that are halted here.
