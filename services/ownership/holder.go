@@ -193,6 +193,7 @@ func (h *holder) hold(ctx context.Context) (err error) {
 	defer stop()
 	h.publishStatus(true)
 	defer h.publishStatus(false)
+	h.deps.Observe.holding(h.partition)
 	h.deps.Observe.stepped(h.partition)
 	h.log.Debug("holding partition", "took", time.Since(began), "epoch", h.epoch, "position", h.applied.Position)
 	return h.loop(ctx)
