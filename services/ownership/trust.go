@@ -19,6 +19,10 @@ import (
 // been down, and elect a leader in no less than three seconds.
 const trustFor = 2 * time.Second
 
+// compareWithin is how long a read for that waits for its answer until it is
+// repeated: a leader that was killed gives none.
+const compareWithin = 500 * time.Millisecond
+
 // trust is when, and over which connection, the log was last known to have this
 // holder's last record.
 type trust struct {
@@ -39,7 +43,9 @@ func (h *holder) trusts() bool {
 func (h *holder) ascertain(ctx context.Context) error {
 	for !h.trusts() {
 		began := h.trustNow()
-		err := h.sameHistory(ctx)
+		reading, cancel := context.WithTimeout(ctx, compareWithin)
+		err := h.sameHistory(reading)
+		cancel()
 		if _, halts := asHalt(err); halts || errors.Is(err, bus.ErrClosed) {
 			return err
 		}
@@ -107,8 +113,8 @@ func (h *holder) endsBefore(ctx context.Context, at uint64) error {
 // applied, so that also who neither writes nor reads hears of a loss.
 func (s *Service) auditLoop(ctx context.Context) error {
 	for pause(ctx, s.cfg.AuditEvery) == nil {
-		if err := s.audit(ctx); err != nil && ctx.Err() == nil {
-			s.deps.Logger.Warn("comparing the log with the store", "err", err)
+		if err := errors.Join(s.audit(ctx), s.auditInput(ctx)); err != nil && ctx.Err() == nil {
+			s.deps.Logger.Warn("comparing the streams with what was read of them", "err", err)
 		}
 	}
 	return nil
