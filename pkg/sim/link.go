@@ -252,7 +252,7 @@ func (l *link) SaveCursor(ctx context.Context, p int, data []byte, expected uint
 }
 
 // ServeSteering implements fanout.Steering; operators give no orders.
-func (*link) ServeSteering(int, func(bus.CommandCall)) (stop func(), err error) {
+func (*link) ServeSteering(int, func(bus.SteerCall)) (stop func(), err error) {
 	return func() {}, nil
 }
 

@@ -109,11 +109,9 @@ type question struct {
 
 // Ask implements graphapi.Asker: the question goes to everybody who serves its
 // partition, and the first answer that arrives is it.
-func (l *link) Ask(ctx context.Context, p int, data []byte) ([]byte, error) {
-	req := new(commandv1.Request)
-	if err := proto.Unmarshal(data, req); err != nil {
-		return nil, err
-	}
+func (l *link) Ask(ctx context.Context, p int, req *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	if s, ok := ctx.Value(sendKey{}).(*send); ok && req.GetSend() != nil && s.asked.IsZero() {
 		s.asked = time.Now()
 	}
@@ -136,7 +134,8 @@ func (l *link) Ask(ctx context.Context, p int, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	l.w.truth.replied(l, p, answer)
-	return answer, nil
+	response := new(commandv1.Response)
+	return response, proto.Unmarshal(answer, response)
 }
 
 // put brings a question to the holders; false when there is none.

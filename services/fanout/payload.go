@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,11 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
-	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+	"github.com/baton-router/baton/pkg/inbound"
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
@@ -26,7 +25,7 @@ var errNoPayload = errors.New("fanout: no such payload")
 // payload is a webhook event as it came, and what of an echo is put back where
 // the log does not say otherwise.
 type payload struct {
-	raw      []byte
+	raw      []byte // memory of its own: letters keep it
 	dedupe   [16]byte
 	echoApp  control.AppID
 	metadata string
@@ -40,7 +39,7 @@ func (p *payload) unedited() ([]byte, error) {
 	if have := p.plain.Load(); have != nil {
 		return *have, nil
 	}
-	element, err := p.edited(webhook.Edit{})
+	element, err := webhook.Element(p.raw)
 	if err == nil {
 		p.plain.Store(&element)
 	}
@@ -205,14 +204,14 @@ func (c *payloads) fetch(ctx context.Context, p int, sequence uint64) ([]payload
 }
 
 func decodeBatch(m bus.Message) ([]payload, error) {
-	var batch inboundv1.Batch
-	if err := proto.Unmarshal(m.Data, &batch); err != nil {
+	batch, err := inbound.Parse(nil, m.Data)
+	if err != nil {
 		return nil, fmt.Errorf("%w: input %d cannot be read: %w", errNoPayload, m.Sequence, err)
 	}
-	events := make([]payload, len(batch.GetEvents()))
-	for i, e := range batch.GetEvents() {
-		events[i].raw, events[i].echoApp, events[i].metadata = e.GetRaw(), control.AppID(e.GetEchoApp()), e.GetMetadata()
-		copy(events[i].dedupe[:], e.GetDedupe())
+	events := make([]payload, len(batch))
+	for i := range batch {
+		e := &batch[i]
+		events[i] = payload{raw: bytes.Clone(e.Raw), echoApp: e.EchoApp, metadata: e.Metadata, dedupe: e.Dedupe}
 	}
 	return events, nil
 }

@@ -368,7 +368,7 @@ func (w *world) outcomes(o Outcome) int {
 // until waits for a condition, looking again whenever something happened.
 func (w *world) until(what string, holds func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(90 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond) // for what signals nobody
 	defer tick.Stop()

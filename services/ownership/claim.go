@@ -227,22 +227,17 @@ func (h *holder) load() error {
 		return nil
 	}
 	threads := newThreads()
-	err := h.part.EachThread(func(key control.ThreadKey, st control.State) error {
-		threads.put(key, slot{state: st})
-		return nil
+	err := threads.fill(func(put func(control.ThreadKey, slot)) error {
+		return h.part.EachThread(func(key control.ThreadKey, st control.State) error {
+			put(key, slot{state: st})
+			return nil
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("ownership: loading the threads of partition %d: %w", h.partition, err)
 	}
-	rows, err := h.part.Timers(maxInstant, 0)
-	if err != nil {
+	if err := h.part.EachTimer(func(t store.Timer) { threads.arm(t.Thread, t.Due) }); err != nil {
 		return fmt.Errorf("ownership: loading the timers of partition %d: %w", h.partition, err)
-	}
-	for _, row := range rows {
-		if t, ok := threads.get(row.Thread); ok && t.armed == 0 {
-			t.armed = row.Due
-			threads.put(row.Thread, t)
-		}
 	}
 	h.threads = threads
 	return nil

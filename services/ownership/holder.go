@@ -49,6 +49,7 @@ type holder struct {
 	sweeping   []control.ThreadKey
 	sweepTurn  int
 	refusals   refusalLog
+	copies     copies                       // of this tenure
 	waiting    map[control.ThreadKey][]call // sends that wait for the platform's side
 	ready      []call                       // parked calls whose wait is over
 	parked     int                          // calls in waiting
@@ -192,6 +193,7 @@ func (h *holder) hold(ctx context.Context) (err error) {
 	defer stop()
 	h.publishStatus(true)
 	defer h.publishStatus(false)
+	h.deps.Observe.holding(h.partition)
 	h.deps.Observe.stepped(h.partition)
 	h.log.Debug("holding partition", "took", time.Since(began), "epoch", h.epoch, "position", h.applied.Position)
 	return h.loop(ctx)
@@ -212,7 +214,7 @@ func (h *holder) reset() {
 	h.counted = false
 	h.due, h.sweeping, h.dueAt, h.dueNeeds = nil, nil, 0, 0
 	h.unread = inboundRest{}
-	h.ready, h.parked = nil, 0
+	h.ready, h.parked, h.copies = nil, 0, copies{}
 	clear(h.waiting)
 	h.dropEffects()
 }

@@ -198,7 +198,7 @@ func (w *world) held() {
 // now and then for what nobody tells of.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(90 * time.Second)
 	defer deadline.Stop()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()

@@ -19,7 +19,7 @@ type rule struct {
 var (
 	core      = []string{"pkg/control", "pkg/delivery", "pkg/partition", "pkg/webhook", "pkg/graph"}
 	coreTests = []string{"pkg/control/controltest"}
-	ports     = []string{"pkg/eventlog", "pkg/gen/..."}
+	ports     = []string{"pkg/eventlog", "pkg/inbound", "pkg/gen/..."}
 	below     = append([]string{"pkg/lifecycle"}, append(core, ports...)...) // what every adapter may see
 
 	impure   = []string{"context", "net", "os", "log", "sync", "math/rand", "crypto/rand", "syscall"}
@@ -45,6 +45,7 @@ var rules = []rule{
 	{packages: coreTests, may: []string{"pkg/control"}, vendor: testVendor, why: "the core's tests run where the core runs: on nothing"},
 
 	{packages: []string{"pkg/eventlog"}, may: []string{"pkg/control", "pkg/partition", "pkg/webhook", "pkg/gen/..."}, vendor: protobuf, testMay: []string{"pkg/..."}, why: whyPort},
+	{packages: []string{"pkg/inbound"}, may: []string{"pkg/control", "pkg/webhook", "pkg/gen/..."}, vendor: protobuf, why: whyPort},
 	{packages: []string{"pkg/eventlog/eventlogtest"}, may: append([]string{"pkg/eventlog"}, append(core, "pkg/gen/...")...), vendor: append(testVendor, protobuf...), why: whyPort},
 	{packages: []string{"pkg/gen/..."}, may: []string{"pkg/gen/..."}, vendor: append([]string{"connectrpc.com/connect"}, protobuf...), why: "generated code stands on its own runtime"},
 
