@@ -44,8 +44,11 @@
 // comes first; stores equal to the fold of the log; and, after a loss, that
 // whoever has applied a lost record halts and decides nothing more.
 //
-// Not simulated are servers that lose acknowledged messages while nodes live on,
-// other streams than the log that do, and bytes that change on a disk.
+// The log loses its end in one of two ways: with all nodes down, or while they live
+// on and only their connections break.
+//
+// Not simulated are other streams than the log that lose something, and bytes that
+// change on a disk.
 //
 // The rule of the package: it stands on the services, and only tests stand on
 // it.

@@ -112,6 +112,7 @@ func (t *truth) landed(p int, sequence uint64, data []byte) {
 		if part.loss.records[rec.Prev] {
 			t.w.fail("the record at sequence %d was decided on one that the log has lost", sequence)
 		}
+		delete(part.loss.records, rec.Hash) // whoever was not told its outcome has written it again
 		return
 	}
 	for i := range rec.Entries {

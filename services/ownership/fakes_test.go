@@ -308,6 +308,9 @@ func (i *faultyInput) ReadInbound(ctx context.Context, o bus.ReadOptions, fn fun
 	return i.Input.ReadInbound(ctx, o, func(m bus.Message) error {
 		i.mu.Lock()
 		gate, err := i.gate, i.err
+		if i.at != nil {
+			m.At = i.at(m.At)
+		}
 		i.mu.Unlock()
 		if err != nil {
 			return err

@@ -73,6 +73,7 @@ func (s *Service) feedHolders(ctx context.Context) error {
 		if m.Partition >= len(s.holders) {
 			return nil
 		}
+		s.witness.see(m)
 		return s.holders[m.Partition].intake.offer(ctx, m)
 	})
 }

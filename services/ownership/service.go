@@ -142,6 +142,7 @@ type Service struct {
 	holders []*holder
 	topic   *topic
 	effects *effects
+	witness witness // of the inbound stream
 
 	snapshots atomic.Pointer[SnapshotStatus]
 }

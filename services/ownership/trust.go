@@ -117,8 +117,8 @@ func (h *holder) endsBefore(ctx context.Context, at uint64) error {
 // applied, so that also who neither writes nor reads hears of a loss.
 func (s *Service) auditLoop(ctx context.Context) error {
 	for pause(ctx, s.cfg.AuditEvery) == nil {
-		if err := s.audit(ctx); err != nil && ctx.Err() == nil {
-			s.deps.Logger.Warn("comparing the log with the store", "err", err)
+		if err := errors.Join(s.audit(ctx), s.auditInput(ctx)); err != nil && ctx.Err() == nil {
+			s.deps.Logger.Warn("comparing the streams with what was read of them", "err", err)
 		}
 	}
 	return nil
