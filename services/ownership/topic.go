@@ -40,7 +40,7 @@ type topic struct {
 	s    *Service
 	wake chan struct{}
 	full chan struct{} // a batch may be full
-	turn int // which partition comes first; of the publisher
+	turn int           // which partition comes first; of the publisher
 	mu   struct {
 		sync.Mutex
 		parts   []topicPart
