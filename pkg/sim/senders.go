@@ -174,6 +174,7 @@ func (f phone) SendMessage(ctx context.Context, m platform.Message) (answer plat
 	w.truth.forwarded(s, token, f.link)
 	arrive := func() (mid string) { return w.arrived(s, token) }
 	late := func() { w.servers.send(f.link.name+" message "+token, func() { arrive() }) }
+	slow := false
 	ended := f.link.call(
 		ctx, "message "+token, nil, late,
 		end{"taken", 60, func() {
@@ -186,9 +187,13 @@ func (f phone) SendMessage(ctx context.Context, m platform.Message) (answer plat
 			err = &platform.RefusedError{Status: http.StatusBadRequest, Body: []byte(`{"error":{"code":551,"message":"gone"}}`)}
 		}},
 		end{"no connection", 6, func() { err = platform.ErrNotSent }},
+		end{"no connection in time", 3, func() { slow, err = true, platform.ErrNotSent }},
 	)
 	if ended != nil {
 		return platform.Answer{}, platform.ErrUnknown
+	}
+	if slow {
+		<-time.After(m.ConnectWithin)
 	}
 	return answer, err
 }

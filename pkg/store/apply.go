@@ -31,27 +31,44 @@ type Change struct {
 // stream is. The errors are eventlog.ErrStaleEpoch, eventlog.ErrBrokenChain and
 // ErrWrongChanges, with nothing changed, or that of the engine.
 func (p *Partition) Apply(r *eventlog.Record, raw []byte, sequence uint64, changes []Change) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	before := p.Applied()
 	applied, err := p.check(before, r, raw, sequence)
 	if err != nil {
 		return err
 	}
-	if err := covers(r, changes); err != nil {
+	if err := p.covers(r, changes); err != nil {
 		return err
+	}
+	if lapses(before.DecidedAt, r.DecidedAt) {
+		if err := p.settle(); err != nil { // late rows that have lapsed would come after their removal
+			return err
+		}
 	}
 	b := p.newBatch(len(raw) + 192*len(r.Entries) + 128*len(changes))
 	defer b.close()
 	b.now = r.DecidedAt
 	b.set(logKey(p.number, r.First, sequence), raw)
+	from := p.late.mark()
 	b.lapse(before.DecidedAt)
 	eventlog.Project(r, b)
 	for i := range changes {
 		b.thread(&changes[i])
 	}
-	b.set(p.key(tableMeta), applied.append(nil))
+	stands := standing{Applied: applied, settled: b.note(from, applied.Position, p.settled)}
+	if stands.settled == p.settled {
+		stands.notes = p.late.notes
+	}
+	b.set(p.key(tableMeta), stands.encode())
 	if err := b.commit(); err != nil {
+		p.late.takeBack(from)
 		return fmt.Errorf("store: apply partition %d, position %d: %w", p.number, r.First, err)
 	}
+	if stands.notes == 0 {
+		p.late.forget()
+	}
+	p.settled = stands.settled
 	p.arrived(b, applied)
 	return nil
 }
@@ -100,8 +117,12 @@ func (p *Partition) check(before Applied, r *eventlog.Record, raw []byte, sequen
 }
 
 // covers reports whether changes has exactly the threads that r evolves.
-func covers(r *eventlog.Record, changes []Change) error {
-	open := make(map[control.ThreadKey]bool, len(changes))
+func (p *Partition) covers(r *eventlog.Record, changes []Change) error {
+	if p.open == nil {
+		p.open = map[control.ThreadKey]bool{}
+	}
+	open, used := p.open, 0
+	defer clear(open)
 	for i := range changes {
 		open[changes[i].Thread] = true
 	}
@@ -113,11 +134,18 @@ func covers(r *eventlog.Record, changes []Change) error {
 		if !e.Evolves() {
 			continue
 		}
-		if _, given := open[e.Thread]; !given {
+		unused, given := open[e.Thread]
+		if !given {
 			return fmt.Errorf("partition %d, position %d: no state of thread %d/%d: %w",
 				r.Partition, r.First, e.Thread.Asset, e.Thread.Person, ErrWrongChanges)
 		}
-		open[e.Thread] = false
+		if unused {
+			open[e.Thread] = false
+			used++
+		}
+	}
+	if used == len(changes) {
+		return nil
 	}
 	for thread, unused := range open {
 		if unused {
@@ -185,7 +213,7 @@ func (b *batch) delete(key []byte) {
 // thread writes a thread's state and moves its timer.
 func (b *batch) thread(c *Change) {
 	b.value = c.State.AppendCanonical(b.value[:0])
-	b.set(threadOf(b.start(tableThreads), c.Thread), b.value)
+	b.late(threadOf(b.start(tableThreads), c.Thread), b.value)
 	b.keep(c.Thread, b.value)
 	b.timer(c.Thread, c.Was, c.Due)
 }
@@ -203,13 +231,18 @@ func (b *batch) timer(thread control.ThreadKey, was, due control.Millis) {
 	}
 }
 
+// lapses reports whether time enters another generation.
+func lapses(before, now control.Millis) bool {
+	return before != 0 && generation(now) != generation(before)
+}
+
 // lapse drops the generations that no lookup asks for any more, when time has
 // entered another one since before.
 func (b *batch) lapse(before control.Millis) {
-	now := generation(b.now)
-	if before == 0 || now == generation(before) {
+	if !lapses(before, b.now) {
 		return
 	}
+	now := generation(b.now)
 	b.lapsed = now
 	b.dropBefore(tableAnswers, now)
 	if now > 0 {
@@ -228,7 +261,7 @@ func (b *batch) dropBefore(t table, g uint32) {
 func (b *batch) Remember(id [16]byte, at control.Millis) {
 	k := append(generationOf(b.start(tableDedupe), generation(at)), id[:]...)
 	b.value = instant(b.value[:0], at)
-	b.set(k, b.value)
+	b.late(k, b.value)
 	b.keys = append(b.keys, memoryKey{id: id, generation: generation(at)})
 }
 

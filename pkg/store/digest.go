@@ -21,15 +21,18 @@ func (p *Partition) Digest() (eventlog.Digest, error) {
 // DigestAt is Digest with where the partition stood, of one moment also while
 // records are applied.
 func (p *Partition) DigestAt() (head eventlog.Head, digest eventlog.Digest, err error) {
-	snapshot := p.db.NewSnapshot()
-	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	_, err = get(snapshot, p.key(tableMeta), func(v []byte) error {
-		applied, err := parseApplied(v)
-		head = applied.Head
+	view, closer, err := p.view()
+	if err != nil {
+		return eventlog.Head{}, eventlog.Digest{}, err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	_, err = get(view, p.key(tableMeta), func(v []byte) error {
+		stands, err := parseStanding(v)
+		head = stands.Head
 		return err
 	})
 	if err == nil {
-		digest, err = p.digest(snapshot, head.DecidedAt)
+		digest, err = p.digest(view, head.DecidedAt)
 	}
 	if err != nil {
 		return eventlog.Head{}, eventlog.Digest{}, fmt.Errorf("store: digest of partition %d: %w", p.number, err)

@@ -2,9 +2,24 @@ package store
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
+
+// Settle writes the late rows to their tables.
+func (p *Partition) Settle() error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	return p.settle()
+}
+
+// Late is how many records have rows that are not in their tables.
+func (p *Partition) Late() int {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	return p.late.notes
+}
 
 // Lapsing counts the rows of the tables whose rows lapse.
 func (p *Partition) Lapsing() (dedupe, answers int, err error) {
@@ -15,7 +30,7 @@ func (p *Partition) Lapsing() (dedupe, answers int, err error) {
 			return true, nil
 		})
 	}
-	return dedupe, answers, errors.Join(count(tableDedupe, &dedupe), count(tableAnswers, &answers))
+	return dedupe, answers, errors.Join(p.Settle(), count(tableDedupe, &dedupe), count(tableAnswers, &answers))
 }
 
 // FormatMajorVersion is the pinned one.
@@ -49,7 +64,7 @@ func (p *Partition) Has(id [16]byte) (event, call bool, err error) {
 			return !*found, nil
 		})
 	}
-	return event, call, errors.Join(look(tableDedupe, &event), look(tableAnswers, &call))
+	return event, call, errors.Join(p.Settle(), look(tableDedupe, &event), look(tableAnswers, &call))
 }
 
 // GiveUp gives the memory of keys up, as when there are too many.
@@ -61,6 +76,9 @@ func (p *Partition) GiveUp() {
 
 // Kept counts the rows of the histories that keep a state, and all of them.
 func (p *Partition) Kept() (kept, all int, err error) {
+	if err := p.Settle(); err != nil {
+		return 0, 0, err
+	}
 	prefix := p.key(tableHistory)
 	err = scan(p.db, prefix, after(prefix), func(_, v []byte) (bool, error) {
 		if all++; len(v) > 0 {
@@ -79,4 +97,22 @@ func (s *Store) Rows() (Sum, error) {
 		return true, err
 	})
 	return Sum(h.Sum(nil)), err
+}
+
+// StandAsFormat1 writes where the partition stands as a build of Format 1 does,
+// which has no late rows.
+func (p *Partition) StandAsFormat1() error {
+	stands := standing{Applied: p.Applied()}
+	row := stands.encode()[:standingSize1]
+	row[0] = 1
+	return errors.Join(p.Settle(), p.db.Set(p.key(tableMeta), row, nil))
+}
+
+// FormatOnDisk is the format that the store says it has.
+func (s *Store) FormatOnDisk() (format uint32, err error) {
+	_, err = get(s.db, key(ownPartition, tableMeta), func(v []byte) error {
+		format = binary.BigEndian.Uint32(v)
+		return nil
+	})
+	return format, err
 }

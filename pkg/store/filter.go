@@ -1,6 +1,9 @@
 package store
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Sizes of the filters of keys.
 const (
@@ -61,10 +64,16 @@ type memory struct {
 	// complete: a key that is in no filter is not in the store either.
 	complete bool
 	keys     int
-	by       map[uint32][]*filter
+	by       []generationKeys
 }
 
-func newMemory() memory { return memory{complete: true, by: map[uint32][]*filter{}} }
+// generationKeys are the filters of a generation.
+type generationKeys struct {
+	generation uint32
+	filters    []*filter
+}
+
+func newMemory() memory { return memory{complete: true} }
 
 // remember adds a key of a generation. A memory that would grow too large is
 // given up until it is built again.
@@ -76,24 +85,28 @@ func (m *memory) remember(generation uint32, id *[16]byte) {
 		*m = memory{}
 		return
 	}
-	list := m.by[generation]
-	if len(list) == 0 || list[len(list)-1].full() {
-		list = append(list, newFilter(filterFirst<<len(list)))
-		m.by[generation] = list
+	i := slices.IndexFunc(m.by, func(k generationKeys) bool { return k.generation == generation })
+	if i < 0 {
+		i, m.by = len(m.by), append(m.by, generationKeys{generation: generation})
 	}
-	list[len(list)-1].add(id)
+	of := &m.by[i]
+	if n := len(of.filters); n == 0 || of.filters[n-1].full() {
+		of.filters = append(of.filters, newFilter(filterFirst<<n))
+	}
+	of.filters[len(of.filters)-1].add(id)
 }
 
 // lapse forgets the generations before one.
 func (m *memory) lapse(before uint32) {
-	for g, list := range m.by {
-		if g < before {
-			for _, f := range list {
-				m.keys -= f.keys
-			}
-			delete(m.by, g)
+	m.by = slices.DeleteFunc(m.by, func(k generationKeys) bool {
+		if k.generation >= before {
+			return false
 		}
-	}
+		for _, f := range k.filters {
+			m.keys -= f.keys
+		}
+		return true
+	})
 }
 
 // mayKnow reports whether a key may be in the store.
@@ -101,8 +114,8 @@ func (m *memory) mayKnow(id *[16]byte) bool {
 	if !m.complete {
 		return true
 	}
-	for _, list := range m.by {
-		for _, f := range list {
+	for i := range m.by {
+		for _, f := range m.by[i].filters {
 			if f.has(id) {
 				return true
 			}

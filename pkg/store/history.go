@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -16,23 +17,41 @@ import (
 
 // History returns the positions of a thread's events below before, newest
 // first, at most limit. before zero is the end of the log.
-func (p *Partition) History(thread control.ThreadKey, before control.Position, limit int) ([]control.Position, error) {
+func (p *Partition) History(thread control.ThreadKey, before control.Position, limit int) (positions []control.Position, err error) {
 	if before == 0 {
 		before = math.MaxUint64
 	}
-	prefix := threadOf(p.key(tableHistory), thread)
-	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: number(prefix, uint64(before))})
+	defer func() {
+		if err != nil {
+			positions, err = nil, fmt.Errorf("store: history of thread %d/%d: %w", thread.Asset, thread.Person, err)
+		}
+	}()
+	it, positions, err := p.historyRows(threadOf(p.key(tableHistory), thread), before, limit)
 	if err != nil {
-		return nil, fmt.Errorf("store: history of thread %d/%d: %w", thread.Asset, thread.Person, err)
+		return nil, err
 	}
-	var positions []control.Position
 	for ok := it.Last(); ok && len(positions) < limit; ok = it.Prev() {
 		positions = append(positions, positionOf(it.Key()))
 	}
-	if err := errors.Join(it.Error(), it.Close()); err != nil {
-		return nil, fmt.Errorf("store: history of thread %d/%d: %w", thread.Asset, thread.Person, err)
+	return positions, errors.Join(it.Error(), it.Close())
+}
+
+// historyRows returns the late positions of a history below before, newest first,
+// and an iterator over those that lie before them.
+func (p *Partition) historyRows(prefix []byte, before control.Position, limit int) (it *pebble.Iterator, late []control.Position, err error) {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	it, err = p.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: number(prefix, uint64(before))})
+	for _, r := range slices.Backward(p.late.rows) {
+		k := p.late.keyOf(r)
+		if !bytes.HasPrefix(k, prefix) || positionOf(k) >= before || len(late) == limit {
+			continue
+		}
+		if at := positionOf(k); len(late) == 0 || late[len(late)-1] != at { // a state was kept along
+			late = append(late, at)
+		}
 	}
-	return positions, nil
+	return it, late, err
 }
 
 // Past is a thread as it was.
@@ -63,9 +82,12 @@ func (p *Partition) past(thread control.ThreadKey, until func(log *pebble.Iterat
 			past, err = Past{}, fmt.Errorf("store: past of thread %d/%d: %w", thread.Asset, thread.Person, err)
 		}
 	}()
-	snapshot := p.db.NewSnapshot()
-	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	log, err := p.newLogIter(snapshot)
+	view, closer, err := p.view()
+	if err != nil {
+		return Past{}, err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	log, err := p.newLogIter(view)
 	if err != nil {
 		return Past{}, err
 	}
@@ -74,7 +96,7 @@ func (p *Partition) past(thread control.ThreadKey, until func(log *pebble.Iterat
 	if err != nil {
 		return Past{}, err
 	}
-	past, positions, err := p.kept(snapshot, thread, at)
+	past, positions, err := p.kept(view, thread, at)
 	if err != nil {
 		return Past{}, err
 	}
@@ -174,7 +196,7 @@ type occasion struct {
 // Happened implements eventlog.Tables. A record's states are those after it, so
 // only the last event that a thread has in it can keep one.
 func (b *batch) Happened(thread control.ThreadKey, at control.Position) {
-	b.set(number(threadOf(b.start(tableHistory), thread), uint64(at)), nil)
+	b.late(number(threadOf(b.start(tableHistory), thread), uint64(at)), nil)
 	if len(b.occasions) > 0 {
 		b.occasions = slices.DeleteFunc(b.occasions, func(o occasion) bool { return o.thread == thread })
 	}
@@ -188,7 +210,7 @@ func (b *batch) Happened(thread control.ThreadKey, at control.Position) {
 func (b *batch) keep(thread control.ThreadKey, state []byte) {
 	for _, o := range b.occasions {
 		if o.thread == thread {
-			b.set(number(threadOf(b.start(tableHistory), thread), uint64(o.at)), state)
+			b.late(number(threadOf(b.start(tableHistory), thread), uint64(o.at)), state)
 		}
 	}
 }

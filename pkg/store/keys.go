@@ -25,6 +25,7 @@ import (
 //	mids       [SHA-256 of the mid, 16 bytes]     position of the send
 //	deliveries [begun at u64][count u32]          a row of the node's delivery log
 //	segments   [first row's time u64]             bytes of a run of such rows
+//	late       [place u16]                        a record's rows that are not in their tables yet
 //
 // A record without entries has the first position of the record after it, so
 // the stream sequence keeps them apart, and in order.
@@ -42,6 +43,7 @@ const (
 	tableMids
 	tableDeliveries
 	tableDeliverySegments
+	tableLate
 )
 
 // ownPartition holds the database's own rows.

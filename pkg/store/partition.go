@@ -16,8 +16,17 @@ import (
 // everything; Apply, Skip, Rearm and Wipe are for one goroutine, the holder's
 // or follower's.
 type Partition struct {
-	db     *pebble.DB
-	number uint16
+	db       *pebble.DB
+	number   uint16
+	readOnly bool
+
+	// writing is held while rows of records are written, and before mu. Up to
+	// settled all rows are in their tables; late has the rest.
+	writing sync.Mutex
+	settled control.Position
+	late    lateRows
+	merged  *pebble.Batch // the store with the late rows, when it is only read
+	open    map[control.ThreadKey]bool
 
 	mu struct {
 		sync.Mutex
@@ -55,17 +64,23 @@ func (p *Partition) Number() int { return int(p.number) }
 
 // load reads where the partition stands.
 func (p *Partition) load() error {
-	var applied Applied
+	var stands standing
 	_, err := get(p.db, p.key(tableMeta), func(v []byte) (err error) {
-		applied, err = parseApplied(v)
+		stands, err = parseStanding(v)
 		return err
 	})
+	p.settled = stands.settled
+	if err == nil {
+		err = p.restore(stands.notes)
+	}
 	if err != nil {
+		stands = standing{}
+		p.late.forget()
 		err = fmt.Errorf("store: partition %d: applied position: %w", p.number, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.applied, p.mu.damaged, p.mu.floor = applied, err, minInstant
+	p.mu.applied, p.mu.damaged, p.mu.floor = stands.Applied, err, minInstant
 	p.mu.seen, p.mu.called, p.mu.filled = memory{}, memory{}, false
 	return err
 }
@@ -82,6 +97,8 @@ func (p *Partition) damage() error {
 // too. It is durable on return. An error for which IsDamaged is true says that
 // the damage reaches beyond the partition: the whole store must be rebuilt.
 func (p *Partition) Wipe(ctx context.Context) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	prefix := binary.BigEndian.AppendUint16(nil, p.number)
 	if err := p.db.Excise(ctx, pebble.KeyRange{Start: prefix, End: after(prefix)}); err != nil {
 		return fmt.Errorf("store: wipe partition %d: %w", p.number, err)
@@ -92,43 +109,64 @@ func (p *Partition) Wipe(ctx context.Context) error {
 // Skip notes that the message at this stream sequence was a record of an ended
 // epoch and was passed over: the fence counts messages, also skipped ones.
 func (p *Partition) Skip(sequence uint64) error {
-	applied := p.Applied()
-	if sequence <= applied.Sequence {
-		return fmt.Errorf("store: partition %d: skip sequence %d after %d: %w", p.number, sequence, applied.Sequence, eventlog.ErrBrokenChain)
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	stands := standing{p.Applied(), p.settled, p.late.notes}
+	if sequence <= stands.Sequence {
+		return fmt.Errorf("store: partition %d: skip sequence %d after %d: %w", p.number, sequence, stands.Sequence, eventlog.ErrBrokenChain)
 	}
-	applied.Sequence = sequence
-	if err := p.db.Set(p.key(tableMeta), applied.append(nil), pebble.NoSync); err != nil {
+	stands.Sequence = sequence
+	if err := p.db.Set(p.key(tableMeta), stands.encode(), pebble.NoSync); err != nil {
 		return fmt.Errorf("store: partition %d: skip sequence %d: %w", p.number, sequence, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.applied = applied
+	p.mu.applied = stands.Applied
 	return nil
 }
 
 func (p *Partition) key(t table) []byte { return key(p.number, t) }
 
-// appliedSize is the size of the encoding of Applied, version included.
-const appliedSize = 1 + 6*8 + eventlog.HashSize + 16
-
-func (a *Applied) append(b []byte) []byte {
-	b = append(b, Format)
-	for _, v := range [...]uint64{a.Sequence, uint64(a.Position), a.Epoch, uint64(a.DecidedAt), a.RosterVersion, a.Input} {
-		b = number(b, v)
-	}
-	b = append(b, a.Hash[:]...)
-	return append(b, a.BatonID[:]...)
+// standing is where a partition stands as its row has it: settled is the
+// position up to which all rows are in their tables, notes are how many records
+// behind it have late rows.
+type standing struct {
+	Applied
+	settled control.Position
+	notes   int
 }
 
-func parseApplied(b []byte) (Applied, error) {
-	if len(b) != appliedSize || b[0] != Format {
-		return Applied{}, eventlog.ErrDamaged
+// Sizes of the encoding of a standing: of Format 1, which had no late rows, and
+// what came to it.
+const (
+	standingSize1 = 1 + 6*8 + eventlog.HashSize + 16
+	standingSize  = standingSize1 + 8 + 2
+)
+
+func (s *standing) encode() []byte {
+	b := append(make([]byte, 0, standingSize), Format)
+	for _, v := range [...]uint64{s.Sequence, uint64(s.Position), s.Epoch, uint64(s.DecidedAt), s.RosterVersion, s.Input} {
+		b = number(b, v)
+	}
+	b = append(append(b, s.Hash[:]...), s.BatonID[:]...)
+	return binary.BigEndian.AppendUint16(number(b, uint64(s.settled)), uint16(s.notes))
+}
+
+func parseStanding(b []byte) (standing, error) {
+	switch {
+	case len(b) == standingSize && b[0] == Format, len(b) == standingSize1 && b[0] == 1:
+	default:
+		return standing{}, eventlog.ErrDamaged
 	}
 	at := func(i int) uint64 { return binary.BigEndian.Uint64(b[1+8*i:]) }
-	a := Applied{Sequence: at(0)}
-	a.Position, a.Epoch, a.DecidedAt = control.Position(at(1)), at(2), control.Millis(at(3))
-	a.RosterVersion, a.Input = at(4), at(5)
-	copy(a.Hash[:], b[1+6*8:])
-	copy(a.BatonID[:], b[1+6*8+eventlog.HashSize:])
-	return a, nil
+	s := standing{Applied: Applied{Sequence: at(0)}}
+	s.Position, s.Epoch, s.DecidedAt = control.Position(at(1)), at(2), control.Millis(at(3))
+	s.RosterVersion, s.Input = at(4), at(5)
+	copy(s.Hash[:], b[1+6*8:])
+	copy(s.BatonID[:], b[1+6*8+eventlog.HashSize:])
+	if s.settled = s.Position; len(b) == standingSize {
+		s.settled = control.Position(binary.BigEndian.Uint64(b[standingSize1:]))
+		s.notes = int(binary.BigEndian.Uint16(b[standingSize1+8:]))
+	}
+	return s, nil
 }

@@ -13,10 +13,14 @@ import (
 
 // State returns the state of a thread; false when it has none.
 func (p *Partition) State(thread control.ThreadKey) (s control.State, ok bool, err error) {
-	ok, err = get(p.db, threadOf(p.key(tableThreads), thread), func(v []byte) (err error) {
+	k := threadOf(p.key(tableThreads), thread)
+	parse := func(v []byte) (err error) {
 		s, err = control.ParseState(v)
 		return err
-	})
+	}
+	if ok, err = p.lateValue(k, parse); !ok && err == nil {
+		ok, err = get(p.db, k, parse)
+	}
 	if err != nil {
 		return control.State{}, false, fmt.Errorf("store: thread %d/%d: %w", thread.Asset, thread.Person, err)
 	}
@@ -25,9 +29,14 @@ func (p *Partition) State(thread control.ThreadKey) (s control.State, ok bool, e
 
 // EachThread calls do for every thread that has a state, by key, until do
 // returns an error, which it returns. It reads as of its beginning.
-func (p *Partition) EachThread(do func(control.ThreadKey, control.State) error) error {
+func (p *Partition) EachThread(do func(control.ThreadKey, control.State) error) (err error) {
+	view, closer, err := p.view()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
 	prefix := p.key(tableThreads)
-	return scan(p.db, prefix, after(prefix), func(k, v []byte) (bool, error) {
+	return scan(view, prefix, after(prefix), func(k, v []byte) (bool, error) {
 		k, err := tail(k, 16)
 		if err != nil {
 			return false, err
@@ -60,24 +69,52 @@ func (p *Partition) SeenOf(ids [][16]byte, now control.Millis, found func(i int,
 		if !p.mayKnow(&ids[i]) {
 			continue
 		}
-		if it == nil {
-			var err error
-			if it, err = p.seenRows(newest); err != nil {
-				return fmt.Errorf("store: de-duplication keys of partition %d: %w", p.number, err)
+		at, ok, err := p.seenLate(newest, &ids[i])
+		if err == nil && !ok {
+			if it == nil {
+				it, err = p.seenRows(newest)
+			}
+			if err == nil {
+				at, ok, err = seen(it, p.key(tableDedupe), newest, &ids[i])
 			}
 		}
-		at, ok, err := seen(it, p.key(tableDedupe), newest, &ids[i])
 		if err != nil {
-			return fmt.Errorf("store: de-duplication key %x: %w", ids[i], errors.Join(err, it.Close()))
+			return fmt.Errorf("store: de-duplication key %x: %w", ids[i], errors.Join(err, closed(it)))
 		}
 		if ok && now-at < eventlog.DedupeFor {
 			found(i, at)
 		}
 	}
+	return closed(it)
+}
+
+// closed closes an iterator, if there is one.
+func closed(it *pebble.Iterator) error {
 	if it == nil {
 		return nil
 	}
 	return it.Close()
+}
+
+// seenLate looks a key up among the late rows.
+func (p *Partition) seenLate(newest uint32, id *[16]byte) (at control.Millis, ok bool, err error) {
+	for _, g := range [...]uint32{newest, newest - min(newest, 1)} {
+		ok, err = p.lateValue(append(generationOf(p.key(tableDedupe), g), id[:]...), func(v []byte) (err error) {
+			at, err = parseSeen(v)
+			return err
+		})
+		if ok || err != nil {
+			return at, ok, err
+		}
+	}
+	return 0, false, nil
+}
+
+func parseSeen(v []byte) (control.Millis, error) {
+	if len(v) != 8 {
+		return 0, eventlog.ErrDamaged
+	}
+	return parseInstant(v), nil
 }
 
 // seenRows iterates over the rows of the newest generation and of the one before.
@@ -100,13 +137,11 @@ func seen(it *pebble.Iterator, prefix []byte, newest uint32, id *[16]byte) (cont
 			continue
 		}
 		v, err := it.ValueAndErr()
-		if err == nil && len(v) != 8 {
-			err = eventlog.ErrDamaged
-		}
 		if err != nil {
 			return 0, false, err
 		}
-		return parseInstant(v), true, nil
+		at, err := parseSeen(v)
+		return at, err == nil, err
 	}
 	return 0, false, nil
 }
@@ -123,14 +158,23 @@ func (p *Partition) mayKnow(id *[16]byte) bool {
 // kind of which there are too many.
 func (p *Partition) fill() (err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.mu.filled {
+	filled := p.mu.filled
+	p.mu.Unlock()
+	if filled {
 		return nil
 	}
-	if p.mu.seen, err = p.keysOf(tableDedupe); err != nil {
+	p.writing.Lock() // a record that is applied now would be in neither
+	defer p.writing.Unlock()
+	if err := p.settle(); err != nil {
 		return err
 	}
-	if p.mu.called, err = p.keysOf(tableAnswers); err != nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rows := p.rows()
+	if p.mu.seen, err = p.keysOf(rows, tableDedupe); err != nil {
+		return err
+	}
+	if p.mu.called, err = p.keysOf(rows, tableAnswers); err != nil {
 		return err
 	}
 	p.mu.filled = true
@@ -138,10 +182,10 @@ func (p *Partition) fill() (err error) {
 }
 
 // keysOf reads the keys of a table of generations.
-func (p *Partition) keysOf(t table) (memory, error) {
+func (p *Partition) keysOf(r pebble.Reader, t table) (memory, error) {
 	m := newMemory()
 	prefix := p.key(t)
-	err := scan(p.db, prefix, after(prefix), func(k, _ []byte) (bool, error) {
+	err := scan(r, prefix, after(prefix), func(k, _ []byte) (bool, error) {
 		k, err := tail(k, 4+16)
 		if err != nil {
 			return false, err

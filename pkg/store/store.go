@@ -13,8 +13,9 @@ import (
 	"github.com/baton-router/baton/pkg/eventlog"
 )
 
-// Format is the version of the key layout that this build writes and reads.
-const Format = 1
+// Format is the version of the key layout that this build writes. It reads 1
+// too, which had no late rows, and raises it.
+const Format = 2
 
 // Store is a node's database. It is safe for concurrent use; Close must come
 // last.
@@ -22,6 +23,8 @@ type Store struct {
 	db   *pebble.DB
 	lock *pebble.Lock
 	fs   FS
+
+	readOnly bool
 
 	checkpoints sync.Mutex
 	summed      map[string]File // tables of the last checkpoint; under checkpoints
@@ -67,7 +70,7 @@ func open(o *Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	s := &Store{db: db, lock: lock, fs: o.FS}
+	s := &Store{db: db, lock: lock, fs: o.FS, readOnly: o.ReadOnly}
 	s.mu.partitions = make(map[int]*Partition)
 	return s, nil
 }
@@ -90,7 +93,8 @@ func prepare(o *Options) error {
 	return err
 }
 
-// checkFormat compares the layout's version, and writes it into a new store.
+// checkFormat compares the layout's version, and writes it into a new store or
+// one of an earlier version.
 func (s *Store) checkFormat(readOnly bool) error {
 	row := key(ownPartition, tableMeta)
 	var found uint32
@@ -106,7 +110,7 @@ func (s *Store) checkFormat(readOnly bool) error {
 		return err
 	case ok && found > Format:
 		return fmt.Errorf("%w: format %d, this build knows %d", ErrNewerFormat, found, Format)
-	case ok || readOnly:
+	case ok && found == Format || readOnly:
 		return nil
 	}
 	return s.db.Set(row, binary.BigEndian.AppendUint32(nil, Format), pebble.Sync)
@@ -124,7 +128,7 @@ func (s *Store) Partition(p int) (*Partition, error) {
 	defer s.mu.Unlock()
 	part := s.mu.partitions[p]
 	if part == nil {
-		part = &Partition{db: s.db, number: uint16(p)}
+		part = &Partition{db: s.db, number: uint16(p), readOnly: s.readOnly}
 		if err := part.load(); err != nil && !IsDamaged(err) {
 			return nil, err
 		}

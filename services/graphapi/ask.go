@@ -19,23 +19,29 @@ var errNoAnswer = errors.New("graphapi: no holder answered in time")
 
 // ask puts a question to the holder of its thread until it is answered for
 // good or the time is over. Every attempt carries the same command id, so the
-// holder decides once. A holder may read q after ask has returned: it is not to be
-// used again. The error is errNoAnswer, or ctx's.
+// holder decides once, and names the tenure that may decide it. A holder may read
+// q after ask has returned: it is not to be used again. The error is errNoAnswer,
+// or ctx's.
 func (s *Service) ask(ctx context.Context, q *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
 	deadline := time.Now().Add(within)
 	p := partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, s.config.Partitions)
-	for attempt := 0; ; attempt++ {
-		left := time.Until(deadline)
-		q.BudgetMs = max(1, left.Milliseconds())
-		answer, err := s.attempt(ctx, p, q, min(left, patience(s.config.AttemptWithin, attempt)))
+	for attempt := 0; ; {
+		s.tenures.address(q, p, deadline)
+		answer, err := s.attempt(ctx, p, q, min(time.Until(deadline), patience(s.config.AttemptWithin, attempt)))
 		if err == nil {
 			return answer, nil
 		}
-		if left = time.Until(deadline); !pause(ctx, min(left, backoff(attempt))) || time.Until(deadline) <= 0 {
+		again := proto.CloneOf(q) // a holder may still read the one before
+		again.Attempt++
+		moved := s.tenures.of(p).epoch != q.GetEpoch()
+		if q = again; moved && ctx.Err() == nil && time.Until(deadline) > 0 {
+			continue // another tenure than the one that was asked
+		}
+		if !pause(ctx, min(time.Until(deadline), backoff(attempt))) || time.Until(deadline) <= 0 {
 			s.logger.Warn("no answer from the holder", "partition", p, "err", err)
 			return nil, fmt.Errorf("%w: partition %d: %w", errNoAnswer, p, err)
 		}
-		q = proto.CloneOf(q) // a holder may still read the one before
+		attempt++
 	}
 }
 
@@ -50,7 +56,7 @@ func (s *Service) attempt(ctx context.Context, p int, q *commandv1.Request, with
 	if err != nil {
 		return nil, err
 	}
-	if !s.epochs.current(p, answer.GetEpoch()) {
+	if !s.tenures.current(p, answer) {
 		return nil, fmt.Errorf("the answer is of epoch %d, which is over", answer.GetEpoch())
 	}
 	switch answer.GetStatus() {

@@ -142,7 +142,7 @@ type Service struct {
 	logger  *slog.Logger
 	limiter Limiter
 	lanes   *lanes
-	epochs  *epochs
+	tenures *tenures
 	menus   *menuLimit
 	spools  chan struct{}
 	routes  map[string]map[string]route
@@ -156,7 +156,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, logger: d.Logger, limiter: d.Limiter,
-		lanes: newLanes(c.LaneDepth), epochs: newEpochs(c.Partitions), menus: newMenuLimit(), routes: routes(), unbound: unbound(), spools: make(chan struct{}, maxSpools),
+		lanes: newLanes(c.LaneDepth), tenures: newTenures(c.Partitions), menus: newMenuLimit(), routes: routes(), unbound: unbound(), spools: make(chan struct{}, maxSpools),
 	}
 	if s.deps.Callbacks == nil {
 		s.deps.Callbacks = func(*roster.Application) Transport { return egress.Transport(egress.Policy{}) }

@@ -90,10 +90,7 @@ func (s *Service) verify(body []byte, h http.Header) error {
 // store makes events durable, or returns why not; some may be durable then.
 func (s *Service) store(r *http.Request, events []webhook.Event) error {
 	trace := telemetry.TraceOf(r.Header).ID
-	p, err := s.pack(events, trace[:])
-	if err != nil {
-		return err
-	}
+	p := s.pack(events, trace[:])
 	groups, err := s.enqueue(p)
 	p.free()
 	if err != nil {

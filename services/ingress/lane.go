@@ -5,10 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/baton-router/baton/pkg/bus"
-	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+	"github.com/baton-router/baton/pkg/inbound"
 )
 
 // Bounds of a message. A single larger event goes alone.
@@ -168,11 +166,7 @@ func (l *lane) takeAll() []*group {
 // requests: it outlives each of them.
 func (l *lane) publish(g *group) {
 	s, now := l.service, l.service.deps.Now().UnixMilli()
-	var err error
-	if g.data, err = (proto.MarshalOptions{}).MarshalAppend(g.data, &inboundv1.Batch{ReceivedAtMs: now}); err != nil {
-		l.ended(g, err)
-		return
-	}
+	g.data = inbound.AppendReceived(g.data, now)
 	g.until = time.Now().Add(s.config.AnswerWithin)
 	l.offer(g, firstPause)
 }

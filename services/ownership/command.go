@@ -41,13 +41,23 @@ func (h *holder) accept(c bus.CommandCall) {
 	select {
 	case h.commands <- queued:
 	default:
-		h.deps.Observe.command(verbName(req), "busy")
-		h.send(c, &commandv1.Response{Status: commandv1.Status_STATUS_BUSY, RetryAfterMs: 1000})
+		h.tooMany(queued)
 	}
 }
 
+// tooMany answers a command that the queue has no room for. To a repeat it is no
+// final answer: an earlier copy may be decided yet.
+func (h *holder) tooMany(c call) {
+	if h.fenced(c.req) && c.req.GetAttempt() > 0 {
+		h.unavailable(c, "the queue is full")
+		return
+	}
+	h.deps.Observe.command(verbName(c.req), "busy")
+	c.reply(&commandv1.Response{Status: commandv1.Status_STATUS_BUSY, RetryAfterMs: 1000})
+}
+
 func (h *holder) send(c bus.CommandCall, r *commandv1.Response) {
-	r.Epoch, r.Partition = h.current.Load().Epoch, uint32(h.partition)
+	r.Epoch, r.Partition, r.NowMs = h.current.Load().Epoch, uint32(h.partition), h.time.tenure().Milliseconds()
 	if err := c.Reply(r); err != nil {
 		h.log.Warn("answering a command", "err", err)
 	}
@@ -58,8 +68,8 @@ func (h *holder) decideCall(ctx context.Context, s *step, c call) {
 	if c.req.GetSendOutcome() != nil {
 		h.deps.Observe.reached(PointOutcomeArrived, h.partition)
 	}
-	if h.deps.Clock.Now().After(c.expires) {
-		h.unavailable(c, "the deadline had passed before the command was decided")
+	if why := h.outdated(c); why != "" {
+		h.unavailable(c, why)
 		return
 	}
 	if err := h.catchUpRoster(ctx, s, c.req.GetRosterVersion()); err != nil {
@@ -96,10 +106,15 @@ func (h *holder) decideFresh(s *step, page *control.Page, c call) {
 	refusal := s.decide(c.key, page, cmd, cause{id: id16(c.req.GetId()), trace: id16(c.req.GetTrace())})
 	if refusal.Refused() {
 		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key))
+		h.noteCopy(c)
 		s.respond(c, h.response(s, c, refusal, 0), "refused")
 		return
 	}
-	s.respond(c, h.response(s, c, refusal, s.answering(c)), "ok")
+	at := s.answering(c)
+	if at == 0 {
+		h.noteCopy(c)
+	}
+	s.respond(c, h.response(s, c, refusal, at), "ok")
 }
 
 // answering is the position of the event that answers a command, 0 when its

@@ -6,23 +6,34 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
-	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+	"github.com/baton-router/baton/pkg/inbound"
 )
 
 // inboundRest is an inbound message of which some events are still to be
 // decided. before is the sequence decided in full before it.
 type inboundRest struct {
-	batch    *inboundv1.Batch
-	sequence uint64
+	events   []inbound.Event
+	sequence uint64 // zero when there is no such message
 	next     int
 	before   uint64
 }
 
-func (r *inboundRest) left() bool { return r.batch != nil }
+func (r *inboundRest) left() bool { return r.sequence != 0 }
+
+// keepEvents is the most room for events that a holder keeps for the next message.
+const keepEvents = 64
+
+// done forgets the message, but for some of its memory.
+func (r *inboundRest) done() {
+	events := r.events
+	if cap(events) > keepEvents {
+		events = nil
+	}
+	clear(events)
+	*r = inboundRest{events: events[:0]}
+}
 
 // readInput feeds the holders from one reader for all partitions. Damage on the
 // input halts them all: whose events the damaged message holds is not known.
@@ -101,58 +112,55 @@ func (h *holder) decideInput(s *step, m bus.Message) {
 		return
 	}
 	h.deps.Observe.reached(PointInputRead, h.partition)
-	batch := new(inboundv1.Batch)
-	if err := proto.Unmarshal(m.Data, batch); err != nil {
+	events, err := inbound.Parse(h.unread.events[:0], m.Data)
+	if err != nil {
 		h.log.Error("inbound message cannot be read and is skipped", "sequence", m.Sequence, "err", err)
 		h.consumed = m.Sequence
 		return
 	}
-	h.unread = inboundRest{batch: batch, sequence: m.Sequence, before: h.consumed}
+	h.unread = inboundRest{events: events, sequence: m.Sequence, before: h.consumed}
 	h.decideRest(s)
 }
 
 // decideRest goes on with the message under way.
 func (h *holder) decideRest(s *step) {
 	r := &h.unread
-	events := r.batch.GetEvents()[r.next:]
+	events := r.events[r.next:]
 	earlier := s.seenEarlier(events)
-	for i, e := range events {
+	for i := range events {
 		if s.brimful() {
 			return
 		}
-		h.decideEvent(s, e, control.Ref{Sequence: r.sequence, Index: uint32(r.next)}, earlier[i])
+		h.decideEvent(s, &events[i], control.Ref{Sequence: r.sequence, Index: uint32(r.next)}, earlier[i])
 		r.next++
 	}
 	h.consumed = r.sequence
-	h.unread = inboundRest{}
+	r.done()
 }
 
 // decideEvent decides one webhook event, unless it came before, in this step or
 // in an earlier one.
-func (h *holder) decideEvent(s *step, e *inboundv1.Event, ref control.Ref, earlier bool) {
-	page := h.snapshot.Page(e.GetAsset())
+func (h *holder) decideEvent(s *step, e *inbound.Event, ref control.Ref, earlier bool) {
+	page := h.snapshot.Page(e.Asset)
 	if page == nil {
 		return // ingress counted it; the page has gone since
 	}
-	dedupe := id16(e.GetDedupe())
-	if _, now := s.tables.seen[dedupe]; now || earlier {
+	if _, now := s.tables.seen[e.Dedupe]; now || earlier {
 		h.deps.Observe.duplicate()
 		return
 	}
-	key := control.ThreadKey{Asset: e.GetAsset(), Person: e.GetPerson()}
-	var c cause
-	copy(c.trace[:], e.GetTrace())
-	s.decide(key, page, h.webhook(s, key, page, e, ref, dedupe), c)
+	key := control.ThreadKey{Asset: e.Asset, Person: e.Person}
+	s.decide(key, page, h.webhook(s, key, page, e, ref), cause{trace: e.Trace})
 }
 
 // seenEarlier reports, for each event, whether it was decided in an earlier step
 // within the time that duplicates are remembered. The result is good until the
 // next call.
-func (s *step) seenEarlier(events []*inboundv1.Event) []bool {
+func (s *step) seenEarlier(events []inbound.Event) []bool {
 	h := s.h
 	h.keys, h.earlier = h.keys[:0], h.earlier[:0]
-	for _, e := range events {
-		h.keys, h.earlier = append(h.keys, id16(e.GetDedupe())), append(h.earlier, false)
+	for i := range events {
+		h.keys, h.earlier = append(h.keys, events[i].Dedupe), append(h.earlier, false)
 	}
 	err := h.part.SeenOf(h.keys, s.now, func(i int, _ control.Millis) { h.earlier[i] = true })
 	s.fail("looking up duplicates", err)
@@ -164,8 +172,8 @@ func (s *step) seenEarlier(events []*inboundv1.Event) []bool {
 const maxMid = 1024
 
 // webhook is the command of an inbound event, with what only the holder knows.
-func (h *holder) webhook(s *step, key control.ThreadKey, page *control.Page, e *inboundv1.Event, ref control.Ref, dedupe [16]byte) control.Webhook {
-	mid, metadata := e.GetMid(), e.GetMetadata()
+func (h *holder) webhook(s *step, key control.ThreadKey, page *control.Page, e *inbound.Event, ref control.Ref) control.Webhook {
+	mid, metadata := e.Mid, e.Metadata
 	if len(mid) > maxMid {
 		mid = ""
 	}
@@ -173,12 +181,11 @@ func (h *holder) webhook(s *step, key control.ThreadKey, page *control.Page, e *
 		metadata = string(runes[:control.MaxMetadata])
 	}
 	w := control.Webhook{
-		Input: ref, Kind: control.Kind(e.GetKind()), Dedupe: dedupe,
-		At: control.Millis(e.GetTimestampMs()), Mid: mid, Payload: e.GetPayloadHash(),
-		Ref: e.GetRef(), Ad: e.GetAd(), FromAd: e.GetFromAd(),
-		ReceivingApp: control.AppID(e.GetReceivingApp()), HasWindow: e.GetHasWindow(), ReceivingDays: int(e.GetReceivingDays()),
-		EchoApp: control.AppID(e.GetEchoApp()), Questions: e.GetQuestions(),
-		From: control.AppID(e.GetPreviousOwner()), To: control.AppID(e.GetNewOwner()), Metadata: metadata,
+		Input: ref, Kind: e.Kind, Dedupe: e.Dedupe, At: e.At, Mid: mid, Payload: e.PayloadHash,
+		Ref: e.Ref, Ad: e.Ad, FromAd: e.FromAd,
+		ReceivingApp: e.ReceivingApp, HasWindow: e.HasWindow, ReceivingDays: e.ReceivingDays,
+		EchoApp: e.EchoApp, Questions: e.Questions,
+		From: e.PreviousOwner, To: e.NewOwner, Metadata: metadata,
 	}
 	if w.Kind == control.KindPostback && w.Payload != 0 {
 		w.ButtonCreator = s.button(key, w.Payload)

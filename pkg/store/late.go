@@ -1,0 +1,221 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
+)
+
+// The rows of the threads, the history and the de-duplication keys are written
+// late: with its record they are only noted, all of them as one row of the table
+// late. When enough have come together they are settled: written to their tables
+// by key, of a thread only the last state. A row that is put where the one before
+// it was costs a fraction of one that is put anywhere.
+//
+// The places of the notes are used again from the first on after rows were
+// settled, so that nothing has to be deleted: a note counts when it is of a
+// record behind the settled position.
+const (
+	// lateBytes and lateNotes are when the rows of a partition are settled.
+	lateBytes = 64 << 10
+	lateNotes = 256
+)
+
+// lateRows are the rows of a partition that are not settled.
+type lateRows struct {
+	// buf has the rows one after the other, as they are noted: of each the
+	// sizes of key and value, then both.
+	buf   []byte
+	rows  []lateRow
+	notes int // records whose rows these are
+	order []lateRow
+}
+
+// lateRow is a row in the buffer: the key begins at key, the value at value.
+type lateRow struct{ key, value, end uint32 }
+
+// mark is a point to which late rows can be taken back.
+type mark struct{ bytes, rows, notes int }
+
+func (l *lateRows) mark() mark { return mark{len(l.buf), len(l.rows), l.notes} }
+
+func (l *lateRows) takeBack(to mark) {
+	l.buf, l.rows, l.notes = l.buf[:to.bytes], l.rows[:to.rows], to.notes
+}
+
+func (l *lateRows) forget() { l.buf, l.rows, l.notes = l.buf[:0], l.rows[:0], 0 }
+
+func (l *lateRows) full() bool { return len(l.buf) >= lateBytes || l.notes >= lateNotes }
+
+func (l *lateRows) add(key, value []byte) {
+	l.buf = binary.AppendUvarint(l.buf, uint64(len(key)))
+	l.buf = binary.AppendUvarint(l.buf, uint64(len(value)))
+	at := uint32(len(l.buf))
+	l.buf = append(append(l.buf, key...), value...)
+	l.rows = append(l.rows, lateRow{at, at + uint32(len(key)), uint32(len(l.buf))})
+}
+
+// restore adds the rows of a note.
+func (l *lateRows) restore(note []byte) error {
+	for len(note) > 0 {
+		key, n := binary.Uvarint(note)
+		value, m := binary.Uvarint(note[max(n, 0):])
+		rest := note[max(n, 0)+max(m, 0):]
+		if n <= 0 || m <= 0 || key > uint64(len(rest)) || value > uint64(len(rest))-key {
+			return eventlog.ErrDamaged
+		}
+		l.add(rest[:key], rest[key:key+value])
+		note = rest[key+value:]
+	}
+	l.notes++
+	return nil
+}
+
+func (l *lateRows) keyOf(r lateRow) []byte   { return l.buf[r.key:r.value] }
+func (l *lateRows) valueOf(r lateRow) []byte { return l.buf[r.value:r.end:r.end] }
+
+// get returns the newest value of a key.
+func (l *lateRows) get(key []byte) (value []byte, ok bool) {
+	for _, r := range slices.Backward(l.rows) {
+		if int(r.value-r.key) == len(key) && bytes.Equal(l.keyOf(r), key) {
+			return l.valueOf(r), true
+		}
+	}
+	return nil, false
+}
+
+// writeTo puts the rows into a batch by key, of each key the newest.
+func (l *lateRows) writeTo(b *pebble.Batch) error {
+	l.order = append(l.order[:0], l.rows...)
+	slices.SortFunc(l.order, func(a, b lateRow) int {
+		return cmp.Or(bytes.Compare(l.keyOf(a), l.keyOf(b)), cmp.Compare(a.key, b.key))
+	})
+	for i, r := range l.order {
+		if i+1 < len(l.order) && bytes.Equal(l.keyOf(r), l.keyOf(l.order[i+1])) {
+			continue
+		}
+		if err := b.Set(l.keyOf(r), l.valueOf(r), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteKey is the key of the note in a place.
+func (p *Partition) noteKey(place int) []byte {
+	return binary.BigEndian.AppendUint16(p.key(tableLate), uint16(place))
+}
+
+// late adds a row that is written late.
+func (b *batch) late(key, value []byte) { b.p.late.add(key, value) }
+
+// note notes the late rows since from, of a record that ends at last. With them
+// it may be time to settle them all; it returns the position that is settled.
+func (b *batch) note(from mark, last, settled control.Position) control.Position {
+	late := &b.p.late
+	rows := late.buf[from.bytes:]
+	if len(rows) == 0 {
+		return settled
+	}
+	if late.notes++; late.full() {
+		b.settle()
+		return last
+	}
+	b.value = append(number(b.value[:0], uint64(last)), rows...)
+	b.set(b.p.noteKey(late.notes-1), b.value)
+	return settled
+}
+
+// settle writes the late rows to their tables.
+func (b *batch) settle() {
+	if err := b.p.late.writeTo(b.b); err != nil && b.err == nil {
+		b.err = err
+	}
+}
+
+// settle writes the late rows to their tables. Called with writing held.
+func (p *Partition) settle() error {
+	if len(p.late.rows) == 0 || p.merged != nil {
+		return nil
+	}
+	b := p.newBatch(len(p.late.buf) + len(p.late.buf)/2)
+	defer b.close()
+	b.settle()
+	stands := standing{Applied: p.Applied()}
+	stands.settled = stands.Position
+	b.set(p.key(tableMeta), stands.encode())
+	if err := b.commit(); err != nil {
+		return fmt.Errorf("store: settle partition %d at position %d: %w", p.number, stands.Position, err)
+	}
+	p.settled = stands.settled
+	p.late.forget()
+	return nil
+}
+
+// view is the partition as it stands, all rows in their tables. The caller
+// closes it.
+func (p *Partition) view() (pebble.Reader, io.Closer, error) {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if p.merged != nil {
+		return p.rows(), io.NopCloser(nil), nil
+	}
+	if err := p.settle(); err != nil {
+		return nil, nil, err
+	}
+	snapshot := p.db.NewSnapshot()
+	return snapshot, snapshot, nil
+}
+
+// rows are the rows of a partition without late ones.
+func (p *Partition) rows() pebble.Reader {
+	if p.merged != nil {
+		return p.merged
+	}
+	return p.db
+}
+
+// lateValue calls use with the value of a key whose row is late; false when it
+// is not.
+func (p *Partition) lateValue(key []byte, use func(v []byte) error) (bool, error) {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	v, ok := p.late.get(key)
+	if !ok {
+		return false, nil
+	}
+	return true, use(v)
+}
+
+// restore reads the late rows back: those of the notes behind the settled
+// position, of which there must be as many as were counted.
+func (p *Partition) restore(notes int) error {
+	p.late.forget()
+	for place := range notes {
+		ok, err := get(p.db, p.noteKey(place), func(v []byte) error {
+			if len(v) < 8 || control.Position(binary.BigEndian.Uint64(v)) <= p.settled {
+				return eventlog.ErrDamaged
+			}
+			return p.late.restore(v[8:])
+		})
+		if err == nil && !ok {
+			err = eventlog.ErrDamaged
+		}
+		if err != nil {
+			return fmt.Errorf("late rows: %w", err)
+		}
+	}
+	if !p.readOnly || notes == 0 {
+		return nil
+	}
+	p.merged = p.db.NewIndexedBatch()
+	return p.late.writeTo(p.merged)
+}

@@ -1,0 +1,194 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog/eventlogtest"
+	"github.com/baton-router/baton/pkg/store"
+	"github.com/baton-router/baton/pkg/store/storetest"
+)
+
+// TestLateRowsAnswerAsSettledOnes: at whatever records rows are settled, the
+// store is closed and the power is cut, every answer is the one of a store whose
+// rows are settled after each record, and so are all rows in the end.
+func TestLateRowsAnswerAsSettledOnes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c := eventlogtest.Rapid(t)
+		all := stream(c, 1, 40)
+		disk := storetest.NewDisk()
+		late, settled := open(t, disk.FS()), open(t, storetest.NewDisk().FS())
+		defer closeStore(t, settled)
+		for next := 0; next < len(all); {
+			m, p := all[next], partition(t, late, 0)
+			apply(t, p, m.record, m.raw, m.sequence)
+			next++
+			if q := partition(t, settled, 0); q.Applied().Sequence < m.sequence {
+				apply(t, q, m.record, m.raw, m.sequence)
+				settle(t, q)
+			}
+			switch c.IntN(12) {
+			case 0:
+				settle(t, p)
+			case 1:
+				closeStore(t, late)
+				late = open(t, disk.FS())
+			case 2:
+				after := disk.CutPower(c.IntN(101), uint64(c.IntN(1<<30)))
+				closeStore(t, late)
+				disk = after
+				late = open(t, disk.FS())
+				next = int(partition(t, late, 0).Applied().Sequence)
+			}
+		}
+		compareAnswers(t, partition(t, late, 0), partition(t, settled, 0), all)
+		closeStore(t, late)
+		compareReadOnly(t, disk.FS(), partition(t, settled, 0))
+		late = open(t, disk.FS())
+		defer closeStore(t, late)
+		settle(t, partition(t, late, 0))
+		compareDigests(t, partition(t, late, 0), partition(t, settled, 0))
+	})
+}
+
+func settle(t fatal, p *store.Partition) {
+	t.Helper()
+	if err := p.Settle(); err != nil || p.Late() != 0 {
+		t.Fatal(p.Late(), err)
+	}
+}
+
+// compareAnswers asks both for everything that has rows; the digest comes last,
+// since it settles.
+func compareAnswers(t *rapid.T, got, want *store.Partition, all []published) {
+	t.Helper()
+	if got.Applied() != want.Applied() {
+		t.Fatal(cmp.Diff(want.Applied(), got.Applied()))
+	}
+	now, end := want.Applied().DecidedAt, want.Applied().Position
+	for _, m := range all {
+		for i := range m.record.Entries {
+			e := &m.record.Entries[i]
+			compareThread(t, got, want, e.Thread, m.record.First, end)
+			if routed, ok := e.Event.(control.Routed); ok {
+				a, okA, errA := got.Seen(routed.Dedupe, now)
+				b, okB, errB := want.Seen(routed.Dedupe, now)
+				if a != b || okA != okB || errors.Join(errA, errB) != nil {
+					t.Fatal("seen", a, okA, errA, b, okB, errB)
+				}
+			}
+		}
+	}
+	compareDigests(t, got, want)
+}
+
+func compareThread(t *rapid.T, got, want *store.Partition, thread control.ThreadKey, at, end control.Position) {
+	t.Helper()
+	a, okA, errA := got.State(thread)
+	b, okB, errB := want.State(thread)
+	if diff := cmp.Diff(b, a); diff != "" || okA != okB || errors.Join(errA, errB) != nil {
+		t.Fatal("state", diff, okA, errA, okB, errB)
+	}
+	for _, before := range []control.Position{0, at, at + 1, end} {
+		for _, limit := range []int{1, 3, 100} {
+			a, errA := got.History(thread, before, limit)
+			b, errB := want.History(thread, before, limit)
+			if diff := cmp.Diff(b, a); diff != "" || errors.Join(errA, errB) != nil {
+				t.Fatal("history", before, limit, diff, errA, errB)
+			}
+		}
+	}
+}
+
+func compareDigests(t fatal, got, want *store.Partition) {
+	t.Helper()
+	a, errA := got.Digest()
+	b, errB := want.Digest()
+	if a != b || errors.Join(errA, errB) != nil {
+		t.Fatal("digest", a, errA, b, errB)
+	}
+}
+
+// compareReadOnly: a store that may only be read has the late rows too.
+func compareReadOnly(t *rapid.T, fs store.FS, want *store.Partition) {
+	t.Helper()
+	s, err := store.Open(store.Options{Dir: "store", FS: fs, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	got := partition(t, s, 0)
+	compareDigests(t, got, want)
+	err = want.EachThread(func(thread control.ThreadKey, _ control.State) error {
+		compareThread(t, got, want, thread, 1, want.Applied().Position)
+		past, errA := got.StateAt(thread, want.Applied().Position/2)
+		then, errB := want.StateAt(thread, want.Applied().Position/2)
+		if diff := cmp.Diff(then, past); diff != "" || errors.Join(errA, errB) != nil {
+			t.Fatal("past", diff, errA, errB)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRowsAreSettledByThemselves: neither many small records nor a few large ones
+// leave more than a bounded tail.
+func TestRowsAreSettledByThemselves(t *testing.T) {
+	t.Parallel()
+	for _, events := range []int{1, 200} {
+		s, source := opened(t), newTraffic(50)
+		p, most := partition(t, s, 0), 0
+		for sequence := range uint64(600) {
+			r, raw, changes := source.next(events)
+			if err := p.Apply(r, raw, sequence+1, changes); err != nil {
+				t.Fatal(err)
+			}
+			most = max(most, p.Late())
+		}
+		if most == 0 || most > 256 || events > 1 && most > 8 {
+			t.Errorf("%d records of %d events had late rows", most, events)
+		}
+	}
+}
+
+// TestStoreOfFormat1: what a build without late rows wrote is read, and from then
+// on not by it any more.
+func TestStoreOfFormat1(t *testing.T) {
+	t.Parallel()
+	disk := storetest.NewDisk()
+	s, source := open(t, disk.FS()), newTraffic(20)
+	for sequence := range uint64(5) {
+		r, raw, changes := source.next(10)
+		if err := partition(t, s, 0).Apply(r, raw, sequence+1, changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := partition(t, s, 0).Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(partition(t, s, 0).StandAsFormat1(), s.OverwriteFormat(1)); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	s = open(t, disk.FS())
+	defer closeStore(t, s)
+	p := partition(t, s, 0)
+	if got, err := p.Digest(); got != want || err != nil || p.Applied().Head.Position != source.last.Last() {
+		t.Error(got, want, err, p.Applied())
+	}
+	r, raw, changes := source.next(10)
+	if err := p.Apply(r, raw, 6, changes); err != nil {
+		t.Fatal(err)
+	}
+	if format, err := s.FormatOnDisk(); format != store.Format || err != nil {
+		t.Error(format, err)
+	}
+}
