@@ -19,8 +19,9 @@ var errNoAnswer = errors.New("graphapi: no holder answered in time")
 
 // ask puts a question to the holder of its thread until it is answered for
 // good or the time is over. Every attempt carries the same command id, so the
-// holder decides once, and names the tenure that may decide it. The error is
-// errNoAnswer, or ctx's.
+// holder decides once, and names the tenure that may decide it. A holder may read
+// q after ask has returned: it is not to be used again. The error is errNoAnswer,
+// or ctx's.
 func (s *Service) ask(ctx context.Context, q *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
 	deadline := time.Now().Add(within)
 	p := partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, s.config.Partitions)

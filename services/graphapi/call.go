@@ -84,14 +84,22 @@ type reply struct {
 
 const jsonType = "application/json; charset=UTF-8"
 
+// Values of headers, shared by all replies: nobody writes into them.
+//
+//nolint:gochecknoglobals // constants
+var (
+	jsonTypes = []string{jsonType}
+	noStore   = []string{"no-store"}
+)
+
 // success is a reply with status 200.
 func success(body []byte) reply {
-	return reply{status: http.StatusOK, header: http.Header{"Content-Type": {jsonType}}, body: body}
+	return reply{status: http.StatusOK, header: http.Header{"Content-Type": jsonTypes}, body: body}
 }
 
 // failure is a reply with a Graph error.
 func failure(e *graph.Error) reply {
-	r := reply{status: e.Status, code: e.Code, header: http.Header{"Content-Type": {jsonType}}, body: e.Body()}
+	r := reply{status: e.Status, code: e.Code, header: http.Header{"Content-Type": jsonTypes}, body: e.Body()}
 	if challenge := e.WWWAuthenticate(); challenge != "" {
 		r.header.Set("WWW-Authenticate", challenge)
 	}
@@ -103,7 +111,7 @@ func failure(e *graph.Error) reply {
 
 func (r reply) write(w http.ResponseWriter) {
 	maps.Copy(w.Header(), r.header)
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header()["Cache-Control"] = noStore
 	if r.stream != nil {
 		defer func() { _ = r.stream.Close() }()
 		w.WriteHeader(r.status)

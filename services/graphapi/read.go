@@ -72,11 +72,22 @@ func (c *call) streams(r *http.Request) bool {
 	return err == nil && media == "multipart/form-data"
 }
 
+// smallBody is up to where the length that a request announces is believed: what
+// it costs to announce is not what it costs to send.
+const smallBody = 4096
+
 func (s *Service) readBody(w http.ResponseWriter, r *http.Request, method string) ([]byte, error) {
 	if method == http.MethodGet {
 		return nil, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.config.RequestBytes))
+	var body []byte
+	var err error
+	if n := r.ContentLength; n >= 0 && n <= min(smallBody, s.config.RequestBytes) {
+		body = make([]byte, n)
+		_, err = io.ReadFull(r.Body, body)
+	} else {
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, s.config.RequestBytes))
+	}
 	if err != nil {
 		return nil, bodyError(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/baton-router/baton/pkg/control"
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 	"github.com/baton-router/baton/pkg/graph"
@@ -138,7 +140,7 @@ func (f *sending) log(ctx context.Context, end ended) bool {
 		Verb: &commandv1.Request_SendOutcome{SendOutcome: outcome},
 	}
 	for limit := time.Now().Add(f.service.config.OutcomeWithin); ; {
-		answer, err := f.service.ask(ctx, q, max(time.Until(limit), time.Millisecond))
+		answer, err := f.service.ask(ctx, proto.CloneOf(q), max(time.Until(limit), time.Millisecond))
 		switch {
 		case err != nil:
 			f.service.logger.Error("outcome of a send not logged", "partition", f.partition, "position", f.position,

@@ -50,8 +50,12 @@ func (t *topic) add(p int, rec committed) (kept bool) {
 		part.entries += len(rec.Entries)
 		t.mu.entries += len(rec.Entries)
 	}
+	full := t.mu.entries >= topicBatch
 	t.mu.Unlock()
 	t.nudge()
+	if full {
+		signal(t.full)
+	}
 	return kept
 }
 

@@ -18,10 +18,13 @@ const (
 	// partitions come on top and stay below the server's 1,000.
 	topicBatch = 900
 	topicRetry = 200 * time.Millisecond
-	// topicRest is between two batches unless the next one is full. A batch
-	// costs the server about as much as a hundred messages, so what comes
-	// meanwhile shares the next one.
-	topicRest = 50 * time.Millisecond
+	// topicShare bounds the time that batches which are not full take: after one
+	// comes a rest of so many times as long, within bounds. A batch costs the
+	// server about as much as a hundred messages, and each partition's cursor as
+	// much as a change, so what comes meanwhile shares the next one.
+	topicShare    = 16
+	topicRest     = 50 * time.Millisecond
+	topicRestMost = 250 * time.Millisecond
 )
 
 // topicCursor is the message on baton.control.cursor.<p>: the last position of
@@ -36,7 +39,8 @@ type topicCursor struct {
 type topic struct {
 	s    *Service
 	wake chan struct{}
-	turn int // which partition comes first; of the publisher
+	full chan struct{} // a batch may be full
+	turn int           // which partition comes first; of the publisher
 	mu   struct {
 		sync.Mutex
 		parts   []topicPart
@@ -45,7 +49,7 @@ type topic struct {
 }
 
 func newTopic(s *Service) *topic {
-	t := &topic{s: s, wake: make(chan struct{}, 1)}
+	t := &topic{s: s, wake: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	t.mu.parts = make([]topicPart, s.cfg.Partitions)
 	return t
 }
@@ -69,9 +73,12 @@ func (t *topic) left(p int, epoch uint64) {
 	})
 }
 
-func (t *topic) nudge() {
+func (t *topic) nudge() { signal(t.wake) }
+
+// signal leaves a signal in a channel of one.
+func signal(c chan<- struct{}) {
 	select {
-	case t.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -93,12 +100,24 @@ func (t *topic) run(ctx context.Context) error {
 func (t *topic) publishAll(ctx context.Context) {
 	for more := true; more && ctx.Err() == nil; {
 		var err error
+		began := time.Now()
 		if more, err = t.publish(ctx); err != nil && ctx.Err() == nil {
 			t.s.deps.Logger.Warn("control topic", "err", err)
 			_ = pause(ctx, topicRetry) // the end of ctx ends the loop
 		} else if more && !t.batchWaits() {
-			_ = pause(ctx, topicRest) // likewise
+			t.rest(ctx, min(max(topicShare*time.Since(began), topicRest), topicRestMost))
 		}
+	}
+}
+
+// rest waits until a batch is full, for a time at most, or until ctx ends.
+func (t *topic) rest(ctx context.Context, most time.Duration) {
+	over := time.NewTimer(most)
+	defer over.Stop()
+	select {
+	case <-t.full:
+	case <-over.C:
+	case <-ctx.Done():
 	}
 }
 
