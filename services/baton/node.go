@@ -70,6 +70,7 @@ type node struct {
 	journal   *journal
 	repairs   *repairBook
 	extra     []lifecycle.Service // demo apps and the like
+	nudged    chan struct{}       // the partitions' conditions have changed
 	closers   []func() error      // what open opened, to close in reverse
 	decided   uint64              // newest input decided here; measure's own
 }
@@ -89,7 +90,7 @@ type nodeOptions struct {
 func openNode(ctx context.Context, cfg roster.Config, log *slog.Logger, o nodeOptions) (n *node, err error) {
 	n = &node{
 		cfg: cfg, log: log, metrics: telemetry.NewMetrics(Version), health: new(lifecycle.Health),
-		trace: o.trace, onDelivery: o.onDelivery, roles: o.roles,
+		trace: o.trace, onDelivery: o.onDelivery, roles: o.roles, nudged: make(chan struct{}, 1),
 	}
 	defer func() {
 		if err != nil {

@@ -43,6 +43,8 @@ func (n *node) observeOwnership() ownership.Observer {
 		m.Claims.Inc()
 		m.ClaimReplayed.Add(replayed)
 	}
+	o.Holding = func(int) { n.nudge() }
+	o.Halted = func(int, string) { n.nudge() }
 	o.Snapshot = func(err error) {
 		if err != nil {
 			m.SnapshotFailures.Inc()
@@ -56,8 +58,9 @@ func (n *node) observeFanout() fanout.Observers {
 	m := n.metrics
 	return fanout.Observers{
 		Attempt: func(a fanout.Attempt) {
-			m.DeliverySeconds.With(a.App.String()).Observe(a.Took)
-			m.DeliveryAttempts.With(a.App.String(), a.Answer, string(a.Failure)).Inc()
+			app := a.App.String()
+			m.DeliverySeconds.With(app).Observe(a.Took)
+			m.DeliveryAttempts.With(app, a.Answer, string(a.Failure)).Inc()
 		},
 		Finished: func(f fanout.Finished) {
 			m.Deliveries.With(f.App.String(), f.Channel.String(), string(f.Outcome)).Inc()
@@ -118,6 +121,15 @@ func (n *node) observeIngress() ingress.Observer {
 // measureEvery is how often gauges and conditions are renewed.
 const measureEvery = time.Second
 
+// nudge has the partitions' conditions renewed at once: a node is ready when it
+// holds the last one, not when it next looks. It does not block.
+func (n *node) nudge() {
+	select {
+	case n.nudged <- struct{}{}:
+	default:
+	}
+}
+
 // measure renews the gauges and the conditions behind /readyz until ctx ends.
 func (n *node) measure(ctx context.Context) error {
 	n.health.Note("durability", string(n.cfg.Durability))
@@ -125,18 +137,25 @@ func (n *node) measure(ctx context.Context) error {
 	n.metrics.InboundRetention.Set(time.Duration(n.cfg.Retention.Inbound).Seconds())
 	t := time.NewTicker(measureEvery)
 	defer t.Stop()
+	n.measureAll(ctx)
 	for {
-		n.measurePartitions()
-		n.measureAssignment()
-		n.measureApps()
-		n.measureSnapshots()
-		n.measureStreams(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-n.nudged:
+			n.measurePartitions()
 		case <-t.C:
+			n.measureAll(ctx)
 		}
 	}
+}
+
+func (n *node) measureAll(ctx context.Context) {
+	n.measurePartitions()
+	n.measureAssignment()
+	n.measureApps()
+	n.measureSnapshots()
+	n.measureStreams(ctx)
 }
 
 // halted counts the partitions that are halted here.

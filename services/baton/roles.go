@@ -75,7 +75,7 @@ func (n *node) buildRoles(names []string) error {
 
 // services are the node's services in the order in which they start.
 func (n *node) services() []lifecycle.Service {
-	all := []lifecycle.Service{n.rosters, lifecycle.Func("gauges", n.measure)}
+	all := []lifecycle.Service{n.rosters, lifecycle.Func("gauges", n.measure), lifecycle.Func("memory", n.giveBack)}
 	if n.simulator != nil {
 		all = append(all, lifecycle.Func("clock", n.clock.Run))
 	}

@@ -52,8 +52,8 @@ type origin interface {
 	// renew asks for the right to start; the engine's wake is called when it
 	// is given. Called under the engine's lock; must not block.
 	renew()
-	// finished tells that nothing more is done about the letter.
-	finished(l *letter)
+	// finished tells that nothing more is done about some of its letters.
+	finished(letters ...*letter)
 	// failed tells the letter's retry clock after a failure.
 	failed(l *letter, f failure)
 }
@@ -74,6 +74,9 @@ const (
 	OutcomeRetention Outcome = "retention"
 	// OutcomeUnreadable is a letter whose payload cannot be rendered.
 	OutcomeUnreadable Outcome = "unreadable"
+	// OutcomeOtherPayload is a letter in the place of whose payload BATON_IN has
+	// another event: it has lost its end and grown again.
+	OutcomeOtherPayload Outcome = "other_payload"
 	// OutcomeOutdated is a letter on the standby channel that was older than
 	// App.StandbyWithin before it could be posted; it is no dead letter.
 	OutcomeOutdated Outcome = "outdated"

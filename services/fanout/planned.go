@@ -14,7 +14,7 @@ type planned struct {
 	before, after *mark
 	events        int
 	version       uint64 // of the roster that says how it looks
-	letters       map[control.AppID][]letter
+	mail          mail
 	losses        []DeadLetter
 	awaited       appSet // those that have not taken it in yet
 	size          int
@@ -103,12 +103,12 @@ func (pl *place) plan(ctx context.Context, m bus.Message, before *mark, replays 
 			return have, nil
 		}
 	}
-	r, err := h.decode(m, before)
+	r, err := h.decode(ctx, m, before)
 	if err != nil {
 		h.halt(err)
 	}
 	if r == nil {
-		return nil, nil //nolint:nilnil // does not count
+		return nil, ctx.Err() //nolint:nilnil // does not count
 	}
 	made := &planned{before: before, after: markAfter(r, m.Sequence), events: len(r.Entries), awaited: appSet{pl.app: {}}}
 	p := h.planFor(func(app control.AppID) bool { return app == pl.app })
@@ -121,7 +121,7 @@ func (pl *place) plan(ctx context.Context, m bus.Message, before *mark, replays 
 	if err := h.plan(ctx, p, r, before); err != nil {
 		return nil, err
 	}
-	made.version, made.letters, made.losses, made.size = p.version, p.letters, p.losses, p.size
+	made.version, made.mail, made.losses, made.size = p.version, p.mail, p.losses, p.size
 	if !replays {
 		h.plans.keep(made)
 	}

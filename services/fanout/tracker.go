@@ -27,6 +27,7 @@ type mark struct {
 	epoch    uint64
 	roster   uint64
 	decided  control.Millis // of the record before
+	record   uint64         // first bytes of its hash; 0 where it is not known
 }
 
 // failure is the retry clock of an undelivered event.
@@ -123,7 +124,9 @@ func (t *tracker) finish(p control.Position) bool {
 	}
 	t.open[i].done = true
 	t.done++
-	delete(t.failing, p)
+	if len(t.failing) > 0 {
+		delete(t.failing, p)
+	}
 	t.compact()
 	return true
 }

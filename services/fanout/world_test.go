@@ -69,6 +69,12 @@ func newWorld(tb testing.TB) *world {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(conn.Close)
+	return worldOn(tb, conn)
+}
+
+// worldOn is newWorld with a connection of the test's own.
+func worldOn(tb testing.TB, conn *bus.Conn) *world {
+	tb.Helper()
 	id, err := conn.EnsureStreams(tb.Context(), bus.Config{Partitions: testPartitions, Replicas: 1})
 	if err != nil {
 		tb.Fatal(err)

@@ -35,17 +35,8 @@ func (w *world) ask(r *commandv1.Request) *commandv1.Response {
 }
 
 func (w *world) tryAsk(ctx context.Context, r *commandv1.Request) (*commandv1.Response, error) {
-	data, err := proto.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
 	p := partition.Of(control.ThreadKey{Asset: r.GetAsset(), Person: r.GetPerson()}, partitions)
-	answer, err := w.conn.Ask(ctx, p, data)
-	if err != nil {
-		return nil, err
-	}
-	resp := new(commandv1.Response)
-	return resp, proto.Unmarshal(answer, resp)
+	return w.conn.Ask(ctx, p, proto.CloneOf(r), time.Minute)
 }
 
 // asking asks in the background; the channel gets the answer, or is closed when

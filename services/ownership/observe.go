@@ -49,6 +49,8 @@ type Observer struct {
 	Fenced func(partition int)
 	// Halted is called when a partition halts.
 	Halted func(partition int, reason string)
+	// Holding is called when a partition is held: from now on it decides.
+	Holding func(partition int)
 	// Stepped is called after each step of a holder, and when it begins to hold.
 	Stepped func(partition int)
 	// Repeated is called for each repeat of a fenced publish whose outcome is
@@ -118,6 +120,12 @@ func (o *Observer) fenced(partition int) {
 func (o *Observer) halted(partition int, reason string) {
 	if o.Halted != nil {
 		o.Halted(partition, reason)
+	}
+}
+
+func (o *Observer) holding(partition int) {
+	if o.Holding != nil {
+		o.Holding(partition)
 	}
 }
 

@@ -3,6 +3,9 @@ package ownership
 import (
 	"context"
 	"errors"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/baton-router/baton/pkg/bus"
 )
@@ -24,7 +27,7 @@ func (s *Service) replayTail(ctx context.Context) {
 			return nil
 		}
 		h := s.holders[m.Partition]
-		if m.Sequence > h.applied.Sequence && h.replay(m) != nil || m.Sequence >= end {
+		if m.Sequence > h.applied.Sequence && h.replay(ctx, m) != nil || m.Sequence >= end {
 			delete(ends, m.Partition)
 		}
 		if len(ends) == 0 {
@@ -38,22 +41,42 @@ func (s *Service) replayTail(ctx context.Context) {
 }
 
 // tails returns the last sequence of each partition whose store is behind the
-// log and fits it, and where the first of them begins.
+// log and fits it, and where the first of them begins. Their threads are loaded,
+// on all processors.
 func (s *Service) tails(ctx context.Context) (ends map[int]uint64, start uint64) {
+	lasts := make([]uint64, len(s.holders))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for p, h := range s.holders {
+		g.Go(func() error {
+			lasts[p] = h.tail(ctx)
+			return nil
+		})
+	}
+	_ = g.Wait() // none fails
 	ends, start = map[int]uint64{}, ^uint64(0)
 	for p, h := range s.holders {
-		if h.halted.Load() != nil {
-			continue
-		}
-		last, err := s.deps.Log.LastLog(ctx, p)
-		if err != nil || last.Sequence <= h.part.Applied().Sequence {
-			continue
-		}
-		if h.checkPositions(ctx) == nil && h.load() == nil {
-			ends[p], start = last.Sequence, min(start, h.applied.Sequence)
+		if lasts[p] > 0 {
+			ends[p], start = lasts[p], min(start, h.applied.Sequence)
 		}
 	}
 	return ends, start
+}
+
+// tail makes the partition ready for what the log holds beyond the store, and
+// returns the last sequence of that; zero for nothing that fits.
+func (h *holder) tail(ctx context.Context) uint64 {
+	if h.halted.Load() != nil {
+		return 0
+	}
+	last, err := h.deps.Log.LastLog(ctx, h.partition)
+	if err != nil || last.Sequence <= h.part.Applied().Sequence {
+		return 0
+	}
+	if h.checkPositions(ctx) != nil || h.load() != nil {
+		return 0
+	}
+	return last.Sequence
 }
 
 // fewRecords is how many records are read one by one before a reader is made:
@@ -69,7 +92,7 @@ func (h *holder) replayRest(ctx context.Context) error {
 	}
 	o := bus.ReadOptions{Partitions: []int{h.partition}, After: h.applied.Sequence}
 	err = h.deps.Log.ReadLog(ctx, o, func(m bus.Message) error {
-		if err := h.replay(m); err != nil {
+		if err := h.replay(ctx, m); err != nil {
 			return err
 		}
 		if m.Sequence >= last.Sequence {

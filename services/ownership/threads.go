@@ -3,6 +3,7 @@ package ownership
 import (
 	"hash/maphash"
 	"iter"
+	"runtime"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -15,11 +16,12 @@ type slot struct {
 }
 
 // threads are the threads of a partition in memory. A node keeps millions of
-// them that do nothing, so a thread takes 80 bytes in a row that the garbage
-// collector need not look into, and some 8 of the index; the few with more to
-// their state have it aside. Nothing is ever removed. It is not safe for
-// concurrent use.
+// them that do nothing, so a thread takes 80 bytes in a row and some 8 of the
+// index, both outside the garbage-collected heap; the few with more to their
+// state have it aside. Nothing is ever removed. It is not safe for concurrent
+// use.
 type threads struct {
+	pages *pages
 	// rows in the order in which the threads came, in chunks, so that growing
 	// copies nothing.
 	chunks [][]row
@@ -31,8 +33,12 @@ type threads struct {
 	rare  map[control.ThreadKey]*control.Rare
 }
 
-// rowsPerChunk rows are as large as a size class of the allocator.
-const rowsPerChunk = 256
+const (
+	// rowsPerChunk rows fill whole pages.
+	rowsPerChunk = 1024
+	// firstIndex places fill one.
+	firstIndex = 1024
+)
 
 // row is a slot with its key, without pointers.
 type row struct {
@@ -48,7 +54,10 @@ type row struct {
 }
 
 func newThreads() *threads {
-	return &threads{index: make([]uint32, 64), seed: maphash.MakeSeed(), rare: map[control.ThreadKey]*control.Rare{}}
+	t := &threads{pages: &pages{}, seed: maphash.MakeSeed(), rare: map[control.ThreadKey]*control.Rare{}}
+	t.index = allot[uint32](t.pages, firstIndex)
+	runtime.AddCleanup(t, (*pages).release, t.pages)
+	return t
 }
 
 // len is how many threads there are; none of a nil value.
@@ -64,6 +73,7 @@ func (t *threads) get(key control.ThreadKey) (slot, bool) {
 	if t == nil {
 		return slot{}, false
 	}
+	defer runtime.KeepAlive(t) // and with it the rows
 	n := t.index[t.place(&key)]
 	if n == 0 {
 		return slot{}, false
@@ -77,7 +87,36 @@ func (t *threads) put(key control.ThreadKey, s slot) {
 	if t.index[place] == 0 {
 		t.index[place] = t.add(key)
 	}
-	r := t.row(t.index[place])
+	t.set(t.row(t.index[place]), key, s)
+	if t.count > len(t.index)/4*3 {
+		t.reindex(2 * len(t.index))
+	}
+}
+
+// fill is put for a table that is empty, of threads that come once each: each
+// has put called for every one of them.
+func (t *threads) fill(each func(put func(control.ThreadKey, slot)) error) error {
+	err := each(func(key control.ThreadKey, s slot) { t.set(t.row(t.add(key)), key, s) })
+	places := len(t.index)
+	for t.count > places/4*3 {
+		places *= 2
+	}
+	t.reindex(places)
+	return err
+}
+
+// arm notes for a thread that is there when its timer row is due; the first
+// time counts.
+func (t *threads) arm(key control.ThreadKey, due control.Millis) {
+	defer runtime.KeepAlive(t)
+	if n := t.index[t.place(&key)]; n != 0 && t.row(n).armed == 0 {
+		t.row(n).armed = due
+	}
+}
+
+// set writes a row.
+func (t *threads) set(r *row, key control.ThreadKey, s slot) {
+	defer runtime.KeepAlive(t)
 	had := r.hasRare
 	*r = row{
 		key: key, owner: s.state.Owner, expiresAt: s.state.ExpiresAt, since: s.state.Since, lastUserAt: s.state.LastUserAt,
@@ -89,9 +128,6 @@ func (t *threads) put(key control.ThreadKey, s slot) {
 		t.rare[key] = s.state.Rare
 	case had:
 		delete(t.rare, key)
-	}
-	if t.count > len(t.index)/4*3 {
-		t.grow()
 	}
 }
 
@@ -105,6 +141,7 @@ func (t *threads) all() iter.Seq2[control.ThreadKey, slot] {
 				return
 			}
 		}
+		runtime.KeepAlive(t)
 	}
 }
 
@@ -134,16 +171,18 @@ func (t *threads) place(key *control.ThreadKey) uint64 {
 // add makes room for one more row, with its key, and returns its number.
 func (t *threads) add(key control.ThreadKey) uint32 {
 	if t.count == len(t.chunks)*rowsPerChunk {
-		t.chunks = append(t.chunks, make([]row, rowsPerChunk))
+		t.chunks = append(t.chunks, allot[row](t.pages, rowsPerChunk))
 	}
 	t.count++
 	t.row(uint32(t.count)).key = key
 	return uint32(t.count)
 }
 
-// grow doubles the index.
-func (t *threads) grow() {
-	t.index = make([]uint32, 2*len(t.index))
+// reindex makes an index of so many places, a power of two.
+func (t *threads) reindex(places int) {
+	old := t.index
+	t.index = allot[uint32](t.pages, places)
+	giveBack(t.pages, old)
 	for n := range uint32(t.count) {
 		t.index[t.place(&t.row(n+1).key)] = n + 1
 	}
