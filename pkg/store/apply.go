@@ -172,11 +172,24 @@ type batch struct {
 	err       error
 }
 
+// newBatch begins a batch, of which a partition has one at a time: with writing
+// held.
 func (p *Partition) newBatch(size int) *batch {
-	return &batch{p: p, b: p.db.NewBatchWithSize(size), floor: maxInstant}
+	b := &p.spare
+	*b = batch{
+		p: p, b: p.db.NewBatchWithSize(size), floor: maxInstant,
+		keys: b.keys[:0], occasions: b.occasions[:0], key: b.key[:0], value: b.value[:0],
+	}
+	return b
 }
 
+// keepValue is the most room for a value that is kept for the next batch.
+const keepValue = 16 << 10
+
 func (b *batch) close() {
+	if cap(b.value) > keepValue {
+		b.value = nil
+	}
 	if err := b.b.Close(); err != nil && b.err == nil {
 		b.err = err
 	}

@@ -27,6 +27,7 @@ type Partition struct {
 	late    lateRows
 	merged  *pebble.Batch // the store with the late rows, when it is only read
 	open    map[control.ThreadKey]bool
+	spare   batch
 
 	mu struct {
 		sync.Mutex

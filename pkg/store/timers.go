@@ -29,6 +29,8 @@ type Move struct {
 // Rearm moves timers. All or nothing, visible on return, not durable before
 // Sync; a loss of the moves leaves the rows as they were, which come due early.
 func (p *Partition) Rearm(moves ...Move) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	b := p.newBatch(64 * len(moves))
 	defer b.close()
 	for _, m := range moves {

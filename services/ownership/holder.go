@@ -9,6 +9,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/store"
 )
@@ -40,6 +41,7 @@ type holder struct {
 	unread     inboundRest
 	publishing context.Context //nolint:containedctx // of this tenure's records
 	spare      *step           // a finished one, for its memory
+	staging    eventlog.Record // of project, used again
 	keys       [][16]byte      // of seenEarlier, used again
 	earlier    []bool          // likewise
 	dueAt      control.Millis  // when to look for due timers; 0 = no timer armed

@@ -116,9 +116,9 @@ func (s *step) env(key control.ThreadKey, page *control.Page) control.Env {
 
 // project stages the table rows of the entries from an index on.
 func (s *step) project(from int) {
-	eventlog.Project(&eventlog.Record{
-		First: s.h.applied.Position + 1 + control.Position(from), DecidedAt: s.now, Entries: s.entries[from:],
-	}, &s.tables)
+	r := &s.h.staging
+	*r = eventlog.Record{First: s.h.applied.Position + 1 + control.Position(from), DecidedAt: s.now, Entries: s.entries[from:]}
+	eventlog.Project(r, &s.tables)
 }
 
 func (s *step) put(key control.ThreadKey, st control.State) {
