@@ -98,7 +98,7 @@ dist: ## Build bin/baton for shipping: static, stripped, the same bytes everywhe
 
 .PHONY: test
 test: ## Unit tests with the race detector, short (PKG=./pkg/control RUN=Release)
-	$(GO_TEST) $(RACE) -short -timeout 5m $(if $(RUN),-run '$(RUN)') $(PKG)
+	$(GO_TEST) $(RACE) -short -timeout 10m $(if $(RUN),-run '$(RUN)') $(PKG)
 
 .PHONY: test/slow
 test/slow: system ## All tests, the long ones included

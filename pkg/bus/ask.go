@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 )
 
 // served are the partitions whose commands this Conn serves.
@@ -62,69 +66,80 @@ func (v *served) of(p int) *servant {
 }
 
 // answerSlot takes the one answer to a command of this process.
-type answerSlot chan []byte
+type answerSlot chan *commandv1.Response
 
-func (a answerSlot) Respond(data []byte) error {
+func (a answerSlot) put(answer *commandv1.Response) {
 	select {
-	case a <- data:
+	case a <- answer:
 	default: // answered before
 	}
-	return nil
 }
 
 // Ask sends a command to the holder of partition p and returns its answer,
-// which belongs to the caller. It blocks until the answer, or until ctx ends. A
-// holder that this Conn serves is asked without the server when no other
-// process can hold a partition. data must not change before the answer.
+// which belongs to the caller. It blocks until the answer, for within at most,
+// or until ctx ends. A holder that this Conn serves is asked without the server,
+// and without encoding, when no other process can hold a partition. The holder
+// may read the request after Ask has returned: it must never change again.
 // Errors: ErrNoHolder when nobody serves the partition (nothing was decided),
 // ErrNoAnswer when no answer came in time (the command may have been decided),
 // ErrTooLarge, ErrUnavailable (not sent), ErrInvalid.
-func (c *Conn) Ask(ctx context.Context, p int, data []byte) ([]byte, error) {
+func (c *Conn) Ask(ctx context.Context, p int, request *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
 	if err := c.check(p); err != nil {
 		return nil, err
 	}
-	ask := c.askFar
+	var answer *commandv1.Response
+	var err error
 	if holder := c.served.of(p); holder != nil && c.sole {
-		ask = func(ctx context.Context, p int, data []byte) ([]byte, error) { return c.askHere(ctx, holder, data) }
+		answer, err = c.askHere(ctx, holder, request, within)
+	} else {
+		answer, err = c.askFar(ctx, p, request, within)
 	}
-	answer, err := ask(ctx, p, data)
 	if err != nil {
 		return nil, fmt.Errorf("ask partition %d: %w", p, askError(err))
 	}
 	return answer, nil
 }
 
-func (c *Conn) askFar(ctx context.Context, p int, data []byte) ([]byte, error) {
+func (c *Conn) askFar(ctx context.Context, p int, request *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
+	data, err := proto.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	reply, err := c.work.request(ctx, &nats.Msg{Subject: at(subjectCommand, p), Data: data})
 	if err != nil {
 		return nil, err
 	}
-	return reply.Data, nil
+	answer := new(commandv1.Response)
+	if err := proto.Unmarshal(reply.Data, answer); err != nil {
+		return nil, fmt.Errorf("%w: it is unreadable: %w", ErrNoAnswer, err)
+	}
+	return answer, nil
 }
 
 // askHere asks a holder in this process. Its errors are those of a request over
 // the server.
-func (c *Conn) askHere(ctx context.Context, holder *servant, data []byte) ([]byte, error) {
-	if int64(len(data)) > c.work.MaxPayload() {
-		return nil, nats.ErrMaxPayload
-	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.timeout)
-		defer cancel()
-	}
+func (c *Conn) askHere(ctx context.Context, holder *servant, request *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if int64(proto.Size(request)) > c.work.MaxPayload() {
+		return nil, nats.ErrMaxPayload
+	}
 	answer := make(answerSlot, 1)
-	if !holder.take(CommandCall{Data: data, from: answer}) {
+	if !holder.take(CommandCall{request: request, answer: answer}) {
 		return nil, nats.ErrNoResponders
 	}
+	patience := time.NewTimer(within)
+	defer patience.Stop()
 	select {
-	case data := <-answer:
-		return data, nil
+	case answer := <-answer:
+		return answer, nil
 	case <-c.closed:
 		return nil, nats.ErrConnectionClosed
+	case <-patience.C:
+		return nil, nats.ErrTimeout
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

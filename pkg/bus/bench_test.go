@@ -105,12 +105,12 @@ func BenchmarkReadLog(b *testing.B) {
 func BenchmarkAsk(b *testing.B) {
 	c := dial(b, start(b, false))
 	ensure(b, c, config())
-	stop, err := c.ServeCommands(0, func(call bus.CommandCall) { _ = call.Reply(call.Data) })
+	stop, err := c.ServeCommands(0, func(call bus.CommandCall) { _ = echo(call) })
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer stop()
 	for b.Loop() {
-		must[[]byte](b)(c.Ask(b.Context(), 0, []byte("hello")))
+		must[string](b)(ask(b.Context(), c, 0, "hello"))
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 )
 
 // Bounds of what waits on one partition's subscription. What comes beyond them
@@ -19,24 +22,48 @@ const (
 
 // CommandCall is one command on its way to the holder of a partition.
 type CommandCall struct {
-	// Data is the request; it belongs to the receiver.
-	Data []byte
-	from responder
+	// A command of this process is handed over as it is, one from elsewhere
+	// encoded.
+	request *commandv1.Request
+	answer  answerSlot
+	data    []byte
+	from    responder
 }
 
-// responder takes the answer to a command; *nats.Msg is one.
+// responder takes the encoded answer to a command; *nats.Msg is one.
 type responder interface{ Respond(data []byte) error }
 
-// NewCommandCall returns a command that came in another way than from a Conn;
-// its answer goes to from.
+// NewCommandCall returns a command that came in another way than from a Conn,
+// encoded; its encoded answer goes to from.
 func NewCommandCall(data []byte, from interface{ Respond(data []byte) error }) CommandCall {
-	return CommandCall{Data: data, from: from}
+	return CommandCall{data: data, from: from}
 }
 
-// Reply answers the caller. It does not block and may be called from any
-// goroutine, also after the subscription has ended; at most once. Nothing tells
-// whether the caller still waits.
-func (c CommandCall) Reply(data []byte) error {
+// Request is what is asked. It is shared with the caller: nobody may change it.
+// The error says why it cannot be read.
+func (c CommandCall) Request() (*commandv1.Request, error) {
+	if c.request != nil {
+		return c.request, nil
+	}
+	request := new(commandv1.Request)
+	if err := proto.Unmarshal(c.data, request); err != nil {
+		return nil, fmt.Errorf("read a command: %w", err)
+	}
+	return request, nil
+}
+
+// Reply answers the caller, to whom the answer then belongs. It does not block
+// and may be called from any goroutine, also after the subscription has ended;
+// at most once. Nothing tells whether the caller still waits.
+func (c CommandCall) Reply(answer *commandv1.Response) error {
+	if c.answer != nil {
+		c.answer.put(answer)
+		return nil
+	}
+	data, err := proto.Marshal(answer)
+	if err != nil {
+		return fmt.Errorf("encode the answer to a command: %w", err)
+	}
 	if err := c.from.Respond(data); err != nil {
 		return fmt.Errorf("answer a command: %w", callError(err))
 	}
@@ -53,7 +80,7 @@ func (c *Conn) ServeCommands(p int, handle func(CommandCall)) (stop func(), err 
 	}
 	holder := &servant{handle: handle}
 	unsubscribe, err := c.subscribe(at(subjectCommand, p), func(m *nats.Msg) {
-		holder.take(CommandCall{Data: m.Data, from: m})
+		holder.take(NewCommandCall(m.Data, m))
 	})
 	if err != nil {
 		return nil, err
@@ -70,6 +97,8 @@ func askError(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return ErrNoHolder
+	case errors.Is(err, ErrNoAnswer), errors.Is(err, ErrInvalid):
+		return err
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, errLost):
 		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	case errors.Is(err, nats.ErrConnectionClosed):

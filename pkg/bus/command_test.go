@@ -8,29 +8,46 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 )
+
+// ask asks with a word and returns the word of the answer.
+func ask(ctx context.Context, c *bus.Conn, p int, word string) (string, error) {
+	answer, err := c.Ask(ctx, p, &commandv1.Request{Id: []byte(word)}, time.Hour)
+	return answer.GetDetail(), err
+}
+
+// word is what ask asks with.
+func word(call bus.CommandCall) string {
+	request, _ := call.Request()
+	return string(request.GetId())
+}
+
+func echo(call bus.CommandCall) error {
+	return call.Reply(&commandv1.Response{Detail: "re: " + word(call)})
+}
 
 func TestAskReachesTheHolder(t *testing.T) {
 	t.Parallel()
 	server := start(t, false)
 	asker, holder := dial(t, server), dial(t, server)
 	ctx := brief(t)
-	if _, err := asker.Ask(ctx, 1, []byte("hello")); !errors.Is(err, bus.ErrNoHolder) {
+	if _, err := ask(ctx, asker, 1, "hello"); !errors.Is(err, bus.ErrNoHolder) {
 		t.Fatalf("ask without a holder: %v, wanted ErrNoHolder", err)
 	}
 	stop, err := holder.ServeCommands(1, func(call bus.CommandCall) {
-		if err := call.Reply(append([]byte("re: "), call.Data...)); err != nil {
+		if err := echo(call); err != nil {
 			t.Error(err)
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := must[[]byte](t)(asker.Ask(ctx, 1, []byte("hello"))); string(got) != "re: hello" {
+	if got := must[string](t)(ask(ctx, asker, 1, "hello")); got != "re: hello" {
 		t.Errorf("answer %q", got)
 	}
 	stop()
-	if _, err := asker.Ask(ctx, 1, []byte("hello")); !errors.Is(err, bus.ErrNoHolder) {
+	if _, err := ask(ctx, asker, 1, "hello"); !errors.Is(err, bus.ErrNoHolder) {
 		t.Errorf("ask after the holder left: %v, wanted ErrNoHolder", err)
 	}
 }
@@ -42,7 +59,7 @@ func TestHolderLeavesNobodyWithoutAnswer(t *testing.T) {
 	server := start(t, false)
 	asker, holder := dial(t, server), dial(t, server)
 	for range 20 {
-		stop, err := holder.ServeCommands(0, func(call bus.CommandCall) { _ = call.Reply(call.Data) })
+		stop, err := holder.ServeCommands(0, func(call bus.CommandCall) { _ = echo(call) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +69,7 @@ func TestHolderLeavesNobodyWithoutAnswer(t *testing.T) {
 			askers.Go(func() {
 				for n := 0; ; n++ {
 					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-					_, err := asker.Ask(ctx, 0, []byte("hello"))
+					_, err := ask(ctx, asker, 0, "hello")
 					cancel()
 					if n == 0 {
 						first <- struct{}{}
@@ -84,12 +101,10 @@ func TestAskEndsWithoutAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := c.Ask(ctx, 0, []byte("hello")); !errors.Is(err, bus.ErrNoAnswer) || !bus.IsRetryable(err) {
+	if _, err := c.Ask(t.Context(), 0, &commandv1.Request{}, 50*time.Millisecond); !errors.Is(err, bus.ErrNoAnswer) || !bus.IsRetryable(err) {
 		t.Errorf("ask a silent holder: %v, wanted ErrNoAnswer", err)
 	}
-	if err := (<-calls).Reply([]byte("too late")); err != nil {
+	if err := (<-calls).Reply(&commandv1.Response{}); err != nil {
 		t.Errorf("late answer: %v", err)
 	}
 }

@@ -1,5 +1,7 @@
 package bus
 
+import "context"
+
 // Reconnect breaks all connections, for tests; they come back by themselves.
 func (c *Conn) Reconnect() error {
 	for _, nc := range []*link{c.logs, c.work, c.reads} {
@@ -20,3 +22,6 @@ func (c *Conn) Gathered() int {
 	}
 	return len(g.mu.queue[0].parts)
 }
+
+// Reached waits until somebody answers pulls, for tests.
+func (c *Conn) Reached(ctx context.Context, pulls string) error { return c.reads.reached(ctx, pulls) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -83,39 +84,39 @@ func TestAskWithoutTheServer(t *testing.T) {
 	t.Parallel()
 	s, c := sole(t)
 	ctx := brief(t)
-	if _, err := c.Ask(ctx, 1, []byte("hello")); !errors.Is(err, bus.ErrNoHolder) {
+	if _, err := ask(ctx, c, 1, "hello"); !errors.Is(err, bus.ErrNoHolder) {
 		t.Fatalf("ask without a holder: %v, wanted ErrNoHolder", err)
 	}
 	taken := make(chan struct{})
 	stop := must[func()](t)(c.ServeCommands(1, func(call bus.CommandCall) {
-		if string(call.Data) == "never answered" {
+		if word(call) == "never answered" {
 			close(taken)
 			return
 		}
-		_ = call.Reply(append([]byte("re: "), call.Data...))
+		_ = echo(call)
 	}))
-	if got := must[[]byte](t)(c.Ask(ctx, 1, []byte("hello"))); string(got) != "re: hello" {
+	if got := must[string](t)(ask(ctx, c, 1, "hello")); got != "re: hello" {
 		t.Errorf("answer %q", got)
 	}
-	if got := must[[]byte](t)(dial(t, s).Ask(ctx, 1, []byte("far"))); string(got) != "re: far" {
+	if got := must[string](t)(ask(ctx, dial(t, s), 1, "far")); got != "re: far" {
 		t.Errorf("answer over the server %q", got)
 	}
-	if _, err := c.Ask(ctx, 1, make([]byte, bus.MaxRecord*2)); !errors.Is(err, bus.ErrTooLarge) {
+	if _, err := ask(ctx, c, 1, strings.Repeat("x", bus.MaxRecord*2)); !errors.Is(err, bus.ErrTooLarge) {
 		t.Errorf("too large: %v, wanted ErrTooLarge", err)
 	}
 	short, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := c.Ask(short, 1, []byte("hello")); !errors.Is(err, context.Canceled) {
+	if _, err := ask(short, c, 1, "hello"); !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v, wanted Canceled", err)
 	}
 	asked := make(chan error, 1)
 	go func() {
-		_, err := c.Ask(ctx, 1, []byte("never answered"))
+		_, err := ask(ctx, c, 1, "never answered")
 		asked <- err
 	}()
 	<-taken
 	stop()
-	if _, err := c.Ask(ctx, 1, []byte("hello")); !errors.Is(err, bus.ErrNoHolder) {
+	if _, err := ask(ctx, c, 1, "hello"); !errors.Is(err, bus.ErrNoHolder) {
 		t.Errorf("ask after the end: %v, wanted ErrNoHolder", err)
 	}
 	c.Close()

@@ -43,6 +43,31 @@ func (l *link) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	return reply, err
 }
 
+// reachRetry spaces the questions whether a consumer can be reached.
+const reachRetry = 5 * time.Millisecond
+
+// unfitPull is a pull that every consumer refuses, since its heartbeat is too
+// long for it, and that has no other effect.
+const unfitPull = `{"batch":1,"expires":1000000000,"idle_heartbeat":1000000000}`
+
+// reached waits until a new consumer of the given pull subject can be asked. In
+// a cluster the answer to its creation may overtake the news that it listens; a
+// pull before that is lost, and shows only by its missing heartbeats, a second
+// later.
+func (l *link) reached(ctx context.Context, pulls string) error {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	for {
+		_, err := l.request(ctx, &nats.Msg{Subject: pulls, Data: []byte(unfitPull)})
+		if !errors.Is(err, nats.ErrNoResponders) {
+			return err
+		}
+		if !pause(ctx, reachRetry) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // watch returns a context that ends when the connection breaks.
 func (l *link) watch(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)

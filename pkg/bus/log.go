@@ -52,6 +52,10 @@ func (c *Conn) Barrier(ctx context.Context, p int, expected uint64) error {
 	return err
 }
 
+// Reconnects counts how often the connection that writes the log was lost and made
+// anew: the servers may be others since, or have started again. It does not block.
+func (c *Conn) Reconnects() uint64 { return c.logs.Stats().Reconnects }
+
 // soleBarrier is the barrier of the only writer: it knows the last sequence.
 func (c *Conn) soleBarrier(p int, expected uint64) error {
 	if err := c.writes(); err != nil {

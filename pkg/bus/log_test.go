@@ -138,7 +138,7 @@ func TestBadPartitionsAreRefused(t *testing.T) {
 		for _, p := range []int{-1, 4} {
 			_, appendErr := c.AppendLog(ctx, p, nil, 0)
 			_, inboundErr := c.PublishInbound(ctx, p, nil)
-			_, askErr := c.Ask(ctx, p, nil)
+			_, askErr := ask(ctx, c, p, "")
 			_, saveErr := c.SaveCursor(ctx, p, nil, 0)
 			readErr := c.ReadLog(ctx, bus.ReadOptions{Partitions: []int{p}}, nil)
 			for _, err := range []error{appendErr, inboundErr, askErr, saveErr, readErr, c.Barrier(ctx, p, 0)} {

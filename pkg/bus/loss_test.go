@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -201,7 +202,7 @@ func TestBreakEndsWhatIsUnderWay(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	go func() {
-		_, err := broken.Ask(ctx, 0, []byte("hello"))
+		_, err := ask(ctx, broken, 0, "hello")
 		asked <- err
 	}()
 	<-calls // it is with the holder, who does not answer
@@ -226,7 +227,7 @@ func TestBrokenConnectionKeepsNothingBack(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"append":  func() error { _, err := broken.AppendLog(ctx, 0, []byte("x"), 99); return err },
 		"inbound": func() error { _, err := broken.PublishInbound(ctx, 0, []byte("x")); return err },
-		"ask":     func() error { _, err := broken.Ask(ctx, 0, []byte("x")); return err },
+		"ask":     func() error { _, err := ask(ctx, broken, 0, "x"); return err },
 		"read":    func() error { _, _, err := broken.LoadCursor(ctx, 0); return err },
 		"notice":  func() error { return broken.Announce("x", nil) },
 	} {
@@ -279,5 +280,30 @@ func TestDialErrors(t *testing.T) {
 	cancel()
 	if _, err := bus.Dial(ctx, bus.Options{URL: "nats://" + addr}); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended context: %v", err)
+	}
+}
+
+// A consumer that cannot be asked yet is asked again, and not for ever.
+func TestReaderWaitsForItsConsumer(t *testing.T) {
+	t.Parallel()
+	s := start(t, false)
+	c := dial(t, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := c.Reached(ctx, "test.pull"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody listens: %v", err)
+	}
+	reached := make(chan error, 1)
+	go func() { reached <- c.Reached(t.Context(), "test.pull") }()
+	nc, err := nats.Connect("", nats.InProcessServer(s), nats.UserInfo(s.User(), s.Password()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := nc.Subscribe("test.pull", func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-reached; err != nil {
+		t.Errorf("it listens now: %v", err)
 	}
 }

@@ -101,7 +101,7 @@ func must[T any](tb testing.TB) func(T, error) T {
 
 func brief(tb testing.TB) context.Context {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), 60*time.Second)
 	tb.Cleanup(cancel)
 	return ctx
 }

@@ -120,6 +120,9 @@ func (r *reader) session(ctx context.Context, fn func(Message) error) error {
 		return err
 	}
 	defer r.forget(consumer)
+	if err := r.conn.reads.reached(ctx, "$JS.API.CONSUMER.MSG.NEXT."+r.stream+"."+consumer.CachedInfo().Name); err != nil {
+		return fmt.Errorf("read %s: %w", r.stream, callError(err))
+	}
 	messages, err := consumer.Messages(
 		jetstream.PullMaxMessagesWithBytesLimit(cmp.Or(r.ahead, readMessages), readBytes),
 		jetstream.PullHeartbeat(readHeartbeat),

@@ -7,16 +7,31 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// SteerCall is one request on its way to the holder of a delivery cursor.
+type SteerCall struct {
+	// Data is the request; it belongs to the receiver.
+	Data []byte
+	from responder
+}
+
+// Reply answers the caller, like CommandCall's.
+func (c SteerCall) Reply(data []byte) error {
+	if err := c.from.Respond(data); err != nil {
+		return fmt.Errorf("answer a request to steer: %w", callError(err))
+	}
+	return nil
+}
+
 // ServeSteering hands every request to the holder of partition p's delivery
 // cursor to handle, one after the other; handle must not block. It returns when
 // the server knows of the subscription. stop ends it: when it returns, handle is
 // not running and will not be called again. stop must not be called by handle.
-func (c *Conn) ServeSteering(p int, handle func(CommandCall)) (stop func(), err error) {
+func (c *Conn) ServeSteering(p int, handle func(SteerCall)) (stop func(), err error) {
 	if err := c.check(p); err != nil {
 		return nil, err
 	}
 	return c.subscribe(at(subjectSteering, p), func(m *nats.Msg) {
-		handle(NewCommandCall(m.Data, m))
+		handle(SteerCall{Data: m.Data, from: m})
 	})
 }
 

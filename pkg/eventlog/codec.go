@@ -249,7 +249,8 @@ func headerToWire(r *Record) *logv1.GroupRecord {
 
 func headerFromWire(m *logv1.GroupRecord) (Record, error) {
 	if m.GetMinReader() > Version {
-		return Record{}, fmt.Errorf("%w: it needs a reader of version %d, this is %d", ErrNewerVersion, m.GetMinReader(), Version)
+		return Record{}, fmt.Errorf("%w: partition %d, position %d: it needs a reader of version %d, this is %d",
+			ErrNewerVersion, m.GetPartition(), m.GetFirst(), m.GetMinReader(), Version)
 	}
 	var bad fault
 	r := Record{
@@ -275,7 +276,7 @@ func entryFromWire(m *logv1.Entry, version byte) (Entry, error) {
 	case e.Event != nil:
 		return e, nil
 	case version > Version:
-		return Entry{}, fmt.Errorf("%w: version %d, with an event this build does not know", ErrNewerVersion, version)
+		return Entry{}, fmt.Errorf("%w: it is of version %d, with an event that this one, %d, does not know", ErrNewerVersion, version, Version)
 	default:
 		return Entry{}, fmt.Errorf("%w: no event", ErrDamaged)
 	}

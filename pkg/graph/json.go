@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"strconv"
 	"unicode/utf8"
 )
@@ -57,47 +56,29 @@ func depthOf(data []byte) (deepest int) {
 	return deepest
 }
 
-// member is a member of an object with the place of its value.
-type member struct {
-	key      string
-	value    json.RawMessage
-	from, to int
-}
-
-// members yields the members of a valid object, nested as deeply as it likes; a
-// value that is no object has none.
-func members(object []byte) iter.Seq[member] {
-	return func(yield func(member) bool) {
-		d := json.NewDecoder(bytes.NewReader(object))
-		if open, err := d.Token(); err != nil || open != json.Delim('{') {
-			return
-		}
-		for d.More() {
-			key, err := d.Token()
-			name, ok := key.(string)
-			m := member{key: name}
-			if err != nil || !ok || d.Decode(&m.value) != nil {
-				return
-			}
-			m.to = int(d.InputOffset())
-			m.from = m.to - len(m.value)
-			if !yield(m) {
-				return
-			}
-		}
-	}
-}
-
 func isNull(raw []byte) bool { return string(raw) == "null" }
 
 func isObject(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
 
 // stringOf is a JSON string's text; ok is false for any other value.
 func stringOf(raw []byte) (s string, ok bool) {
-	if len(raw) == 0 || raw[0] != '"' {
+	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
+	if inner := raw[1 : len(raw)-1]; raw[len(raw)-1] == '"' && plain(inner) {
+		return string(inner), true
+	}
 	return s, json.Unmarshal(raw, &s) == nil
+}
+
+// plain reports whether a string's inside stands for itself.
+func plain(inner []byte) bool {
+	for _, c := range inner {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // scalar is a JSON string's text, or another scalar as it is written.

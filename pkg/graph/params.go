@@ -104,6 +104,9 @@ const (
 )
 
 func bodyType(contentType string, body []byte) contentKind {
+	if contentType == "application/json" { // nearly always
+		return typeJSON
+	}
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil { // a broken parameter does not make the type unknown
 		media, _, _ = strings.Cut(strings.ToLower(contentType), ";")
@@ -183,16 +186,15 @@ func (p *Params) addJSON(body []byte, limits Limits) error {
 	if err := checkJSON(body, limits.MaxDepth); err != nil {
 		return InvalidParameter("The request body is not valid JSON: " + err.Error())
 	}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(body, &object); err != nil || object == nil {
+	if !isObject(bytes.TrimSpace(body)) {
 		return InvalidParameter("The request body must be a JSON object")
 	}
-	for name, raw := range object {
-		if isNull(raw) {
-			delete(p.values, name)
+	for m := range members(body) {
+		if isNull(m.value) {
+			delete(p.values, m.key)
 			continue
 		}
-		p.values[name] = value{json: raw}
+		p.values[m.key] = value{json: m.value}
 	}
 	return p.count(limits)
 }
@@ -232,10 +234,7 @@ func (p Params) Text(name string) string {
 	if v.json[0] != '"' {
 		return string(v.json)
 	}
-	var s string
-	if json.Unmarshal(v.json, &s) != nil {
-		return ""
-	}
+	s, _ := stringOf(v.json)
 	return s
 }
 

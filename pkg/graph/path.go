@@ -14,7 +14,7 @@ type Path struct {
 // which takes batches. The error is an *Error with code 2500 when there is more
 // than node and edge.
 func ParsePath(path string) (Path, error) {
-	var segments []string
+	segments := make([]string, 0, 4)
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment != "" {
 			segments = append(segments, segment)

@@ -145,7 +145,7 @@ func (w *World) takeReplies() {
 			return
 		}
 		w.scheduler.note("%s answers call %d: %v at %d %s", r.from, r.call.number, response.GetStatus(), response.GetPosition(), response.GetDetail())
-		w.truth.told(r.call, r.at, response)
+		w.truth.told(r.call, r.from, r.at, response)
 		switch {
 		case !w.calm && !w.scheduler.chance(92):
 		case r.call.asked != nil:

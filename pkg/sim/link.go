@@ -18,6 +18,8 @@ type link struct {
 	name string // node and life
 	node *node
 	dead atomic.Bool
+	// reconnects counts how often its connection was lost and made anew.
+	reconnects atomic.Uint64
 	// serving are the handlers of commands, by partition; guarded by the
 	// scheduler's lock.
 	serving map[int]func(bus.CommandCall)
@@ -38,10 +40,15 @@ func newLink(n *node) *link {
 // call waits for one of several ends. It returns ErrClosed once the link is
 // dead.
 func (l *link) call(ctx context.Context, key string, ready func() bool, left func(), ends ...end) error {
+	return l.await(ctx, &op{key: key, ready: ready, left: left, ends: ends})
+}
+
+// await waits for an operation of the link to end.
+func (l *link) await(ctx context.Context, o *op) error {
 	if l.dead.Load() {
 		return bus.ErrClosed
 	}
-	o := &op{link: l, key: l.name + " " + key, ready: ready, left: left, ends: ends}
+	o.link, o.key = l, l.name+" "+o.key
 	if err := l.w.scheduler.wait(ctx, o); err != nil {
 		return err
 	}
@@ -55,16 +62,16 @@ func (l *link) call(ctx context.Context, key string, ready func() bool, left fun
 // the server does with it.
 func (l *link) write(ctx context.Context, key string, try func() (uint64, error)) (sequence uint64, err error) {
 	late := func() { l.w.servers.send(l.name+" "+key, func() { _, _ = try() }) }
-	ended := l.call(
-		ctx, key, nil, late,
-		end{"done", 100, func() { sequence, err = try() }},
-		end{"answer lost", 6, func() { _, _ = try(); err = bus.ErrOutcomeUnknown }},
-		end{"lost", 3, func() { err = bus.ErrOutcomeUnknown }},
-		end{"late", 6, func() { late(); err = bus.ErrOutcomeUnknown }},
-		end{"twice", 4, func() { sequence, err = try(); late() }},
-		end{"in flight", 2, func() { err = bus.ErrInFlight }},
-		end{"unavailable", 2, func() { err = bus.ErrUnavailable }},
-	)
+	lost := end{"lost", 3, func() { err = bus.ErrOutcomeUnknown }}
+	ended := l.await(ctx, &op{key: key, left: late, broken: &lost, ends: []end{
+		{"done", 100, func() { sequence, err = try() }},
+		{"answer lost", 6, func() { _, _ = try(); err = bus.ErrOutcomeUnknown }},
+		lost,
+		{"late", 6, func() { late(); err = bus.ErrOutcomeUnknown }},
+		{"twice", 4, func() { sequence, err = try(); late() }},
+		{"in flight", 2, func() { err = bus.ErrInFlight }},
+		{"unavailable", 2, func() { err = bus.ErrUnavailable }},
+	}})
 	if ended != nil {
 		return 0, ended
 	}
@@ -74,11 +81,8 @@ func (l *link) write(ctx context.Context, key string, try func() (uint64, error)
 // read asks the server for something.
 func (l *link) read(ctx context.Context, key string, get func() error) error {
 	var err error
-	if ended := l.call(
-		ctx, key, nil, nil,
-		end{"read", 60, func() { err = get() }},
-		end{"unavailable", 1, func() { err = bus.ErrUnavailable }},
-	); ended != nil {
+	none := end{"unavailable", 1, func() { err = bus.ErrUnavailable }}
+	if ended := l.await(ctx, &op{key: key, broken: &none, ends: []end{{"read", 60, func() { err = get() }}, none}}); ended != nil {
 		return ended
 	}
 	return err
@@ -111,6 +115,9 @@ func (l *link) Barrier(ctx context.Context, p int, expected uint64) error {
 	_, err := l.write(ctx, fmt.Sprintf("barrier %d at %d", p, expected), func() (uint64, error) { return 0, l.w.barrier(p, expected) })
 	return err
 }
+
+// Reconnects implements ownership.Log.
+func (l *link) Reconnects() uint64 { return l.reconnects.Load() }
 
 // LastLog implements ownership.Log.
 func (l *link) LastLog(ctx context.Context, p int) (m bus.Message, err error) {
@@ -245,7 +252,7 @@ func (l *link) SaveCursor(ctx context.Context, p int, data []byte, expected uint
 }
 
 // ServeSteering implements fanout.Steering; operators give no orders.
-func (*link) ServeSteering(int, func(bus.CommandCall)) (stop func(), err error) {
+func (*link) ServeSteering(int, func(bus.SteerCall)) (stop func(), err error) {
 	return func() {}, nil
 }
 

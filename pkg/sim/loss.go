@@ -13,6 +13,13 @@ import (
 // must hold: who has applied one of them never decides again, and says why.
 type loss struct {
 	records map[[32]byte]bool // by hash
+	readers []reading         // of what is lost
+}
+
+// reading is a tenure of fan-out.
+type reading struct {
+	link  *link
+	epoch uint64
 }
 
 // loseTail is the machine with the servers and all nodes losing power, and the
@@ -24,9 +31,46 @@ func (w *World) loseTail() {
 			n.crash(w.scheduler.chance(50))
 		}
 	}
+	w.cutLog(1 + w.scheduler.rng.IntN(30))
+}
+
+// loseTailBlind is the servers going down and coming again without the end of the
+// log, while the nodes live on: all connections break.
+func (w *World) loseTailBlind() {
+	for _, n := range w.nodes {
+		if n.life != nil {
+			n.life.link.reconnects.Add(1)
+		}
+	}
+	for _, o := range w.scheduler.waiting() {
+		if o.broken != nil {
+			o.ready, o.ends, o.left = nil, []end{*o.broken}, nil
+		}
+	}
+	w.cutLog(1 + w.scheduler.rng.IntN(5)) // so little that others soon have written as much again
+	w.blind = true
+	for _, n := range w.nodes {
+		if n.life != nil {
+			w.truth.readers(n.life)
+		}
+	}
+}
+
+// readers notes which tenures of fan-out have read what the log has lost.
+func (t *truth) readers(l *life) {
+	for _, st := range l.fanout.Partitions() {
+		part := t.parts[st.Partition]
+		if part.loss != nil && st.Epoch != 0 && st.Position > part.fold.Head().Position {
+			part.loss.readers = append(part.loss.readers, reading{l.link, st.Epoch})
+		}
+	}
+}
+
+// cutLog takes so many records off the end of the log.
+func (w *World) cutLog(n int) {
 	w.servers.underWay = nil
 	log := &w.servers.log
-	n := min(1+w.scheduler.rng.IntN(30), len(log.messages))
+	n = min(n, len(log.messages))
 	for _, m := range log.messages[len(log.messages)-n:] {
 		w.truth.lost(m)
 	}
@@ -45,7 +89,7 @@ func (t *truth) lost(m bus.Message) {
 	}
 	part := t.parts[m.Partition]
 	if part.loss == nil {
-		part.loss = &loss{map[[32]byte]bool{}}
+		part.loss = &loss{records: map[[32]byte]bool{}}
 	}
 	part.loss.records[rec.Hash] = true
 }
@@ -75,6 +119,9 @@ func (t *truth) rewind(messages []bus.Message) {
 // restWithLoss starts everybody after a loss and looks whether those who know
 // what the log has lost have halted, and the others are one.
 func (w *World) restWithLoss() {
+	if w.blind {
+		w.noticed()
+	}
 	w.quietDown()
 	if !w.beating {
 		for p := range w.options.Partitions {
@@ -85,14 +132,65 @@ func (w *World) restWithLoss() {
 		w.start(n)
 		n.rosters.hear()
 	}
+	w.halted()
+}
+
+// noticed looks whether those who live on have noticed the loss by themselves.
+func (w *World) noticed() {
+	w.calmDown()
+	for _, n := range w.nodes {
+		n.frozen.Store(false)
+		n.deaf.Store(false)
+		if n.life == nil {
+			w.start(n)
+		}
+	}
+	w.halted()
+	for p, part := range w.truth.parts {
+		for _, n := range w.nodes {
+			w.notReadOn(n, p, part)
+		}
+	}
+}
+
+// halted lets everybody find what is wrong, and looks whether the right ones have
+// halted.
+func (w *World) halted() {
 	for range 20 {
 		w.settleFor(5)
 	}
 	for _, n := range w.nodes {
+		n.gone()
 		for p, part := range w.truth.parts {
-			w.notOnLost(n, p, part)
+			if n.life != nil {
+				w.notOnLost(n, p, part)
+			}
 		}
 	}
+}
+
+// notReadOn looks whether a tenure of fan-out that has read what is lost reads on.
+func (w *World) notReadOn(n *node, p int, part *partTruth) {
+	if n.life == nil || part.loss == nil {
+		return
+	}
+	for _, st := range n.life.fanout.Partitions() {
+		if st.Partition == p && st.Halted == nil && slices.Contains(part.loss.readers, reading{n.life.link, st.Epoch}) {
+			w.fail("fan-out of %s has read what the log has lost of partition %d, and has not halted: %+v", n.name, p, st)
+		}
+	}
+}
+
+// onLost reports whether a life, by its name, has applied what the log has lost.
+func (w *World) onLost(name string, p int) bool {
+	for _, n := range w.nodes {
+		if n.life == nil || n.life.link.name != name {
+			continue
+		}
+		stored, err := n.life.store.Partition(p)
+		return err == nil && w.truth.parts[p].loss.records[stored.Applied().Hash]
+	}
+	return false
 }
 
 func (w *World) notOnLost(n *node, p int, part *partTruth) {

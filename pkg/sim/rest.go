@@ -33,8 +33,7 @@ func (w *World) rest() {
 
 // quietDown ends the faults and all lives, and lets arrive what is under way.
 func (w *World) quietDown() {
-	w.calm = true
-	w.air.calm.Store(true)
+	w.calmDown()
 	for _, n := range w.nodes {
 		n.gone()
 		if n.life != nil {
@@ -53,6 +52,12 @@ func (w *World) quietDown() {
 		n.clock.wall = 0
 		n.clock.mu.Unlock()
 	}
+}
+
+// calmDown ends the faults.
+func (w *World) calmDown() {
+	w.calm = true
+	w.air.calm.Store(true)
 }
 
 // settleFor lets everything go on for so many seconds.

@@ -33,8 +33,11 @@ type op struct {
 	ready func() bool // nil: at once
 	ends  []end       // the first is the good one
 	left  func()      // the caller has stopped waiting; nil for nothing to do
-	done  chan struct{}
-	order uint64
+	// broken is how it ends when the servers go down; nil where that is nothing to
+	// it.
+	broken *end
+	done   chan struct{}
+	order  uint64
 }
 
 // action is a step that the scheduler may take.

@@ -109,11 +109,9 @@ type question struct {
 
 // Ask implements graphapi.Asker: the question goes to everybody who serves its
 // partition, and the first answer that arrives is it.
-func (l *link) Ask(ctx context.Context, p int, data []byte) ([]byte, error) {
-	req := new(commandv1.Request)
-	if err := proto.Unmarshal(data, req); err != nil {
-		return nil, err
-	}
+func (l *link) Ask(ctx context.Context, p int, req *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	if s, ok := ctx.Value(sendKey{}).(*send); ok && req.GetSend() != nil && s.asked.IsZero() {
 		s.asked = time.Now()
 	}
@@ -136,7 +134,8 @@ func (l *link) Ask(ctx context.Context, p int, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	l.w.truth.replied(l, p, answer)
-	return answer, nil
+	response := new(commandv1.Response)
+	return response, proto.Unmarshal(answer, response)
 }
 
 // put brings a question to the holders; false when there is none.
@@ -175,6 +174,7 @@ func (f phone) SendMessage(ctx context.Context, m platform.Message) (answer plat
 	w.truth.forwarded(s, token, f.link)
 	arrive := func() (mid string) { return w.arrived(s, token) }
 	late := func() { w.servers.send(f.link.name+" message "+token, func() { arrive() }) }
+	slow := false
 	ended := f.link.call(
 		ctx, "message "+token, nil, late,
 		end{"taken", 60, func() {
@@ -187,9 +187,13 @@ func (f phone) SendMessage(ctx context.Context, m platform.Message) (answer plat
 			err = &platform.RefusedError{Status: http.StatusBadRequest, Body: []byte(`{"error":{"code":551,"message":"gone"}}`)}
 		}},
 		end{"no connection", 6, func() { err = platform.ErrNotSent }},
+		end{"no connection in time", 3, func() { slow, err = true, platform.ErrNotSent }},
 	)
 	if ended != nil {
 		return platform.Answer{}, platform.ErrUnknown
+	}
+	if slow {
+		<-time.After(m.ConnectWithin)
 	}
 	return answer, err
 }

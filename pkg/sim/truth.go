@@ -281,15 +281,16 @@ func (t *truth) published(m bus.ControlMessage) {
 type arrival struct {
 	records int    // of the partition then
 	epoch   uint64 // the highest then
+	lossy   bool   // the log had lost something
 }
 
 func (t *truth) arrival(p int) arrival {
 	part := t.parts[p]
-	return arrival{part.records, part.fold.Head().Epoch}
+	return arrival{part.records, part.fold.Head().Epoch, part.loss != nil}
 }
 
 // told looks at an answer that a holder has just given.
-func (t *truth) told(c *call, at arrival, r *commandv1.Response) {
+func (t *truth) told(c *call, from string, at arrival, r *commandv1.Response) {
 	switch r.GetStatus() {
 	case commandv1.Status_STATUS_OK, commandv1.Status_STATUS_REFUSED, commandv1.Status_STATUS_REPEAT:
 	default:
@@ -298,6 +299,9 @@ func (t *truth) told(c *call, at arrival, r *commandv1.Response) {
 	t.w.counts.Answers++
 	part := t.parts[c.partition]
 	if part.loss != nil {
+		if at.lossy && t.w.onLost(from, c.partition) {
+			t.w.fail("%s answers command %x by what the log has lost of partition %d: %v", from, c.id[:4], c.partition, r.GetStatus())
+		}
 		return
 	}
 	if d, ok := part.causes[c.id]; ok && r.GetPosition() == 0 && d.record <= at.records && t.time(part)-d.at < eventlog.CommandFor {

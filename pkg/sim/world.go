@@ -82,6 +82,7 @@ type World struct {
 	open      int     // sends that are not answered yet
 	unknown   []*send // whose callers do not know how they ended, the last few
 	lossy     bool    // the log has lost something
+	blind     bool    // and no node was down then
 	calm      bool    // no faults any more
 	counts    Counts
 	lives     sync.WaitGroup
@@ -283,7 +284,7 @@ func (w *World) arrivals() []action {
 func (w *World) faults() []action {
 	list := []action{{"clocks jump", 1, w.jump}}
 	if w.options.Loss && !w.lossy && w.scheduler.steps > w.options.Steps/4 {
-		list = append(list, action{"the log loses its tail", 3, w.loseTail})
+		list = append(list, action{"the log loses its tail", 2, w.loseTail}, action{"the servers lose the log's tail", 4, w.loseTailBlind})
 	}
 	if len(w.rosters) < 6 {
 		list = append(list, action{"new roster", 1, w.newRoster})

@@ -79,6 +79,29 @@ func (p *Partition) newLogIter(r pebble.Reader) (*pebble.Iterator, error) {
 	return r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 }
 
+// LastRecord returns the sequence and the hash of the last record that was
+// applied; zero when there is none. Applied's sequence may be that of a later
+// message, which was skipped. The error may be one for which IsDamaged is true.
+func (p *Partition) LastRecord() (sequence uint64, hash [eventlog.HashSize]byte, err error) {
+	it, err := p.newLogIter(p.db)
+	if err != nil {
+		return 0, hash, fmt.Errorf("store: log of partition %d: %w", p.number, err)
+	}
+	if it.Last() {
+		var last Stored
+		var raw []byte
+		if last, err = parseLogKey(it.Key()); err == nil {
+			raw, err = it.ValueAndErr()
+		}
+		sequence = last.Sequence
+		copy(hash[:], raw[max(0, len(raw)-len(hash)):])
+	}
+	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
+		return 0, hash, fmt.Errorf("store: last record of partition %d: %w", p.number, err)
+	}
+	return sequence, hash, nil
+}
+
 // seek moves it to the last record that begins at or before position at, and
 // returns its bytes.
 func (p *Partition) seek(it *pebble.Iterator, at control.Position) ([]byte, error) {

@@ -97,6 +97,14 @@ func (p *prober) gap(from time.Time) (longest time.Duration) {
 	return longest
 }
 
+// count is how many changes were accepted after a moment.
+func (p *prober) count(from time.Time) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, _ := slices.BinarySearchFunc(p.accepted, from, time.Time.Compare)
+	return len(p.accepted) - at
+}
+
 // acceptedAfter reports whether a change was accepted after a moment.
 func (p *prober) acceptedAfter(moment time.Time) bool {
 	p.mu.Lock()
@@ -117,6 +125,7 @@ func TestClusterMove(t *testing.T) {
 	probes, stop := c.probe(0)
 	defer stop()
 	for n := range rounds {
+		c.logRest(probes)
 		victim := 1 + n%2
 		moved := c.placed(len(c.Nodes))[c.Nodes[victim].Name]
 		from := time.Now()
@@ -128,6 +137,23 @@ func TestClusterMove(t *testing.T) {
 		c.placed(len(c.Nodes))
 		c.judgeMove("start of "+c.Nodes[victim].Name, probes, moved, from)
 	}
+}
+
+// logRest tells how long partitions accept no change while nothing moves: it is
+// what the machine makes of them.
+func (c *clusterWorld) logRest(probes []*prober) {
+	c.t.Helper()
+	from := time.Now()
+	var longest time.Duration
+	for _, p := range probes {
+		if !within(30*time.Second, func() bool { return p.count(from) >= 100 }) {
+			c.t.Fatalf("partition %d takes no changes", p.partition)
+		}
+	}
+	for _, p := range probes {
+		longest = max(longest, p.gap(from))
+	}
+	c.t.Logf("at rest for %s: longest pause of all: %s", time.Since(from).Round(time.Millisecond), longest.Round(time.Millisecond))
 }
 
 // placed is spread once nothing moves any more.

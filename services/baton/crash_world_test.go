@@ -202,7 +202,7 @@ func (l *life) stop() time.Duration {
 	_ = l.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-l.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		l.fatal("the node did not stop")
 	}
 	if l.err != nil {

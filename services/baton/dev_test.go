@@ -58,8 +58,13 @@ func TestDevTakesTheNextFreePortsAndKeepsState(t *testing.T) {
 	d.greet()
 	dev.prints(`→ faq-bot messaging "where is my order\?"`)
 	dev.prints(`→ agent standby`)
-	if code := dev.stop(); code != exitDone || dev.errors.String() != "" {
+	if code := dev.stop(); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, dev.errors.String())
+	}
+	for line := range strings.Lines(dev.errors.String()) {
+		if !strings.Contains(line, "trying again") { // what a slow disk gives reason to say
+			t.Errorf("said without need: %s", line)
+		}
 	}
 
 	again := start(t, "dev", "--data-dir", dir)

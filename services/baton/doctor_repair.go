@@ -10,6 +10,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/control"
 	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
+	"github.com/baton-router/baton/pkg/repair"
 	"github.com/baton-router/baton/services/fanout"
 	"github.com/baton-router/baton/services/ownership"
 )
@@ -95,14 +96,14 @@ func (r *repairing) ownership(ctx context.Context, p int) error {
 	for _, s := range steps {
 		r.resp.Steps = append(r.resp.Steps, stepOf(s))
 	}
-	if errors.Is(err, ownership.ErrNotHalted) {
+	if errors.Is(err, repair.ErrNotHalted) {
 		return nil
 	}
 	left := &adminv1.Unrepaired{Partition: uint32(p)}
-	if loss, ok := errors.AsType[*ownership.WouldLoseError](err); ok {
+	if loss, ok := errors.AsType[*repair.WouldLoseError](err); ok {
 		left.Acceptable, left.Position = true, uint64(loss.Position)
 	}
-	return r.settle(err, left, len(steps), errors.Is(err, ownership.ErrWrongPosition))
+	return r.settle(err, left, len(steps), errors.Is(err, repair.ErrWrongPosition))
 }
 
 func stepOf(s ownership.Step) *adminv1.RepairStep {
@@ -123,7 +124,7 @@ func (r *repairing) deliveries(ctx context.Context, p int) error {
 		DryRun: r.req.GetDryRun(), Accept: accepted, At: at,
 		Begin: func(m fanout.Moved) error { return r.begin(step(m)) },
 	})
-	if errors.Is(err, fanout.ErrNotHalted) {
+	if errors.Is(err, repair.ErrNotHalted) {
 		return nil
 	}
 	done := 0
@@ -132,10 +133,10 @@ func (r *repairing) deliveries(ctx context.Context, p int) error {
 		r.resp.Steps = append(r.resp.Steps, step(moved))
 	}
 	left := &adminv1.Unrepaired{Partition: uint32(p)}
-	if loss, ok := errors.AsType[*fanout.WouldLoseError](err); ok {
+	if loss, ok := errors.AsType[*repair.WouldLoseError](err); ok {
 		left.Acceptable, left.Position = true, uint64(loss.Position)
 	}
-	return r.settle(err, left, done, errors.Is(err, fanout.ErrWrongPosition))
+	return r.settle(err, left, done, errors.Is(err, repair.ErrWrongPosition))
 }
 
 // settle writes down what became of the steps that were begun, of which the

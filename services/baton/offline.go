@@ -82,6 +82,9 @@ func (o offline) each(ctx context.Context, db *store.Store, fn func(*eventlog.Re
 		source = func(put func(place, []byte) error) error { return eachOnServers(ctx, o.Config, put) }
 	}
 	return eventlog.Ahead(ctx, source, func(at place, rec *eventlog.Record, err error) error {
+		if errors.Is(err, eventlog.ErrNewerVersion) {
+			return codedError{exitUsage, fmt.Errorf("%v: %w; nothing is known about the log from there on: use the Baton that wrote it, or a newer one", at, err)}
+		}
 		if err == nil {
 			err = fn(rec)
 		}

@@ -104,6 +104,9 @@ func (s *Service) Replay(ctx context.Context, _ *connect.Request[adminv1.ReplayR
 		resp.Events += uint64(len(rec.Entries))
 		return err
 	})
+	if errors.Is(err, eventlog.ErrNewerVersion) {
+		return nil, tooNew(err)
+	}
 	if err != nil {
 		return nil, err
 	}

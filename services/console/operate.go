@@ -122,21 +122,28 @@ func (s *Service) command(ctx context.Context, page, user string, req *commandv1
 	return s.thread(key, viewed(resp.GetThread())), refusal, nil
 }
 
-// ask repeats a request until it is answered or its budget is used up.
+// unknownEpoch is that of no tenure: whoever is asked for it names its own.
+const unknownEpoch = ^uint64(0)
+
+// ask repeats a request until it is answered or its budget is used up. The
+// tenure that is to decide it is in the request, so that no late copy is decided
+// by another.
 func (s *Service) ask(ctx context.Context, p int, req *commandv1.Request) (*commandv1.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandBudget)
 	defer cancel()
-	data, err := proto.Marshal(req)
-	if err != nil {
-		return nil, err
-	}
+	deadline := time.Now().Add(commandBudget)
+	req.Epoch = unknownEpoch
 	for {
-		try, done := context.WithTimeout(ctx, commandTry)
-		answer, err := s.deps.Bus.Ask(try, p, data)
-		done()
-		if err == nil {
-			resp := new(commandv1.Response)
-			return resp, proto.Unmarshal(answer, resp)
+		resp, err := s.deps.Bus.Ask(ctx, p, req, commandTry)
+		moved := err == nil && resp.GetStatus() == commandv1.Status_STATUS_UNAVAILABLE && resp.GetEpoch() != req.GetEpoch()
+		if err == nil && (!moved || ctx.Err() != nil) {
+			return resp, nil
+		}
+		req = proto.CloneOf(req) // a holder may still read the one before
+		req.Attempt++
+		if moved { // to the tenure that answered
+			req.Epoch, req.DeadlineMs = resp.GetEpoch(), resp.GetNowMs()+time.Until(deadline).Milliseconds()
+			continue
 		}
 		if !errors.Is(err, bus.ErrNoHolder) && !errors.Is(err, bus.ErrNoAnswer) && !errors.Is(err, context.DeadlineExceeded) {
 			return nil, connect.NewError(connect.CodeUnavailable, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/baton-router/baton/pkg/eventlog"
 	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
 	"github.com/baton-router/baton/pkg/gen/baton/admin/v1/adminv1connect"
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/store"
@@ -25,7 +26,7 @@ import (
 
 // Bus is what the console asks of the streams. Implemented by *bus.Conn.
 type Bus interface {
-	Ask(ctx context.Context, p int, data []byte) ([]byte, error)
+	Ask(ctx context.Context, p int, request *commandv1.Request, within time.Duration) (*commandv1.Response, error)
 	ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
 	LastLog(ctx context.Context, p int) (bus.Message, error)
 	ReadControl(ctx context.Context, page uint64, fn func(subject string, m bus.Message) error) error

@@ -3,6 +3,8 @@ package console
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -26,9 +28,17 @@ func (s *Service) VerifyLog(ctx context.Context, _ *connect.Request[adminv1.Veri
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if errors.Is(err, eventlog.ErrNewerVersion) {
+			return nil, tooNew(err)
+		}
 		v.Fault("%v", err)
 	}
 	return connect.NewResponse(verdictOf(&v.Verifier)), nil
+}
+
+// tooNew says that a log is not damaged, but not for this build either.
+func tooNew(err error) error {
+	return connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%w; nothing is known about the log from there on: use the Baton that wrote it, or a newer one", err))
 }
 
 // verification compares the log with the store, record by record.
@@ -52,8 +62,9 @@ func (v *verification) close() {
 	}
 }
 
-// check verifies a message of the log, decoded as rec or not, by its fault. A record that cannot be read ends the
-// verification of its partition, not of the others.
+// check verifies a message of the log, decoded as rec or not, by its
+// fault. A record that cannot be read ends the verification of its partition, not
+// of the others; one of a newer version ends it all.
 func (v *verification) check(ctx context.Context, m bus.Message, rec *eventlog.Record, fault error) error {
 	l := v.stored[m.Partition]
 	if l == nil {
@@ -63,6 +74,9 @@ func (v *verification) check(ctx context.Context, m bus.Message, rec *eventlog.R
 		next, stop := iter.Pull2(v.s.part(m.Partition).Records(1))
 		l = &storedLog{next: next, stop: stop}
 		v.stored[m.Partition] = l
+	}
+	if errors.Is(fault, eventlog.ErrNewerVersion) {
+		return fmt.Errorf("record at sequence %d: %w", m.Sequence, fault)
 	}
 	if fault != nil {
 		v.Fault("partition %d, record at sequence %d: %v", m.Partition, m.Sequence, fault)

@@ -14,7 +14,6 @@ import (
 
 	"connectrpc.com/connect"
 	"go.uber.org/goleak"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/bus/embedded"
@@ -235,8 +234,8 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // answer decides a command as a holder would.
 func (w *world) answer(c bus.CommandCall) {
-	r := new(commandv1.Request)
-	if err := proto.Unmarshal(c.Data, r); err != nil {
+	r, err := c.Request()
+	if err != nil {
 		w.t.Error(err)
 		return
 	}
@@ -260,11 +259,7 @@ func (w *world) answer(c bus.CommandCall) {
 		}
 		resp.Thread = &commandv1.Thread{Owner: uint64(st.Owner), ExpiresAtMs: int64(st.ExpiresAt), Revision: st.Revision}
 	}
-	data, err := proto.Marshal(resp)
-	if err == nil {
-		err = c.Reply(data)
-	}
-	if err != nil {
+	if err := c.Reply(resp); err != nil {
 		w.t.Error(err)
 	}
 }
@@ -361,7 +356,7 @@ func code(t *testing.T, err error, want connect.Code) {
 
 func brief(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	person = "9001234567890123"
-	waited = 10 * time.Second
+	waited = 60 * time.Second
 )
 
 // called is one Graph call as the fake Graph API received it.

@@ -51,7 +51,7 @@ func (h *holder) claimOnce(ctx context.Context) error {
 	if err := h.restore(c); err != nil {
 		return err
 	}
-	if err := h.compare(ctx); err != nil {
+	if err := h.compare(ctx, h.mu.read); err != nil {
 		return err
 	}
 	h.mu.epoch = c.GetEpoch() + 1
@@ -75,11 +75,10 @@ func (h *holder) claimOnce(ctx context.Context) error {
 	return nil
 }
 
-// compare checks the cursor against the log: positions are checked, not trusted.
-// A log that ends before the cursor, or has another record where it stands, is
-// not the log that the cursor was made from.
-func (h *holder) compare(ctx context.Context) error {
-	at := h.mu.read
+// compare checks a mark against the log: positions are checked, not trusted. A log
+// that ends before the mark, or has another record where it stands, is not the log
+// that was read. The error is an ErrCursor then, else temporary.
+func (h *holder) compare(ctx context.Context, at *mark) error {
 	if at.sequence == 0 {
 		return nil
 	}
@@ -97,8 +96,8 @@ func (h *holder) compare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: record at sequence %d: %w", ErrCursor, at.sequence, err)
 	}
-	if r.Last() != at.position || r.Epoch != at.epoch {
-		return fmt.Errorf("%w: it stands at position %d of epoch %d, the log has %d of %d there", ErrCursor, at.position, at.epoch, r.Last(), r.Epoch)
+	if r.Last() != at.position || r.Epoch != at.epoch || at.record != 0 && start(r.Hash) != at.record {
+		return fmt.Errorf("%w: it stands at position %d of epoch %d, the log has another record there, of position %d and epoch %d", ErrCursor, at.position, at.epoch, r.Last(), r.Epoch)
 	}
 	return nil
 }

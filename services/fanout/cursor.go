@@ -36,14 +36,14 @@ func decodeCursor(data []byte, batonID [16]byte) (*cursorv1.Cursor, error) {
 func encodeMark(m *mark) *cursorv1.Mark {
 	return &cursorv1.Mark{
 		Position: uint64(m.position), Sequence: m.sequence, LogEpoch: m.epoch, RosterVersion: m.roster,
-		DecidedAtMs: int64(m.decided),
+		DecidedAtMs: int64(m.decided), Record: m.record,
 	}
 }
 
 func decodeMark(m *cursorv1.Mark) *mark {
 	return &mark{
 		position: control.Position(m.GetPosition()), sequence: m.GetSequence(), epoch: m.GetLogEpoch(),
-		roster: m.GetRosterVersion(), decided: control.Millis(m.GetDecidedAtMs()),
+		roster: m.GetRosterVersion(), decided: control.Millis(m.GetDecidedAtMs()), record: m.GetRecord(),
 	}
 }
 

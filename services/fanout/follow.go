@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -24,13 +25,13 @@ func (h *holder) follow(ctx context.Context, m bus.Message) error {
 	if skip || m.Sequence <= before.sequence {
 		return nil
 	}
-	r, err := h.decode(m, before)
+	r, err := h.decode(ctx, m, before)
 	if err != nil {
 		h.halt(err)
 		return nil
 	}
 	if r == nil {
-		return nil
+		return ctx.Err()
 	}
 	after := markAfter(r, m.Sequence)
 	behind := h.behind(before)
@@ -47,8 +48,9 @@ func (h *holder) follow(ctx context.Context, m bus.Message) error {
 }
 
 // decode reads and checks a record that follows a mark; nil for one that does
-// not count: of an epoch below one that was read.
-func (h *holder) decode(m bus.Message, before *mark) (*eventlog.Record, error) {
+// not count: of an epoch below one that was read, which is still there. nil too
+// when ctx ended before that was known.
+func (h *holder) decode(ctx context.Context, m bus.Message, before *mark) (*eventlog.Record, error) {
 	r, err := eventlog.Decode(m.Data)
 	if err != nil {
 		return nil, fmt.Errorf("fanout: record at sequence %d: %w", m.Sequence, err)
@@ -57,11 +59,16 @@ func (h *holder) decode(m bus.Message, before *mark) (*eventlog.Record, error) {
 	case r.BatonID != h.service.config.BatonID:
 		return nil, fmt.Errorf("%w: record at sequence %d belongs to installation %x", ErrLogGap, m.Sequence, r.BatonID)
 	case r.Epoch < before.epoch:
+		if err := h.stillThere(ctx, before); err != nil || ctx.Err() != nil {
+			return nil, err
+		}
 		h.log.Error("record of an old epoch skipped", "epoch", r.Epoch, "position", uint64(r.First))
 		h.service.observers.skipped(h.partition, r.First)
 		return nil, nil
 	case r.First != before.position+1:
 		return nil, fmt.Errorf("%w: sequence %d begins with position %d, want %d", ErrLogGap, m.Sequence, r.First, before.position+1)
+	case before.record != 0 && start(r.Prev) != before.record:
+		return nil, fmt.Errorf("%w: the record at sequence %d follows another one than was read before it: the log has lost its end and gone on", ErrLogGap, m.Sequence)
 	}
 	return &r, nil
 }
@@ -69,8 +76,12 @@ func (h *holder) decode(m bus.Message, before *mark) (*eventlog.Record, error) {
 func markAfter(r *eventlog.Record, sequence uint64) *mark {
 	return &mark{
 		position: r.Last(), sequence: sequence, epoch: r.Epoch, roster: r.RosterVersion, decided: r.DecidedAt,
+		record: start(r.Hash),
 	}
 }
+
+// start are the first bytes of a record's hash.
+func start(hash [eventlog.HashSize]byte) uint64 { return binary.BigEndian.Uint64(hash[:]) }
 
 // appSet is a set of apps.
 type appSet map[control.AppID]struct{}

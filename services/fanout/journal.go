@@ -81,7 +81,8 @@ type DeadLetter struct {
 	// DecidedAt is entry.time.
 	DecidedAt control.Millis
 	// Element is the event as it stands in the entry; nil when its payload was
-	// gone (OutcomeRetention, OutcomeUnreadable). It must not be changed.
+	// gone (OutcomeRetention, OutcomeUnreadable,
+	// OutcomeOtherPayload). It must not be changed.
 	Element []byte
 	Outcome Outcome
 	// Attempts made, the first of them at First, zero for none.

@@ -74,6 +74,9 @@ const (
 	OutcomeRetention Outcome = "retention"
 	// OutcomeUnreadable is a letter whose payload cannot be rendered.
 	OutcomeUnreadable Outcome = "unreadable"
+	// OutcomeOtherPayload is a letter in the place of whose payload BATON_IN has
+	// another event: it has lost its end and grown again.
+	OutcomeOtherPayload Outcome = "other_payload"
 	// OutcomeOutdated is a letter on the standby channel that was older than
 	// App.StandbyWithin before it could be posted; it is no dead letter.
 	OutcomeOutdated Outcome = "outdated"

@@ -17,7 +17,7 @@ import (
 // one.
 type Steering interface {
 	Asking
-	ServeSteering(partition int, handle func(bus.CommandCall)) (stop func(), err error)
+	ServeSteering(partition int, handle func(bus.SteerCall)) (stop func(), err error)
 }
 
 // maxOrders is how many orders may wait for one partition; the rest are refused.
@@ -26,9 +26,9 @@ const maxOrders = 64
 // obey carries out the orders for a partition, one after the other, until ctx
 // ends or the partition is lost.
 func (h *holder) obey(ctx context.Context) {
-	orders := make(chan bus.CommandCall, maxOrders)
+	orders := make(chan bus.SteerCall, maxOrders)
 	for ctx.Err() == nil {
-		stop, err := h.service.deps.Steering.ServeSteering(h.partition, func(c bus.CommandCall) {
+		stop, err := h.service.deps.Steering.ServeSteering(h.partition, func(c bus.SteerCall) {
 			select {
 			case orders <- c:
 			default:
@@ -47,7 +47,7 @@ func (h *holder) obey(ctx context.Context) {
 	}
 }
 
-func (h *holder) serve(ctx context.Context, orders <-chan bus.CommandCall) {
+func (h *holder) serve(ctx context.Context, orders <-chan bus.SteerCall) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -58,7 +58,7 @@ func (h *holder) serve(ctx context.Context, orders <-chan bus.CommandCall) {
 	}
 }
 
-func (h *holder) answer(c bus.CommandCall, r *fanoutv1.SteerResponse) {
+func (h *holder) answer(c bus.SteerCall, r *fanoutv1.SteerResponse) {
 	r.Node, r.NodeName = h.service.id[:], h.service.config.Node
 	data, err := proto.Marshal(r)
 	if err == nil {

@@ -16,14 +16,18 @@ import (
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
-// errNoPayload is returned for an event whose payload is no longer on BATON_IN,
-// or never was what the log says it is.
+// errOtherPayload is returned for an event of which BATON_IN has another in its
+// place: its end was lost and has grown again.
+var errOtherPayload = errors.New("fanout: another event is in the place of this payload")
+
+// errNoPayload is returned for an event whose payload is no longer on BATON_IN.
 var errNoPayload = errors.New("fanout: no such payload")
 
 // payload is a webhook event as it came, and what of an echo is put back where
 // the log does not say otherwise.
 type payload struct {
 	raw      []byte // memory of its own: letters keep it
+	dedupe   [16]byte
 	echoApp  control.AppID
 	metadata string
 	// plain is raw as apps get it unedited, once it was asked for.
@@ -136,22 +140,49 @@ func (c *payloads) drop(p int) {
 	delete(c.by, p)
 }
 
-// get returns an event's payload, from the shelf or by its sequence. The error
-// is errNoPayload when there is none any more, else that of the bus.
-func (c *payloads) get(ctx context.Context, p int, ref control.Ref) (*payload, error) {
+// get returns the payload of the event that was decided with a de-duplication key,
+// from the shelf or by its sequence. The error is errNoPayload when there is none
+// any more, errOtherPayload when the stream has another there, else that of the
+// bus.
+func (c *payloads) get(ctx context.Context, p int, ref control.Ref, dedupe [16]byte) (*payload, error) {
 	c.mu.Lock()
 	batch, have := c.shelf(p).batches[ref.Sequence]
 	c.mu.Unlock()
-	if !have {
-		var err error
-		if batch, err = c.fetch(ctx, p, ref.Sequence); err != nil {
-			return nil, err
+	if have {
+		if event, err := pick(batch, ref, dedupe); err == nil {
+			return event, nil
 		}
+		c.discard(p, ref.Sequence) // of a stream that has lost its end since
 	}
+	batch, err := c.fetch(ctx, p, ref.Sequence)
+	if err != nil {
+		return nil, err
+	}
+	return pick(batch, ref, dedupe)
+}
+
+// pick finds the event of a batch that was decided.
+func pick(batch []payload, ref control.Ref, dedupe [16]byte) (*payload, error) {
 	if int(ref.Index) >= len(batch) {
-		return nil, fmt.Errorf("%w: input %d has no event %d", errNoPayload, ref.Sequence, ref.Index)
+		return nil, fmt.Errorf("%w: input %d has no event %d", errOtherPayload, ref.Sequence, ref.Index)
 	}
-	return &batch[ref.Index], nil
+	event := &batch[ref.Index]
+	if event.dedupe != dedupe {
+		return nil, fmt.Errorf("%w: event %d of input %d has the key %x, the one that was decided has %x", errOtherPayload, ref.Index, ref.Sequence, event.dedupe, dedupe)
+	}
+	return event, nil
+}
+
+// discard takes a batch off its shelf.
+func (c *payloads) discard(p int, sequence uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.shelf(p)
+	if i := slices.Index(s.order, sequence); i >= 0 {
+		s.bytes -= s.sizes[i]
+		s.order, s.sizes = slices.Delete(s.order, i, i+1), slices.Delete(s.sizes, i, i+1)
+		delete(s.batches, sequence)
+	}
 }
 
 func (c *payloads) fetch(ctx context.Context, p int, sequence uint64) ([]payload, error) {
@@ -181,6 +212,7 @@ func decodeBatch(m bus.Message) ([]payload, error) {
 	events := make([]payload, len(batch.GetEvents()))
 	for i, e := range batch.GetEvents() {
 		events[i].raw, events[i].echoApp, events[i].metadata = e.GetRaw(), control.AppID(e.GetEchoApp()), e.GetMetadata()
+		copy(events[i].dedupe[:], e.GetDedupe())
 	}
 	return events, nil
 }

@@ -154,6 +154,9 @@ func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entr
 		switch {
 		case errors.Is(err, errNoPayload):
 			pl.lost(d, e, c.object, OutcomeRetention, err)
+		case errors.Is(err, errOtherPayload):
+			pl.holder.log.Error("another event is in the place of the one to deliver: BATON_IN has lost its end; given up", "app_id", d.App.String(), "position", uint64(e.Position), "err", err)
+			pl.lost(d, e, c.object, OutcomeOtherPayload, err)
 		case errors.As(err, &unreadable):
 			pl.lost(d, e, c.object, OutcomeUnreadable, err)
 		case err != nil:
@@ -199,7 +202,7 @@ func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.En
 	if d.Body != delivery.BodyEvent && d.Body != delivery.BodyNoPayload {
 		return webhook.AppendHandover(nil, handover(d, e, v.numeric)), nil
 	}
-	p, err := pl.holder.service.payloads.get(ctx, pl.holder.partition, d.Input)
+	p, err := pl.holder.service.payloads.get(ctx, pl.holder.partition, d.Input, dedupe(e.Event))
 	if err != nil {
 		return nil, err
 	}
@@ -217,6 +220,14 @@ func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.En
 		edit.Metadata = d.Metadata
 	}
 	return p.edited(edit)
+}
+
+// dedupe is the key of the webhook event that an event of the log decided.
+func dedupe(e control.Event) (key [16]byte) {
+	if routed, ok := e.(control.Routed); ok {
+		key = routed.Dedupe
+	}
+	return key
 }
 
 // handover is the event about control that a delivery carries.

@@ -103,12 +103,12 @@ func (pl *place) plan(ctx context.Context, m bus.Message, before *mark, replays 
 			return have, nil
 		}
 	}
-	r, err := h.decode(m, before)
+	r, err := h.decode(ctx, m, before)
 	if err != nil {
 		h.halt(err)
 	}
 	if r == nil {
-		return nil, nil //nolint:nilnil // does not count
+		return nil, ctx.Err() //nolint:nilnil // does not count
 	}
 	made := &planned{before: before, after: markAfter(r, m.Sequence), events: len(r.Entries), awaited: appSet{pl.app: {}}}
 	p := h.planFor(func(app control.AppID) bool { return app == pl.app })

@@ -10,32 +10,8 @@ import (
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 	cursorv1 "github.com/baton-router/baton/pkg/gen/baton/cursor/v1"
+	"github.com/baton-router/baton/pkg/repair"
 )
-
-// The errors of Repair.
-var (
-	// ErrNotHalted: there is nothing to repair.
-	ErrNotHalted = errors.New("fanout: the partition's deliveries are not halted")
-	// ErrNoRepair: the way out is not the cursor's; the text says whose.
-	ErrNoRepair = errors.New("fanout: cannot be repaired from here")
-	// ErrWrongPosition: what was accepted is not where the log ends.
-	ErrWrongPosition = errors.New("fanout: the log does not end at the position that was accepted")
-)
-
-// WouldLoseError is returned when the only way out loses something and that was
-// not accepted.
-type WouldLoseError struct {
-	// Partition, and the Position at which its log ends: to be accepted.
-	Partition int
-	Position  control.Position
-	// What is lost.
-	What string
-}
-
-// Error says what is lost, and where deliveries go on.
-func (e *WouldLoseError) Error() string {
-	return fmt.Sprintf("fanout: partition %d goes on behind position %d only if a loss is accepted: %s", e.Partition, e.Position, e.What)
-}
 
 // RepairOptions say how to repair.
 type RepairOptions struct {
@@ -66,7 +42,7 @@ type Moved struct {
 func (s *Service) Repair(ctx context.Context, p int, o RepairOptions) (Moved, error) {
 	i := slices.IndexFunc(s.Partitions(), func(st PartitionStatus) bool { return st.Partition == p && st.Halted != nil })
 	if i < 0 {
-		return Moved{}, ErrNotHalted
+		return Moved{}, repair.ErrNotHalted
 	}
 	moved, err := s.moveCursor(ctx, p, o)
 	if err != nil {
@@ -82,7 +58,7 @@ func (s *Service) moveCursor(ctx context.Context, p int, o RepairOptions) (Moved
 	}
 	end := log[len(log)-1].position
 	if o.Accept && o.At != end {
-		return Moved{}, fmt.Errorf("%w: %d was accepted, it ends at %d", ErrWrongPosition, o.At, end)
+		return Moved{}, fmt.Errorf("%w: %d was accepted, it ends at %d", repair.ErrWrongPosition, o.At, end)
 	}
 	moved, _, _, err := s.putBack(ctx, p, log, o)
 	if err != nil || o.DryRun {
@@ -122,7 +98,7 @@ func (s *Service) putBack(ctx context.Context, p int, log wholeLog, o RepairOpti
 		moved.What = fmt.Sprintf("the cursor goes from position %d to the record of the log at position %d", moved.From, moved.To)
 	}
 	if (fault != nil || moved.From > end.position) && !o.Accept {
-		err = &WouldLoseError{Partition: p, Position: end.position, What: moved.What}
+		err = &repair.WouldLoseError{Partition: p, Position: end.position, What: moved.What}
 	}
 	return moved, c, sequence, err
 }
@@ -146,12 +122,12 @@ func (s *Service) readWhole(ctx context.Context, p int) (wholeLog, error) {
 	err = s.deps.Log.ReadLog(ctx, bus.ReadOptions{Partitions: []int{p}}, func(m bus.Message) error {
 		r, err := eventlog.Decode(m.Data)
 		if err != nil {
-			return fmt.Errorf("%w: record at sequence %d: %w", ErrNoRepair, m.Sequence, err)
+			return fmt.Errorf("%w: record at sequence %d: %w", repair.ErrNoRepair, m.Sequence, err)
 		}
 		switch before := &log[len(log)-1]; {
 		case r.Epoch < before.epoch: // skipped by every reader
 		case r.First != before.position+1:
-			return fmt.Errorf("%w: %w: sequence %d begins with position %d, want %d", ErrNoRepair, ErrLogGap, m.Sequence, r.First, before.position+1)
+			return fmt.Errorf("%w: %w: sequence %d begins with position %d, want %d", repair.ErrNoRepair, ErrLogGap, m.Sequence, r.First, before.position+1)
 		default:
 			log = append(log, *markAfter(&r, m.Sequence))
 		}
@@ -161,7 +137,7 @@ func (s *Service) readWhole(ctx context.Context, p int) (wholeLog, error) {
 		return nil
 	})
 	if errors.Is(err, bus.ErrDamaged) {
-		err = fmt.Errorf("%w: %w", ErrNoRepair, err)
+		err = fmt.Errorf("%w: %w", repair.ErrNoRepair, err)
 	}
 	if !errors.Is(err, errWhole) {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/bus"
 	cursorv1 "github.com/baton-router/baton/pkg/gen/baton/cursor/v1"
+	"github.com/baton-router/baton/pkg/repair"
 )
 
 // alter changes the stored cursor of a partition.
@@ -84,11 +85,11 @@ func TestACursorAheadOfItsLogHaltsAndIsPutBack(t *testing.T) {
 	w.got(bot, append(bot.ids(), w.say(personIn(other, 0), "elsewhere")...)...)
 	var told []Moved
 	_, err := n.Repair(t.Context(), p, RepairOptions{Begin: begun(&told)})
-	loss, would := errors.AsType[*WouldLoseError](err)
+	loss, would := errors.AsType[*repair.WouldLoseError](err)
 	if !would || loss.Position != 4 || len(told) != 0 {
 		t.Fatalf("%v %v", err, told)
 	}
-	if _, err := n.Repair(t.Context(), p, RepairOptions{Begin: begun(&told), Accept: true, At: 3}); !errors.Is(err, ErrWrongPosition) {
+	if _, err := n.Repair(t.Context(), p, RepairOptions{Begin: begun(&told), Accept: true, At: 3}); !errors.Is(err, repair.ErrWrongPosition) {
 		t.Errorf("another position: %v", err)
 	}
 	if _, err := n.Repair(t.Context(), p, RepairOptions{DryRun: true, Accept: true, At: 4}); err != nil || n.halted(w, p) == "" {
@@ -99,7 +100,7 @@ func TestACursorAheadOfItsLogHaltsAndIsPutBack(t *testing.T) {
 		t.Fatalf("%v %+v %+v", err, moved, told)
 	}
 	w.got(bot, append(bot.ids(), w.say(9001, "four")...)...)
-	if _, err := n.Repair(t.Context(), p, RepairOptions{}); !errors.Is(err, ErrNotHalted) {
+	if _, err := n.Repair(t.Context(), p, RepairOptions{}); !errors.Is(err, repair.ErrNotHalted) {
 		t.Errorf("once more: %v", err)
 	}
 }
@@ -133,7 +134,7 @@ func TestACursorThatCannotBeReadBeginsAnew(t *testing.T) {
 	n.halted(w, p)
 	var told []Moved
 	_, err = n.Repair(t.Context(), p, RepairOptions{Begin: begun(&told)})
-	if _, would := errors.AsType[*WouldLoseError](err); !would {
+	if _, would := errors.AsType[*repair.WouldLoseError](err); !would {
 		t.Fatal(err)
 	}
 	if _, err := n.Repair(t.Context(), p, RepairOptions{Begin: begun(&told), Accept: true, At: 4}); err != nil {

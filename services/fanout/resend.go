@@ -140,7 +140,7 @@ func (h *holder) recordOf(ctx context.Context, p control.Position) (*eventlog.Re
 		if err != nil {
 			return nil, nil, fmt.Errorf("fanout: record with position %d of partition %d: %w", p, h.partition, err)
 		}
-		if r, err := h.decode(m, before); err != nil || r != nil {
+		if r, err := h.decode(ctx, m, before); err != nil || r != nil {
 			return r, before, err
 		}
 		after = m.Sequence

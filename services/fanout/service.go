@@ -155,6 +155,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.crew.Go(func() { s.read(work) })
+	if !s.config.Sole {
+		s.crew.Go(func() { s.auditLoop(work) })
+	}
 	<-ctx.Done()
 	s.crew.Wait()
 	s.drain(context.WithoutCancel(ctx))

@@ -27,6 +27,7 @@ type mark struct {
 	epoch    uint64
 	roster   uint64
 	decided  control.Millis // of the record before
+	record   uint64         // first bytes of its hash; 0 where it is not known
 }
 
 // failure is the retry clock of an undelivered event.

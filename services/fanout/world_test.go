@@ -69,6 +69,12 @@ func newWorld(tb testing.TB) *world {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(conn.Close)
+	return worldOn(tb, conn)
+}
+
+// worldOn is newWorld with a connection of the test's own.
+func worldOn(tb testing.TB, conn *bus.Conn) *world {
+	tb.Helper()
 	id, err := conn.EnsureStreams(tb.Context(), bus.Config{Partitions: testPartitions, Replicas: 1})
 	if err != nil {
 		tb.Fatal(err)
@@ -362,7 +368,7 @@ func (w *world) outcomes(o Outcome) int {
 // until waits for a condition, looking again whenever something happened.
 func (w *world) until(what string, holds func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(90 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond) // for what signals nobody
 	defer tick.Stop()

@@ -19,22 +19,28 @@ var errNoAnswer = errors.New("graphapi: no holder answered in time")
 
 // ask puts a question to the holder of its thread until it is answered for
 // good or the time is over. Every attempt carries the same command id, so the
-// holder decides once. The error is errNoAnswer, or ctx's.
+// holder decides once, and names the tenure that may decide it. The error is
+// errNoAnswer, or ctx's.
 func (s *Service) ask(ctx context.Context, q *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
 	deadline := time.Now().Add(within)
 	p := partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, s.config.Partitions)
-	for attempt := 0; ; attempt++ {
-		q.BudgetMs = max(1, time.Until(deadline).Milliseconds())
-		answer, err := s.attempt(ctx, p, q, patience(s.config.AttemptWithin, attempt))
+	for attempt := 0; ; {
+		s.tenures.address(q, p, deadline)
+		answer, err := s.attempt(ctx, p, q, min(time.Until(deadline), patience(s.config.AttemptWithin, attempt)))
 		if err == nil {
 			return answer, nil
 		}
-		if !pause(ctx, backoff(attempt)) {
+		again := proto.CloneOf(q) // a holder may still read the one before
+		again.Attempt++
+		moved := s.tenures.of(p).epoch != q.GetEpoch()
+		if q = again; moved && ctx.Err() == nil && time.Until(deadline) > 0 {
+			continue // another tenure than the one that was asked
+		}
+		if !pause(ctx, min(time.Until(deadline), backoff(attempt))) || time.Until(deadline) <= 0 {
 			s.logger.Warn("no answer from the holder", "partition", p, "err", err)
 			return nil, fmt.Errorf("%w: partition %d: %w", errNoAnswer, p, err)
 		}
+		attempt++
 	}
 }
 
@@ -45,21 +51,11 @@ func patience(most time.Duration, attempt int) time.Duration { return most >> ma
 
 // attempt asks once. The error says why the answer, if any, does not count.
 func (s *Service) attempt(ctx context.Context, p int, q *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
-	data, err := proto.Marshal(q)
-	if err != nil {
-		return nil, fmt.Errorf("encode the question: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	raw, err := s.deps.Holder.Ask(ctx, p, data)
+	answer, err := s.deps.Holder.Ask(ctx, p, q, within)
 	if err != nil {
 		return nil, err
 	}
-	answer := &commandv1.Response{}
-	if err := proto.Unmarshal(raw, answer); err != nil {
-		return nil, fmt.Errorf("decode the answer: %w", err)
-	}
-	if !s.epochs.current(p, answer.GetEpoch()) {
+	if !s.tenures.current(p, answer) {
 		return nil, fmt.Errorf("the answer is of epoch %d, which is over", answer.GetEpoch())
 	}
 	switch answer.GetStatus() {

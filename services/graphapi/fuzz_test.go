@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 	"github.com/baton-router/baton/pkg/platform"
 	"github.com/baton-router/baton/pkg/roster"
@@ -22,8 +20,8 @@ import (
 // yes is a holder and a platform that accept everything.
 type yes struct{}
 
-func (yes) Ask(context.Context, int, []byte) ([]byte, error) {
-	return proto.Marshal(&commandv1.Response{Status: commandv1.Status_STATUS_OK, Epoch: 1, Position: 9, Thread: &commandv1.Thread{}})
+func (yes) Ask(context.Context, int, *commandv1.Request, time.Duration) (*commandv1.Response, error) {
+	return &commandv1.Response{Status: commandv1.Status_STATUS_OK, Epoch: 1, Position: 9, Thread: &commandv1.Thread{}}, nil
 }
 
 func (yes) Pass(context.Context, platform.Request) (*http.Response, error) {

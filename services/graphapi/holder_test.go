@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
@@ -50,14 +48,13 @@ func (h *holder) serve(c *bus.Conn, partitions int) (stop func()) {
 	var stops []func()
 	for p := range partitions {
 		stop, err := c.ServeCommands(p, func(call bus.CommandCall) {
-			var q commandv1.Request
-			if err := proto.Unmarshal(call.Data, &q); err != nil {
+			q, err := call.Request()
+			if err != nil {
 				h.t.Error(err)
 				return
 			}
-			if a := h.answer(&q, p); a != nil {
-				data, _ := proto.Marshal(a)
-				if err := call.Reply(data); err != nil {
+			if a := h.answer(q, p); a != nil {
+				if err := call.Reply(a); err != nil {
 					h.t.Log(err)
 				}
 			}

@@ -1,6 +1,7 @@
 package graphapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -119,7 +120,7 @@ func sendVerb(send control.Send) *commandv1.Request_Send {
 	}
 	if send.Survey != nil {
 		v.Survey = &commandv1.SurveyTemplate{
-			Days: uint32(send.Survey.Days), Questions: send.Survey.Questions, Message: send.Survey.Message,
+			Days: uint32(send.Survey.Days), Questions: send.Survey.Questions, Message: bytes.Clone(send.Survey.Message), // kept longer than the body that it is of
 		}
 	}
 	return &commandv1.Request_Send{Send: v}

@@ -65,9 +65,11 @@ func (s *Service) decodeLimits() graph.Limits {
 
 // streams reports whether the request may carry a file to be forwarded.
 func (c *call) streams(r *http.Request) bool {
+	if r.Method != http.MethodPost || c.path.Edge != "messages" && c.path.Edge != attachmentsEdge {
+		return false
+	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return err == nil && media == "multipart/form-data" && r.Method == http.MethodPost &&
-		(c.path.Edge == "messages" || c.path.Edge == attachmentsEdge)
+	return err == nil && media == "multipart/form-data"
 }
 
 func (s *Service) readBody(w http.ResponseWriter, r *http.Request, method string) ([]byte, error) {

@@ -165,3 +165,32 @@ func TestFullPartitionIsARateError(t *testing.T) {
 		t.Errorf("%d %s", g.status, g.body)
 	}
 }
+
+// A question names the tenure that may decide it and when it is too late, by
+// that one's clock; a holder of another tenure is asked again at once.
+func TestQuestionIsForOneTenure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var asked []*commandv1.Request
+	w.holder.faulty(func(q *commandv1.Request) (*commandv1.Response, bool) {
+		asked = append(asked, q)
+		return &commandv1.Response{Status: commandv1.Status_STATUS_UNAVAILABLE, Epoch: 7, NowMs: 90_000}, q.GetEpoch() != 7
+	})
+	w.ok(w.post("take_thread_control", "TA", `{`+to(person)+`}`))
+	w.ok(w.post("release_thread_control", "TA", `{`+to(person)+`}`))
+	w.holder.faulty(nil)
+	if len(asked) != 3 {
+		t.Fatalf("asked %d times, want one of an unknown tenure and one for each call", len(asked))
+	}
+	for i, want := range []struct {
+		epoch   uint64
+		attempt uint32
+	}{{unknownEpoch, 0}, {7, 1}, {7, 0}} {
+		if q := asked[i]; q.GetEpoch() != want.epoch || q.GetAttempt() != want.attempt {
+			t.Errorf("question %d is for epoch %d, attempt %d", i, q.GetEpoch(), q.GetAttempt())
+		}
+	}
+	if d := asked[1].GetDeadlineMs(); d <= 90_000 || d > 95_000 {
+		t.Errorf("the deadline is %d, want within 5 s of 90,000", d)
+	}
+}

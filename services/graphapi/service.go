@@ -10,6 +10,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/egress"
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 	"github.com/baton-router/baton/pkg/graph"
 	"github.com/baton-router/baton/pkg/platform"
 	"github.com/baton-router/baton/pkg/roster"
@@ -76,9 +77,10 @@ func (c Config) Validate() error {
 }
 
 // Asker reaches the holder of a partition. An error says that no answer came;
-// the question may then be asked again. *bus.Conn is one.
+// the question may then be asked again, in a copy: the holder may still read it.
+// *bus.Conn is one.
 type Asker interface {
-	Ask(ctx context.Context, partition int, data []byte) ([]byte, error)
+	Ask(ctx context.Context, partition int, request *commandv1.Request, within time.Duration) (*commandv1.Response, error)
 }
 
 // Sender is the way to the platform. *platform.Client is one.
@@ -140,7 +142,7 @@ type Service struct {
 	logger  *slog.Logger
 	limiter Limiter
 	lanes   *lanes
-	epochs  *epochs
+	tenures *tenures
 	menus   *menuLimit
 	spools  chan struct{}
 	routes  map[string]map[string]route
@@ -154,7 +156,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, logger: d.Logger, limiter: d.Limiter,
-		lanes: newLanes(c.LaneDepth), epochs: newEpochs(c.Partitions), menus: newMenuLimit(), routes: routes(), unbound: unbound(), spools: make(chan struct{}, maxSpools),
+		lanes: newLanes(c.LaneDepth), tenures: newTenures(c.Partitions), menus: newMenuLimit(), routes: routes(), unbound: unbound(), spools: make(chan struct{}, maxSpools),
 	}
 	if s.deps.Callbacks == nil {
 		s.deps.Callbacks = func(*roster.Application) Transport { return egress.Transport(egress.Policy{}) }

@@ -25,7 +25,7 @@ func (w *world) request(app control.AppID, person uint64) *commandv1.Request {
 // ask asks the holder of the request's thread.
 func (w *world) ask(r *commandv1.Request) *commandv1.Response {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
 	defer cancel()
 	resp, err := w.tryAsk(ctx, r)
 	if err != nil {
@@ -35,17 +35,8 @@ func (w *world) ask(r *commandv1.Request) *commandv1.Response {
 }
 
 func (w *world) tryAsk(ctx context.Context, r *commandv1.Request) (*commandv1.Response, error) {
-	data, err := proto.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
 	p := partition.Of(control.ThreadKey{Asset: r.GetAsset(), Person: r.GetPerson()}, partitions)
-	answer, err := w.conn.Ask(ctx, p, data)
-	if err != nil {
-		return nil, err
-	}
-	resp := new(commandv1.Response)
-	return resp, proto.Unmarshal(answer, resp)
+	return w.conn.Ask(ctx, p, proto.CloneOf(r), time.Minute)
 }
 
 // asking asks in the background; the channel gets the answer, or is closed when
@@ -53,7 +44,7 @@ func (w *world) tryAsk(ctx context.Context, r *commandv1.Request) (*commandv1.Re
 func (w *world) asking(r *commandv1.Request) <-chan *commandv1.Response {
 	answers := make(chan *commandv1.Response, 1)
 	done := make(chan struct{})
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
 	go func() {
 		defer close(done)
 		defer close(answers)

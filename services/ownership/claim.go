@@ -86,8 +86,11 @@ func (h *holder) compareLast(ctx context.Context, a store.Applied, last bus.Mess
 	if err != nil {
 		return unreadable("last record", last.Sequence, err)
 	}
-	if skipped := rec.Epoch < a.Epoch; a.Sequence == last.Sequence && rec.Hash != a.Hash && !skipped {
-		return halt(DamageFork, "the record at log sequence %d has hash %x, the store applied %x", a.Sequence, rec.Hash, a.Hash)
+	if a.Sequence == last.Sequence && rec.Hash != a.Hash {
+		// It was skipped, or it is another one: the last that was applied tells.
+		if err := h.sameHistory(ctx); err != nil {
+			return err
+		}
 	}
 	if rec.BatonID != h.cfg.BatonID {
 		return halt(DamageRecord, "the last record belongs to installation %x, the streams to %x", rec.BatonID, h.cfg.BatonID)
@@ -105,7 +108,7 @@ func (h *holder) catchUp(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			err = h.replay(msg)
+			err = h.replay(ctx, msg)
 		}
 		if err == nil && n%fewRecords == 0 {
 			err = h.replayRest(ctx)
@@ -119,8 +122,9 @@ func (h *holder) catchUp(ctx context.Context) error {
 	}
 }
 
-// replay applies one record that an earlier holder wrote.
-func (h *holder) replay(msg bus.Message) error {
+// replay applies one record that an earlier holder wrote. One of an ended epoch is
+// skipped, if the log has what ended it: else it is another history.
+func (h *holder) replay(ctx context.Context, msg bus.Message) error {
 	rec, err := eventlog.Decode(msg.Data)
 	if err != nil {
 		return unreadable("record", msg.Sequence, err)
@@ -132,6 +136,9 @@ func (h *holder) replay(msg bus.Message) error {
 	err = h.part.Apply(&rec, msg.Data, msg.Sequence, changes)
 	switch {
 	case errors.Is(err, eventlog.ErrStaleEpoch):
+		if err := h.sameHistory(ctx); err != nil {
+			return err
+		}
 		h.deps.Observe.fenced(h.partition)
 		h.log.Error("record of a deposed holder skipped", "sequence", msg.Sequence, "epoch", rec.Epoch, "position", rec.First)
 		h.skipped.Add(1)

@@ -33,6 +33,9 @@ func (c *partitionClock) now() control.Millis {
 	return c.floor
 }
 
+// tenure is how long ago the partition was claimed.
+func (c *partitionClock) tenure() time.Duration { return c.clock.Now().Sub(c.base) }
+
 // wall is the wall clock as partition time goes on from it: that of the claim
 // plus the monotonic time since, without the simulator's offset.
 func (c *partitionClock) wall() time.Time {

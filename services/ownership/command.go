@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
@@ -24,8 +22,8 @@ type call struct {
 
 // accept takes a command from the bus without blocking.
 func (h *holder) accept(c bus.CommandCall) {
-	req := new(commandv1.Request)
-	if err := proto.Unmarshal(c.Data, req); err != nil {
+	req, err := c.Request()
+	if err != nil {
 		h.send(c, &commandv1.Response{Status: commandv1.Status_STATUS_INTERNAL, Detail: err.Error()})
 		return
 	}
@@ -43,18 +41,24 @@ func (h *holder) accept(c bus.CommandCall) {
 	select {
 	case h.commands <- queued:
 	default:
-		h.deps.Observe.command(verbName(req), "busy")
-		h.send(c, &commandv1.Response{Status: commandv1.Status_STATUS_BUSY, RetryAfterMs: 1000})
+		h.tooMany(queued)
 	}
 }
 
-func (h *holder) send(c bus.CommandCall, r *commandv1.Response) {
-	r.Epoch, r.Partition = h.current.Load().Epoch, uint32(h.partition)
-	data, err := proto.Marshal(r)
-	if err == nil {
-		err = c.Reply(data)
+// tooMany answers a command that the queue has no room for. To a repeat it is no
+// final answer: an earlier copy may be decided yet.
+func (h *holder) tooMany(c call) {
+	if h.fenced(c.req) && c.req.GetAttempt() > 0 {
+		h.unavailable(c, "the queue is full")
+		return
 	}
-	if err != nil {
+	h.deps.Observe.command(verbName(c.req), "busy")
+	c.reply(&commandv1.Response{Status: commandv1.Status_STATUS_BUSY, RetryAfterMs: 1000})
+}
+
+func (h *holder) send(c bus.CommandCall, r *commandv1.Response) {
+	r.Epoch, r.Partition, r.NowMs = h.current.Load().Epoch, uint32(h.partition), h.time.tenure().Milliseconds()
+	if err := c.Reply(r); err != nil {
 		h.log.Warn("answering a command", "err", err)
 	}
 }
@@ -64,8 +68,8 @@ func (h *holder) decideCall(ctx context.Context, s *step, c call) {
 	if c.req.GetSendOutcome() != nil {
 		h.deps.Observe.reached(PointOutcomeArrived, h.partition)
 	}
-	if h.deps.Clock.Now().After(c.expires) {
-		h.unavailable(c, "the deadline had passed before the command was decided")
+	if why := h.outdated(c); why != "" {
+		h.unavailable(c, why)
 		return
 	}
 	if err := h.catchUpRoster(ctx, s, c.req.GetRosterVersion()); err != nil {
@@ -102,10 +106,15 @@ func (h *holder) decideFresh(s *step, page *control.Page, c call) {
 	refusal := s.decide(c.key, page, cmd, cause{id: id16(c.req.GetId()), trace: id16(c.req.GetTrace())})
 	if refusal.Refused() {
 		h.refusals.note(c.key, control.AppID(c.req.GetApp()), refusal, s.state(c.key))
+		h.noteCopy(c)
 		s.respond(c, h.response(s, c, refusal, 0), "refused")
 		return
 	}
-	s.respond(c, h.response(s, c, refusal, s.answering(c)), "ok")
+	at := s.answering(c)
+	if at == 0 {
+		h.noteCopy(c)
+	}
+	s.respond(c, h.response(s, c, refusal, at), "ok")
 }
 
 // answering is the position of the event that answers a command, 0 when its

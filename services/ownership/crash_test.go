@@ -31,7 +31,7 @@ const (
 	page    = 100200300400500
 	primary = 700000000000001
 	second  = 700000000000002
-	soon    = 30 * time.Second
+	soon    = 90 * time.Second
 )
 
 // streams are real streams on a real embedded server.
@@ -228,18 +228,8 @@ func (s *streams) ask(q *commandv1.Request) (*commandv1.Response, error) {
 
 func (s *streams) askWithin(q *commandv1.Request, wait time.Duration) (*commandv1.Response, error) {
 	q.RosterVersion, q.BudgetMs = 1, soon.Milliseconds()
-	data, err := proto.Marshal(q)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
-	defer cancel()
-	raw, err := s.conn.Ask(ctx, partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, parts), data)
-	if err != nil {
-		return nil, err
-	}
-	r := new(commandv1.Response)
-	return r, proto.Unmarshal(raw, r)
+	p := partition.Of(control.ThreadKey{Asset: q.GetAsset(), Person: q.GetPerson()}, parts)
+	return s.conn.Ask(context.Background(), p, proto.CloneOf(q), wait)
 }
 
 func pass(id byte, key control.ThreadKey) *commandv1.Request {

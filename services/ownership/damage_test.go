@@ -75,7 +75,7 @@ func TestAShortLogThatIsConfirmedHalts(t *testing.T) {
 	})
 	w.start()
 	w.halts("the log ends at")
-	if st := w.svc.Statuses()[0]; st.Damage != DamageShort || barriers.Load() != 3 {
+	if st := w.svc.Statuses()[0]; st.Damage != DamageShort || barriers.Load() < 3 {
 		t.Errorf("%+v after %d barriers", st, barriers.Load())
 	}
 }

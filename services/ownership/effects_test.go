@@ -228,7 +228,7 @@ func TestParkedSendIsAnsweredAtItsDeadline(t *testing.T) {
 	w.until("the side is confirmed", func() bool { return count[control.SideConfirmed](w, 0) == 1 })
 	w.platform.script(func(ctx context.Context, _ string) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() })
 	w.fromInbox(person(0, 0))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	answers := make(chan *commandv1.Response, 4)
 	for range 4 { // one more than may wait

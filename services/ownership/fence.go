@@ -24,12 +24,21 @@ const repeatsPerLine = 100
 // durable. An unknown outcome is closed by writing: the byte-identical record is
 // repeated until the log acknowledges it or answers that the subject has moved
 // on; then the record after the expected sequence tells whether it was ours.
-// It gives up only when ctx ends, and then nothing is known.
+// It gives up only when ctx ends, and then nothing is known; or when the log has
+// lost the record before.
 func (h *holder) append(ctx context.Context, rec *eventlog.Record, raw []byte) (uint64, error) {
 	for try := 0; ; try++ {
+		if err := h.ascertain(ctx); err != nil {
+			return 0, err
+		}
+		began := h.trustNow()
 		sequence, err := h.deps.Log.AppendLog(ctx, h.partition, raw, h.sequence)
 		switch {
 		case err == nil:
+			if err := h.ascertain(ctx); err != nil { // it took long: nobody is told before
+				return 0, err
+			}
+			h.trusted = began
 			return sequence, nil
 		case errors.Is(err, bus.ErrWrongSequence):
 			return h.whose(ctx, rec)
@@ -78,9 +87,17 @@ func (h *holder) whose(ctx context.Context, rec *eventlog.Record) (uint64, error
 // barrier without outcome has no effect on anything and is repeated.
 func (h *holder) barrier(ctx context.Context) error {
 	for {
+		if err := h.ascertain(ctx); err != nil {
+			return err
+		}
+		began := h.trustNow()
 		err := h.deps.Log.Barrier(ctx, h.partition, h.sequence)
 		switch {
 		case err == nil:
+			if err := h.ascertain(ctx); err != nil {
+				return err
+			}
+			h.trusted = began
 			return nil
 		case errors.Is(err, bus.ErrWrongSequence):
 			return errDeposed

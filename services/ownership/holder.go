@@ -30,6 +30,7 @@ type holder struct {
 
 	epoch    uint64
 	sequence uint64 // of the last record of this partition on BATON_LOG
+	trusted  trust  // that it is there
 	applied  store.Applied
 	time     partitionClock
 	snapshot *roster.Snapshot
@@ -48,6 +49,7 @@ type holder struct {
 	sweeping   []control.ThreadKey
 	sweepTurn  int
 	refusals   refusalLog
+	copies     copies                       // of this tenure
 	waiting    map[control.ThreadKey][]call // sends that wait for the platform's side
 	ready      []call                       // parked calls whose wait is over
 	parked     int                          // calls in waiting
@@ -157,10 +159,17 @@ func (h *holder) tenure(ctx context.Context) error {
 		h.tenured = false
 	}()
 	err := h.hold(ctx)
-	if cause := context.Cause(ctx); errors.Is(cause, errDeposed) {
+	if cause := context.Cause(ctx); silences(cause) {
 		return cause
 	}
 	return err
+}
+
+// silences reports whether a tenure that ends for this cause answers nobody any
+// more: another holder has written, or the log has lost what was promised.
+func silences(cause error) bool {
+	_, halts := asHalt(cause)
+	return halts || errors.Is(cause, errDeposed)
 }
 
 // hold claims, serves and decides.
@@ -180,7 +189,7 @@ func (h *holder) hold(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { h.dismiss(errors.Is(err, errDeposed) || errors.Is(context.Cause(ctx), errDeposed)) }()
+	defer func() { h.dismiss(errors.Is(err, errDeposed) || silences(context.Cause(ctx))) }()
 	defer stop()
 	h.publishStatus(true)
 	defer h.publishStatus(false)
@@ -204,7 +213,7 @@ func (h *holder) reset() {
 	h.counted = false
 	h.due, h.sweeping, h.dueAt, h.dueNeeds = nil, nil, 0, 0
 	h.unread = inboundRest{}
-	h.ready, h.parked = nil, 0
+	h.ready, h.parked, h.copies = nil, 0, copies{}
 	clear(h.waiting)
 	h.dropEffects()
 }

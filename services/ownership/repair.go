@@ -10,34 +10,8 @@ import (
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/repair"
 )
-
-// The errors of Repair.
-var (
-	// ErrNotHalted: there is nothing to repair.
-	ErrNotHalted = errors.New("ownership: the partition is not halted")
-	// ErrNoRepair: the way out is not Baton's; the text says whose.
-	ErrNoRepair = errors.New("ownership: cannot be repaired from here")
-	// ErrRepairing: another repair of the partition is under way.
-	ErrRepairing = errors.New("ownership: the partition is being repaired")
-	// ErrWrongPosition: what was accepted is not where the log ends.
-	ErrWrongPosition = errors.New("ownership: the log does not end at the position that was accepted")
-)
-
-// WouldLoseError is returned when the only way out loses something and that was
-// not accepted.
-type WouldLoseError struct {
-	// Partition, and the Position at which its log ends: to be accepted.
-	Partition int
-	Position  control.Position
-	// What is lost.
-	What string
-}
-
-// Error says what is lost, and where the log goes on.
-func (e *WouldLoseError) Error() string {
-	return fmt.Sprintf("ownership: partition %d goes on behind position %d only if a loss is accepted: %s", e.Partition, e.Position, e.What)
-}
 
 // Refill is the inbound stream as a repair needs it. Implemented by *bus.Conn.
 type Refill interface {
@@ -94,17 +68,17 @@ const (
 func (s *Service) Repair(ctx context.Context, p int, o RepairOptions) ([]Step, error) {
 	h := s.holders[p]
 	if !h.repairing.CompareAndSwap(false, true) {
-		return nil, ErrRepairing
+		return nil, repair.ErrRepairing
 	}
 	defer h.repairing.Store(false)
 	h.folding.Lock()
 	halted, tenured := h.halted.Load(), h.tenured
 	h.folding.Unlock()
 	if halted == nil || tenured {
-		return nil, ErrNotHalted
+		return nil, repair.ErrNotHalted
 	}
 	// Halted, the partition is touched by nobody else.
-	r := &repair{holder: h, o: o, damage: halted.damage}
+	r := &mending{holder: h, o: o, damage: halted.damage}
 	if err := r.run(ctx); err != nil {
 		return r.steps, fmt.Errorf("partition %d: %w", p, err)
 	}
@@ -126,29 +100,29 @@ func (h *holder) resume() {
 	h.log.Info("partition repaired", "position", h.part.Applied().Position)
 }
 
-// repair is one repair under way.
-type repair struct {
+// mending is one repair under way.
+type mending struct {
 	*holder
 	o      RepairOptions
 	damage Damage
 	steps  []Step
 }
 
-func (r *repair) run(ctx context.Context) error {
+func (r *mending) run(ctx context.Context) error {
 	if r.damage == DamageVersion {
-		return fmt.Errorf("%w: %s; start the Baton that wrote it, or a newer one", ErrNoRepair, r.halted.Load().reason)
+		return fmt.Errorf("%w: %s; start the Baton that wrote it, or a newer one", repair.ErrNoRepair, r.halted.Load().reason)
 	}
 	c, err := r.compareLogs(ctx)
 	switch {
 	case errors.Is(err, bus.ErrDamaged):
-		return fmt.Errorf("%w: %w: restore BATON_LOG from a backup or a replica", ErrNoRepair, err)
+		return fmt.Errorf("%w: %w: restore BATON_LOG from a backup or a replica", repair.ErrNoRepair, err)
 	case err != nil:
 		return err
 	case c.logFault != nil:
-		return fmt.Errorf("%w: %w: restore BATON_LOG from a backup or a replica", ErrNoRepair, c.logFault)
+		return fmt.Errorf("%w: %w: restore BATON_LOG from a backup or a replica", repair.ErrNoRepair, c.logFault)
 	}
 	if r.o.Accept && r.o.At != c.head.Position {
-		return fmt.Errorf("%w: %d was accepted, it ends at %d", ErrWrongPosition, r.o.At, c.head.Position)
+		return fmt.Errorf("%w: %d was accepted, it ends at %d", repair.ErrWrongPosition, r.o.At, c.head.Position)
 	}
 	if err := r.settleLog(ctx, c); err != nil {
 		return err
@@ -160,7 +134,7 @@ func (r *repair) run(ctx context.Context) error {
 }
 
 // step notes a step and does it.
-func (r *repair) step(way string, from, to control.Position, do func() error, format string, args ...any) error {
+func (r *mending) step(way string, from, to control.Position, do func() error, format string, args ...any) error {
 	st := Step{Partition: r.partition, Damage: r.damage, Way: way, From: from, To: to, What: fmt.Sprintf(format, args...)}
 	if r.o.DryRun {
 		r.steps = append(r.steps, st)
@@ -176,19 +150,19 @@ func (r *repair) step(way string, from, to control.Position, do func() error, fo
 	return nil
 }
 
-func (r *repair) wouldLose(c *comparison, format string, args ...any) error {
-	return &WouldLoseError{Partition: r.partition, Position: c.head.Position, What: fmt.Sprintf(format, args...)}
+func (r *mending) wouldLose(c *comparison, format string, args ...any) error {
+	return &repair.WouldLoseError{Partition: r.partition, Position: c.head.Position, What: fmt.Sprintf(format, args...)}
 }
 
 // settleLog makes log and store agree. What only the store has is written to the
 // log again if the log can take it, else exported and given up.
-func (r *repair) settleLog(ctx context.Context, c *comparison) error {
+func (r *mending) settleLog(ctx context.Context, c *comparison) error {
 	at := r.part.Applied()
 	ours := at.Sequence == 0 || at.BatonID == r.cfg.BatonID
 	switch {
 	case !ours: // it may be the only copy of what it has
 		return fmt.Errorf("%w: %s: stop the node, then restore the streams that it belongs to, or run baton doctor --repair --config FILE "+
-			"--move-store, which moves the store aside and rebuilds it", ErrNoRepair, r.halted.Load().reason)
+			"--move-store, which moves the store aside and rebuilds it", repair.ErrNoRepair, r.halted.Load().reason)
 	case c.extra > 0 && !c.forked && c.storeFault == nil && !r.o.Accept:
 		if err := r.restore(ctx, c); err != nil {
 			return err
@@ -211,7 +185,7 @@ func (r *repair) settleLog(ctx context.Context, c *comparison) error {
 }
 
 // restore writes the records that only the store has to the log again.
-func (r *repair) restore(ctx context.Context, c *comparison) error {
+func (r *mending) restore(ctx context.Context, c *comparison) error {
 	last := c.head.Position + control.Position(c.extraEvents)
 	return r.step(wayRestore, c.head.Position+1, last, func() error {
 		left := c.extra
@@ -237,7 +211,7 @@ func (r *repair) restore(ctx context.Context, c *comparison) error {
 }
 
 // export keeps what only the store has in a file.
-func (r *repair) export(c *comparison) error {
+func (r *mending) export(c *comparison) error {
 	return r.step(wayExport, c.extraFirst, c.extraFirst+control.Position(max(c.extraEvents, 1))-1, func() error {
 		file, err := r.o.Export(r.partition, r.extras(c))
 		if err == nil {
@@ -248,23 +222,23 @@ func (r *repair) export(c *comparison) error {
 }
 
 // rebuild forgets what the store has of the partition and folds its log anew.
-func (r *repair) rebuild(ctx context.Context, c *comparison, why string) error {
+func (r *mending) rebuild(ctx context.Context, c *comparison, why string) error {
 	return r.step(wayRebuild, 1, c.head.Position, func() error {
 		if err := r.part.Wipe(ctx); err != nil {
 			if _, damaged := asHalt(err); damaged {
 				err = fmt.Errorf("%w: the damaged file holds other partitions too: stop the node and run baton doctor --repair --config FILE, "+
-					"which moves it aside and rebuilds it: %w", ErrNoRepair, err)
+					"which moves it aside and rebuilds it: %w", repair.ErrNoRepair, err)
 			}
 			return err
 		}
 		r.threads, r.applied = nil, r.part.Applied()
-		return r.eachRecord(ctx, func(m bus.Message) error { return r.replay(m) })
+		return r.eachRecord(ctx, func(m bus.Message) error { return r.replay(ctx, m) })
 	}, "the partition's store is emptied and folded anew out of its log: %s", why)
 }
 
 // settleInput makes the sequences of the inbound stream go beyond what is
 // decided, so that nothing that comes is taken for decided.
-func (r *repair) settleInput(ctx context.Context, c *comparison) error {
+func (r *mending) settleInput(ctx context.Context, c *comparison) error {
 	if r.damage != DamageInput {
 		return nil
 	}
@@ -283,7 +257,7 @@ func (r *repair) settleInput(ctx context.Context, c *comparison) error {
 // refill publishes empty messages until the stream has reached a sequence, and
 // again what was stored up to there after the last record: it would be taken for
 // decided. What is decided after all is absorbed as a duplicate.
-func (r *repair) refill(ctx context.Context, upTo uint64, last bus.Message) error {
+func (r *mending) refill(ctx context.Context, upTo uint64, last bus.Message) error {
 	_, end, _, err := r.deps.Input.InboundRange(ctx)
 	for err == nil && end < upTo {
 		end, err = r.o.Input.PublishInbound(ctx, r.partition, nil)
@@ -307,7 +281,7 @@ func (r *repair) refill(ctx context.Context, upTo uint64, last bus.Message) erro
 
 // newerInput is the first of the sequences up to one whose messages were all
 // stored after a time.
-func (r *repair) newerInput(ctx context.Context, upTo uint64, after time.Time) (uint64, error) {
+func (r *mending) newerInput(ctx context.Context, upTo uint64, after time.Time) (uint64, error) {
 	for sequence := upTo; sequence > 0; sequence-- {
 		at, err := r.deps.Input.InboundTime(ctx, sequence)
 		if errors.Is(err, bus.ErrNoMessage) || err == nil && at.Before(after) {
@@ -321,7 +295,7 @@ func (r *repair) newerInput(ctx context.Context, upTo uint64, after time.Time) (
 }
 
 // settleTopic lowers the control topic's cursor to the end of the log.
-func (r *repair) settleTopic(ctx context.Context, c *comparison) error {
+func (r *mending) settleTopic(ctx context.Context, c *comparison) error {
 	data, sequence, err := r.deps.Topic.ControlCursor(ctx, r.partition)
 	if err != nil && !errors.Is(err, bus.ErrNoMessage) {
 		return err

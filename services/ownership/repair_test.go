@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/repair"
 )
 
 // notes are what a repair told of itself.
@@ -100,7 +101,7 @@ func TestALogThatLostItsTailGetsItBackFromTheStore(t *testing.T) {
 		}
 		w.consumed(0, w.arrive(w.message(person(0, 9))))
 		w.checkStore()
-		if _, _, err := w.repair(nil); !errors.Is(err, ErrNotHalted) {
+		if _, _, err := w.repair(nil); !errors.Is(err, repair.ErrNotHalted) {
 			t.Errorf("once more: %v", err)
 		}
 	}
@@ -113,7 +114,7 @@ func TestALostTailIsAcceptedOnlyAtItsPosition(t *testing.T) {
 	end := all[len(all)-3].Last()
 	w.start()
 	w.halts("the log ends at")
-	if _, _, err := w.repair(func(o *RepairOptions) { o.Accept, o.At = true, end+1 }); !errors.Is(err, ErrWrongPosition) {
+	if _, _, err := w.repair(func(o *RepairOptions) { o.Accept, o.At = true, end+1 }); !errors.Is(err, repair.ErrWrongPosition) {
 		t.Fatalf("another position: %v", err)
 	}
 	told, _, err := w.repair(func(o *RepairOptions) { o.Accept, o.At = true, end })
@@ -139,7 +140,7 @@ func TestAForkIsRepairedOnlyWithALoss(t *testing.T) {
 	w.start()
 	w.until("it is halted", func() bool { return w.svc.Statuses()[0].Halted != "" })
 	_, _, err := w.repair(nil)
-	loss, would := errors.AsType[*WouldLoseError](err)
+	loss, would := errors.AsType[*repair.WouldLoseError](err)
 	if !would || loss.Position != all[len(all)-3].Last() || !strings.Contains(err.Error(), "2 records") {
 		t.Fatalf("%v", err)
 	}
@@ -176,7 +177,7 @@ func TestADamagedRecordIsNotRepairedHere(t *testing.T) {
 	}
 	w.start()
 	w.halts("damaged")
-	if _, _, err := w.repair(nil); !errors.Is(err, ErrNoRepair) || !strings.Contains(err.Error(), "backup") {
+	if _, _, err := w.repair(nil); !errors.Is(err, repair.ErrNoRepair) || !strings.Contains(err.Error(), "backup") {
 		t.Errorf("%v", err)
 	}
 }
@@ -192,7 +193,7 @@ func TestLostInputIsFilledUp(t *testing.T) {
 	w.start()
 	w.halts("the inbound stream ends at")
 	_, _, err := w.repair(nil)
-	loss, would := errors.AsType[*WouldLoseError](err)
+	loss, would := errors.AsType[*repair.WouldLoseError](err)
 	if !would {
 		t.Fatal(err)
 	}
@@ -225,7 +226,7 @@ func TestATopicAheadIsLoweredWhenAccepted(t *testing.T) {
 	w.start()
 	w.halts("the control topic has position")
 	_, _, err := w.repair(nil)
-	loss, would := errors.AsType[*WouldLoseError](err)
+	loss, would := errors.AsType[*repair.WouldLoseError](err)
 	if !would {
 		t.Fatal(err)
 	}

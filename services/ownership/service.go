@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type Log interface {
 	LastLog(ctx context.Context, p int) (bus.Message, error)
 	NextLog(ctx context.Context, p int, after uint64) (bus.Message, error)
 	ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
+	// Reconnects counts how often the connection that writes was made anew.
+	Reconnects() uint64
 }
 
 // Input is where inbound events come from. Implemented by *bus.Conn.
@@ -82,6 +85,9 @@ type Config struct {
 	// when the lock on the data directory makes this process the only
 	// possible holder.
 	Barrier bool
+	// AuditEvery is how often the node looks whether the log still has the newest
+	// record that it has applied (default 2 s), with Barrier only.
+	AuditEvery time.Duration
 	// QueueCommands bounds the commands waiting per partition (default 1024);
 	// one more is answered busy.
 	QueueCommands int
@@ -106,6 +112,7 @@ func (c *Config) fill() error {
 	if c.Effects == 0 {
 		c.Effects = 64
 	}
+	c.AuditEvery = cmp.Or(c.AuditEvery, 2*time.Second)
 	c.Snapshots.fill()
 	return nil
 }
@@ -174,6 +181,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	if s.cfg.Standby {
 		g.Go(func() error { return s.standBy(ctx) })
+	}
+	if s.cfg.Barrier {
+		g.Go(func() error { return s.auditLoop(ctx) })
 	}
 	g.Go(func() error { return s.topic.run(ctx) })
 	g.Go(func() error { return s.effects.run(ctx) })

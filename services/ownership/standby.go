@@ -123,7 +123,7 @@ func (h *holder) follow(ctx context.Context, m bus.Message) error {
 	case h.applied.Sequence < before: // records may have gone by that are not folded: a tenure had the state
 		return h.haltOr(h.catchUp(ctx))
 	default:
-		return h.haltOr(h.replay(m))
+		return h.haltOr(h.replay(ctx, m))
 	}
 }
 

@@ -24,7 +24,7 @@ func (s *Service) replayTail(ctx context.Context) {
 			return nil
 		}
 		h := s.holders[m.Partition]
-		if m.Sequence > h.applied.Sequence && h.replay(m) != nil || m.Sequence >= end {
+		if m.Sequence > h.applied.Sequence && h.replay(ctx, m) != nil || m.Sequence >= end {
 			delete(ends, m.Partition)
 		}
 		if len(ends) == 0 {
@@ -69,7 +69,7 @@ func (h *holder) replayRest(ctx context.Context) error {
 	}
 	o := bus.ReadOptions{Partitions: []int{h.partition}, After: h.applied.Sequence}
 	err = h.deps.Log.ReadLog(ctx, o, func(m bus.Message) error {
-		if err := h.replay(m); err != nil {
+		if err := h.replay(ctx, m); err != nil {
 			return err
 		}
 		if m.Sequence >= last.Sequence {

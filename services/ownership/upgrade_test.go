@@ -7,6 +7,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/eventlog/eventlogtest"
+	"github.com/baton-router/baton/pkg/repair"
 )
 
 // newer puts a record on the log of partition 0 that only the next version reads.
@@ -64,7 +65,7 @@ func TestARecordOfANewerVersionHaltsItsPartition(t *testing.T) {
 				t.Errorf("%+v", st)
 			}
 			w.consumed(1, w.arrive(w.message(person(1, 0))))
-			if _, _, err := w.repair(nil); !errors.Is(err, ErrNoRepair) || !strings.Contains(err.Error(), "a newer one") {
+			if _, _, err := w.repair(nil); !errors.Is(err, repair.ErrNoRepair) || !strings.Contains(err.Error(), "a newer one") {
 				t.Errorf("repair: %v", err)
 			}
 		})

@@ -79,13 +79,21 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
+	w := worldOn(t, conn)
+	w.server = server
+	return w
+}
+
+// worldOn is newWorld with a connection of the test's own.
+func worldOn(t *testing.T, conn *bus.Conn) *world {
+	t.Helper()
 	// One partition more than the role holds: the collector's own.
 	identity, err := conn.EnsureStreams(t.Context(), bus.Config{Partitions: partitions + 1, Replicas: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{
-		t: t, server: server, conn: conn, identity: identity, dir: t.TempDir(), cache: 1 << 20, rosters: newRosters(t, connectAll),
+		t: t, conn: conn, identity: identity, dir: t.TempDir(), cache: 1 << 20, rosters: newRosters(t, connectAll),
 		clock: newFakeClock(), log: &faultyLog{Log: conn}, input: &faultyInput{Input: conn}, control: &faultyTopic{Topic: conn},
 	}
 	w.pulse.ch = make(chan struct{})
@@ -190,7 +198,7 @@ func (w *world) held() {
 // now and then for what nobody tells of.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(90 * time.Second)
 	defer deadline.Stop()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()

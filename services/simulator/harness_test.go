@@ -31,7 +31,7 @@ const (
 	other  = 9001234567890124
 	secret = "platform-secret"
 	token  = "EAAplatform"
-	waited = 10 * time.Second // for what must come
+	waited = 60 * time.Second // for what must come
 )
 
 // got is one webhook as ingress received it.

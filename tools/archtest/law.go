@@ -41,6 +41,7 @@ var rules = []rule{
 	{packages: []string{"pkg/delivery"}, may: []string{"pkg/control", "pkg/webhook"}, noStd: impure, testMay: coreTests, why: whyCore},
 	{packages: []string{"pkg/partition", "pkg/webhook"}, may: []string{"pkg/control"}, noStd: impure, testMay: coreTests, why: whyCore},
 	{packages: []string{"pkg/graph"}, noStd: impure, why: whyCore + "; the platform's shapes stand alone"},
+	{packages: []string{"pkg/repair"}, may: []string{"pkg/control"}, noStd: impure, why: "what the roles say of a repair, and nothing that does one"},
 	{packages: coreTests, may: []string{"pkg/control"}, vendor: testVendor, why: "the core's tests run where the core runs: on nothing"},
 
 	{packages: []string{"pkg/eventlog"}, may: []string{"pkg/control", "pkg/partition", "pkg/webhook", "pkg/gen/..."}, vendor: protobuf, testMay: []string{"pkg/..."}, why: whyPort},
@@ -51,6 +52,7 @@ var rules = []rule{
 	{packages: []string{"pkg/store/storetest"}, may: append([]string{"pkg/store"}, below...), vendor: append([]string{"github.com/cockroachdb/pebble/v2"}, testVendor...), why: whyAdapter},
 	adapter("pkg/bus", "github.com/nats-io/nats.go", "github.com/nats-io/nuid"),
 	{packages: []string{"pkg/bus/embedded"}, may: append([]string{"pkg/bus"}, below...), vendor: append([]string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go"}, extended...), testMay: []string{"pkg/..."}, why: whyAdapter},
+	{packages: []string{"pkg/bus/embedded/embeddedtest"}, may: append([]string{"pkg/bus", "pkg/bus/embedded"}, below...), vendor: testVendor, why: whyAdapter},
 	adapter("pkg/roster", "github.com/goccy/go-yaml"),
 	adapter("pkg/telemetry", "github.com/prometheus", "go.opentelemetry.io/otel"),
 	{packages: []string{"pkg/lifecycle"}, vendor: extended, why: "every adapter may see lifecycle, so it sees none of them"},

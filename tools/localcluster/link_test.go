@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // soon is enough for bytes on loopback; never is short, for what must not come.
 const (
-	soon  = 10 * time.Second
+	soon  = 60 * time.Second
 	never = 50 * time.Millisecond
 )
 

@@ -39,6 +39,9 @@ type Options struct {
 	// TLS is required, together with Readers, when Listen is not a loopback
 	// address.
 	TLS *tls.Config
+	// Password of User, for one that is started again while its clients live on;
+	// empty for a random one.
+	Password string
 	// Logger gets the server's warnings and errors; nil means none.
 	Logger *slog.Logger
 }

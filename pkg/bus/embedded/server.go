@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -49,7 +50,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{lock: lock, password: rand.Text()}
+	s := &Server{lock: lock, password: cmp.Or(o.Password, rand.Text())}
 	if err := s.start(o); err != nil {
 		s.Stop()
 		return nil, err
@@ -111,7 +112,8 @@ func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn
 // only.
 func (s *Server) User() string { return UserBaton }
 
-// Password returns the password of User, random at every start.
+// Password returns the password of User, random at every start unless Options has
+// one.
 func (s *Server) Password() string { return s.password }
 
 // Addr returns the address on which consumers are served, with the port that

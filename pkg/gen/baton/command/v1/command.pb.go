@@ -113,7 +113,7 @@ type Request struct {
 	// Roster version under which the caller was authenticated.
 	RosterVersion uint64 `protobuf:"varint,5,opt,name=roster_version,json=rosterVersion,proto3" json:"roster_version,omitempty"`
 	// Milliseconds that the caller still waits, counted from the arrival of this
-	// request; past it the holder does not decide.
+	// request; past it the holder does not decide. For requests without an epoch.
 	BudgetMs int64 `protobuf:"varint,6,opt,name=budget_ms,json=budgetMs,proto3" json:"budget_ms,omitempty"`
 	// Hash of (asset, app, Idempotency-Key), 16 bytes; empty for none.
 	IdempotencyKey []byte `protobuf:"bytes,7,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
@@ -122,6 +122,17 @@ type Request struct {
 	Digest uint64 `protobuf:"fixed64,8,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Trace id, 16 bytes or empty.
 	Trace []byte `protobuf:"bytes,9,opt,name=trace,proto3" json:"trace,omitempty"`
+	// The tenure that is asked: a holder of another epoch decides nothing and
+	// answers STATUS_UNAVAILABLE with its own. 0 for any, by a caller that never
+	// repeats a request; one that does not know the epoch yet names none that can
+	// be.
+	Epoch uint64 `protobuf:"varint,10,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// When the caller gives up, by the clock of the tenure (Response.now_ms); past
+	// it the holder does not decide. For requests with an epoch.
+	DeadlineMs int64 `protobuf:"varint,11,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
+	// How often the request was sent before, with the same id. Once a repeat is
+	// answered, no earlier copy is decided any more.
+	Attempt uint32 `protobuf:"varint,12,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// What is wanted.
 	//
 	// Types that are valid to be assigned to Verb:
@@ -235,6 +246,27 @@ func (x *Request) GetTrace() []byte {
 		return x.Trace
 	}
 	return nil
+}
+
+func (x *Request) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Request) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *Request) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
 }
 
 func (x *Request) GetVerb() isRequest_Verb {
@@ -1298,8 +1330,11 @@ type Response struct {
 	Detail string `protobuf:"bytes,10,opt,name=detail,proto3" json:"detail,omitempty"`
 	// Side that must be confirmed on the platform before a send is forwarded.
 	SideUnconfirmed bool `protobuf:"varint,11,opt,name=side_unconfirmed,json=sideUnconfirmed,proto3" json:"side_unconfirmed,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The clock of the tenure when it answered: milliseconds since it began. For
+	// Request.deadline_ms.
+	NowMs         int64 `protobuf:"varint,12,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Response) Reset() {
@@ -1407,6 +1442,13 @@ func (x *Response) GetSideUnconfirmed() bool {
 		return x.SideUnconfirmed
 	}
 	return false
+}
+
+func (x *Response) GetNowMs() int64 {
+	if x != nil {
+		return x.NowMs
+	}
+	return 0
 }
 
 // Refusal mirrors control.Refusal.
@@ -1795,7 +1837,7 @@ var File_baton_command_v1_command_proto protoreflect.FileDescriptor
 
 const file_baton_command_v1_command_proto_rawDesc = "" +
 	"\n" +
-	"\x1ebaton/command/v1/command.proto\x12\x10baton.command.v1\"\xe8\a\n" +
+	"\x1ebaton/command/v1/command.proto\x12\x10baton.command.v1\"\xb9\b\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05asset\x18\x02 \x01(\x06R\x05asset\x12\x16\n" +
@@ -1805,7 +1847,12 @@ const file_baton_command_v1_command_proto_rawDesc = "" +
 	"\tbudget_ms\x18\x06 \x01(\x03R\bbudgetMs\x12'\n" +
 	"\x0fidempotency_key\x18\a \x01(\fR\x0eidempotencyKey\x12\x16\n" +
 	"\x06digest\x18\b \x01(\x06R\x06digest\x12\x14\n" +
-	"\x05trace\x18\t \x01(\fR\x05trace\x12,\n" +
+	"\x05trace\x18\t \x01(\fR\x05trace\x12\x14\n" +
+	"\x05epoch\x18\n" +
+	" \x01(\x04R\x05epoch\x12\x1f\n" +
+	"\vdeadline_ms\x18\v \x01(\x03R\n" +
+	"deadlineMs\x12\x18\n" +
+	"\aattempt\x18\f \x01(\rR\aattempt\x12,\n" +
 	"\x04pass\x18\x14 \x01(\v2\x16.baton.command.v1.PassH\x00R\x04pass\x12,\n" +
 	"\x04take\x18\x15 \x01(\v2\x16.baton.command.v1.TakeH\x00R\x04take\x12K\n" +
 	"\x0frequest_control\x18\x16 \x01(\v2 .baton.command.v1.RequestControlH\x00R\x0erequestControl\x125\n" +
@@ -1869,7 +1916,7 @@ const file_baton_command_v1_command_proto_rawDesc = "" +
 	"\x06target\x18\x03 \x01(\x06R\x06target\x12\x1a\n" +
 	"\bmetadata\x18\x04 \x01(\tR\bmetadata\x12\x17\n" +
 	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"\x06\n" +
-	"\x04Show\"\xa5\x03\n" +
+	"\x04Show\"\xbc\x03\n" +
 	"\bResponse\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x120\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x18.baton.command.v1.StatusR\x06status\x123\n" +
@@ -1882,7 +1929,8 @@ const file_baton_command_v1_command_proto_rawDesc = "" +
 	"\x04held\x18\t \x01(\bR\x04held\x12\x16\n" +
 	"\x06detail\x18\n" +
 	" \x01(\tR\x06detail\x12)\n" +
-	"\x10side_unconfirmed\x18\v \x01(\bR\x0fsideUnconfirmed\"\x95\x01\n" +
+	"\x10side_unconfirmed\x18\v \x01(\bR\x0fsideUnconfirmed\x12\x15\n" +
+	"\x06now_ms\x18\f \x01(\x03R\x05nowMs\"\x95\x01\n" +
 	"\aRefusal\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\rR\x06reason\x12\x12\n" +
 	"\x04verb\x18\x02 \x01(\rR\x04verb\x12\x14\n" +

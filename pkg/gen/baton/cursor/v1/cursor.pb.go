@@ -148,7 +148,10 @@ type Mark struct {
 	RosterVersion uint64 `protobuf:"varint,4,opt,name=roster_version,json=rosterVersion,proto3" json:"roster_version,omitempty"`
 	// When the record before the mark was decided, in milliseconds since the Unix
 	// epoch.
-	DecidedAtMs   int64 `protobuf:"varint,5,opt,name=decided_at_ms,json=decidedAtMs,proto3" json:"decided_at_ms,omitempty"`
+	DecidedAtMs int64 `protobuf:"varint,5,opt,name=decided_at_ms,json=decidedAtMs,proto3" json:"decided_at_ms,omitempty"`
+	// First eight bytes of the hash of the record before the mark; 0 where it is
+	// not known.
+	Record        uint64 `protobuf:"fixed64,6,opt,name=record,proto3" json:"record,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +217,13 @@ func (x *Mark) GetRosterVersion() uint64 {
 func (x *Mark) GetDecidedAtMs() int64 {
 	if x != nil {
 		return x.DecidedAtMs
+	}
+	return 0
+}
+
+func (x *Mark) GetRecord() uint64 {
+	if x != nil {
+		return x.Record
 	}
 	return 0
 }
@@ -435,13 +445,14 @@ const file_baton_cursor_v1_cursor_proto_rawDesc = "" +
 	"\vsaved_at_ms\x18\x05 \x01(\x03R\tsavedAtMs\x12\x1a\n" +
 	"\breleased\x18\x06 \x01(\bR\breleased\x12)\n" +
 	"\x04read\x18\a \x01(\v2\x15.baton.cursor.v1.MarkR\x04read\x12(\n" +
-	"\x04apps\x18\b \x03(\v2\x14.baton.cursor.v1.AppR\x04apps\"\xa6\x01\n" +
+	"\x04apps\x18\b \x03(\v2\x14.baton.cursor.v1.AppR\x04apps\"\xbe\x01\n" +
 	"\x04Mark\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1b\n" +
 	"\tlog_epoch\x18\x03 \x01(\x04R\blogEpoch\x12%\n" +
 	"\x0eroster_version\x18\x04 \x01(\x04R\rrosterVersion\x12\"\n" +
-	"\rdecided_at_ms\x18\x05 \x01(\x03R\vdecidedAtMs\"\xc0\x02\n" +
+	"\rdecided_at_ms\x18\x05 \x01(\x03R\vdecidedAtMs\x12\x16\n" +
+	"\x06record\x18\x06 \x01(\x06R\x06record\"\xc0\x02\n" +
 	"\x03App\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\x06R\x03app\x12\x1c\n" +
 	"\twatermark\x18\x02 \x01(\x04R\twatermark\x12)\n" +

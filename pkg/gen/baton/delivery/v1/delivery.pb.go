@@ -169,7 +169,8 @@ type DeadLetter struct {
 	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
 	// When the event was decided, in milliseconds since the Unix epoch.
 	DecidedAtMs int64 `protobuf:"varint,6,opt,name=decided_at_ms,json=decidedAtMs,proto3" json:"decided_at_ms,omitempty"`
-	// Why it was given up: exhausted, rejected, retention, unreadable.
+	// Why it was given up: exhausted, rejected, retention, unreadable,
+	// other_payload.
 	Outcome string `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	// Attempts made.
 	Attempts uint32 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
