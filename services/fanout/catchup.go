@@ -120,7 +120,7 @@ func (s *Service) readFew(ctx context.Context, places map[int]reading) error {
 const (
 	maxCatchUps  = 2
 	catchUpAhead = 64
-	catchUpTurn  = 2048
+	catchUpTurn  = 1024
 )
 
 // turns bounds how many read at once. The others wait in the order in which they
