@@ -91,8 +91,11 @@ type Delivery struct {
 
 // Plan lists the deliveries of an entry, by ascending app id, at most one per
 // app. An inbox never receives. The caller owns the result.
-func Plan(p *Page, e Entry) []Delivery {
-	pl := plan{page: p, person: e.Thread.Person}
+func Plan(p *Page, e Entry) []Delivery { return AppendPlan(nil, p, e) }
+
+// AppendPlan appends the deliveries of an entry to dst, as Plan lists them.
+func AppendPlan(dst []Delivery, p *Page, e Entry) []Delivery {
+	pl := plan{page: p, person: e.Thread.Person, list: dst}
 	switch event := e.Event.(type) {
 	case control.Routed:
 		pl.routed(&event)

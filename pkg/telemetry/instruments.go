@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -95,14 +96,21 @@ func (c *children[T]) With(values ...string) T {
 		var none T
 		return none
 	}
-	key := strings.Join(values, "\xff")
+	var room [128]byte // this is called several times for each event
+	key := room[:0]
+	for i, v := range values {
+		if i > 0 {
+			key = append(key, '\xff')
+		}
+		key = append(key, v...)
+	}
 	c.mu.RLock()
-	child, ok := c.mu.byLabels[key]
+	child, ok := c.mu.byLabels[string(key)]
 	c.mu.RUnlock()
 	if ok {
 		return child
 	}
-	return c.add(key, values)
+	return c.add(string(key), slices.Clone(values))
 }
 
 func (c *children[T]) add(key string, values []string) T {
@@ -118,7 +126,7 @@ func (c *children[T]) add(key string, values []string) T {
 		return c.make(others(len(values)))
 	}
 	child := c.make(bounded(values))
-	c.mu.byLabels[strings.Clone(key)] = child
+	c.mu.byLabels[key] = child
 	return child
 }
 

@@ -118,3 +118,20 @@ func BenchmarkSign(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkElement is an element in the platform's own form, and beside it one
+// that is not.
+func BenchmarkElement(b *testing.B) {
+	const own = `{"sender":{"id":"9001234567890123"},"recipient":{"id":"100200300400500"},"timestamp":1790000000045,` +
+		`"message":{"mid":"m_baton0001","text":"caf\u00e9 https:\/\/ex.test\/a, where is my order? please answer please answer please answer"}}`
+	for name, raw := range map[string]string{"written": own, "other": " " + own} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := webhook.Element([]byte(raw)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,8 +1,10 @@
 package webhook_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"unicode/utf8"
 
@@ -92,6 +94,39 @@ func FuzzAppendElement(f *testing.F) {
 			return // encoding/json merges what is written twice
 		}
 		checkMeaning(t, raw, e)
+	})
+}
+
+// FuzzElement: Element is AppendElement without an edit, also where it gives
+// back what it was given.
+func FuzzElement(f *testing.F) {
+	for _, s := range seeds {
+		f.Add([]byte(s))
+	}
+	for _, s := range samples() {
+		f.Add([]byte(s.element))
+		written, _ := webhook.AppendElement(nil, []byte(s.element), webhook.Edit{})
+		f.Add(written)
+	}
+	for _, s := range []string{
+		`{"a":"\u00E9"}`, `{"a":"\u00e9\/\"\\"}`, `{"a" :1}`, ` {"a":1}`, `{"a":"/"}`, `{"a":"b c"}`, `{"a":"\u12"}`, `{"a":"\`, `{}`, `"a"`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		given := bytes.Clone(raw)
+		got, err := webhook.Element(raw)
+		want, wrong := webhook.AppendElement(nil, raw, webhook.Edit{})
+		if fmt.Sprint(err) != fmt.Sprint(wrong) || err == nil && !bytes.Equal(got, want) {
+			t.Errorf("%q: %q, %v; want %q, %v", raw, got, err, want, wrong)
+		}
+		if !bytes.Equal(raw, given) {
+			t.Errorf("%q became %q", given, raw)
+		}
+		if err != nil || bytes.Equal(raw, want) == (&got[0] == &raw[0]) {
+			return
+		}
+		t.Errorf("%q: given back %v, is in the form %v", raw, &got[0] == &raw[0], bytes.Equal(raw, want))
 	})
 }
 

@@ -58,8 +58,9 @@ func (n *node) observeFanout() fanout.Observers {
 	m := n.metrics
 	return fanout.Observers{
 		Attempt: func(a fanout.Attempt) {
-			m.DeliverySeconds.With(a.App.String()).Observe(a.Took)
-			m.DeliveryAttempts.With(a.App.String(), a.Answer, string(a.Failure)).Inc()
+			app := a.App.String()
+			m.DeliverySeconds.With(app).Observe(a.Took)
+			m.DeliveryAttempts.With(app, a.Answer, string(a.Failure)).Inc()
 		},
 		Finished: func(f fanout.Finished) {
 			m.Deliveries.With(f.App.String(), f.Channel.String(), string(f.Outcome)).Inc()

@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"container/heap"
-	"container/list"
 	"context"
 	"sync/atomic"
 	"time"
@@ -85,8 +84,9 @@ func (e *engine) gather(now time.Time) *batch {
 		return nil
 	}
 	b := &batch{app: e.mu.app, via: e.mu.transport, probe: probe, retry: retry, lent: lent, begun: now}
-	e.load(b, ln)
 	e.begin(b)
+	b.letters, b.lanes = b.parcel.letters[:0], b.parcel.lanes[:0]
+	e.load(b, ln)
 	e.mu.batches[b] = struct{}{}
 	e.mu.flying++
 	e.mu.lastRetry = retry
@@ -154,7 +154,7 @@ func (e *engine) retrySlots() int { return max(1, e.concurrency()/4) }
 
 // firstSlots is how many are for first attempts.
 func (e *engine) firstSlots() int {
-	if e.concurrency() == 1 || e.mu.due.Len() == 0 && e.mu.retrying == 0 {
+	if e.concurrency() == 1 || e.mu.due.len == 0 && e.mu.retrying == 0 {
 		return e.concurrency()
 	}
 	return e.concurrency() - e.retrySlots()
@@ -177,7 +177,7 @@ func (e *engine) pick(probe bool) (ln *lane, retry bool) {
 		if in == nil {
 			return nil, false
 		}
-		ln := first(in)
+		ln := in.first
 		if ln.head().from.mayStart() {
 			return ln, retry
 		}
@@ -186,11 +186,11 @@ func (e *engine) pick(probe bool) (ln *lane, retry bool) {
 }
 
 // source is the list to take the next lane from.
-func (e *engine) source(probe bool) (in *list.List, retry bool) {
+func (e *engine) source(probe bool) (in *line, retry bool) {
 	if e.mu.flying-e.mu.retrying < e.firstSlots() {
 		in = e.oldest()
 	}
-	if e.mu.due.Len() == 0 || e.mu.retrying >= e.retrySlots() {
+	if e.mu.due.len == 0 || e.mu.retrying >= e.retrySlots() {
 		return in, false
 	}
 	// A probe tries a thread that is not known to fail, when there is one;
@@ -202,15 +202,15 @@ func (e *engine) source(probe bool) (in *list.List, retry bool) {
 }
 
 // oldest is the list of first attempts whose front waits longest.
-func (e *engine) oldest() *list.List {
-	var found *list.List
+func (e *engine) oldest() *line {
+	var found *line
 	var ticket uint64
 	for i := range e.mu.fresh {
-		if ln := first(&e.mu.fresh[i]); ln != nil && (found == nil || ln.ticket < ticket) {
+		if ln := e.mu.fresh[i].first; ln != nil && (found == nil || ln.ticket < ticket) {
 			found, ticket = &e.mu.fresh[i], ln.ticket
 		}
 	}
-	if ln := first(&e.mu.split); ln != nil && (found == nil || ln.ticket < ticket) {
+	if ln := e.mu.split.first; ln != nil && (found == nil || ln.ticket < ticket) {
 		found = &e.mu.split
 	}
 	return found
@@ -272,9 +272,9 @@ func (b *batch) run(ln *lane, limit, bytes int) int {
 }
 
 // nextReady is the first lane of a list whose origin may start.
-func (e *engine) nextReady(in *list.List) *lane {
+func (e *engine) nextReady(in *line) *lane {
 	for {
-		ln := first(in)
+		ln := in.first
 		if ln == nil || ln.head().from.mayStart() {
 			return ln
 		}
@@ -305,7 +305,7 @@ func (e *engine) nextStart(now time.Time) time.Time {
 	if !e.mu.verified || e.mu.paused || e.mu.closing || e.mu.flying >= e.concurrency() {
 		return time.Time{} // another call will pump
 	}
-	waiting := e.oldest() != nil || e.mu.due.Len() > 0
+	waiting := e.oldest() != nil || e.mu.due.len > 0
 	closed := e.mu.until
 	if e.mu.breaker.state == BreakerOpen && e.mu.breaker.until.After(closed) {
 		closed = e.mu.breaker.until

@@ -32,8 +32,8 @@ type counting struct {
 
 func (c *counting) mayStart() bool { return true }
 func (c *counting) renew()         {}
-func (c *counting) finished(*letter) {
-	if c.left.Add(-1) == 0 {
+func (c *counting) finished(letters ...*letter) {
+	if c.left.Add(-int64(len(letters))) == 0 {
 		close(c.done)
 	}
 }

@@ -17,7 +17,7 @@ func (e *engine) bury(v verdict, r *result) {
 		next, gone := e.buried(ln, err)
 		if gone {
 			l.from.finished(l)
-			e.observers.finished(l.ended(e.id, v.outcome))
+			e.observers.finished(l.ended(e.id, v.outcome, time.Now()))
 		}
 		l = next
 	}

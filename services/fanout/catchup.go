@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -14,6 +15,7 @@ import (
 var (
 	errCaughtUp = errors.New("fanout: caught up")
 	errNoRoom   = errors.New("fanout: no room")
+	errTurn     = errors.New("fanout: it is another's turn")
 )
 
 // reading is a place that its app's own reader brings up: from which sequence
@@ -59,7 +61,7 @@ func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
 	if err == nil {
 		err = s.readFor(ctx, places)
 	}
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errCaughtUp) && !errors.Is(err, errNoRoom) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errCaughtUp) && !errors.Is(err, errNoRoom) && !errors.Is(err, errTurn) {
 		e.log.Warn("catching up interrupted, trying again", "err", err)
 		sleep(ctx, jitter(time.Second))
 	}
@@ -112,21 +114,46 @@ func (s *Service) readFew(ctx context.Context, places map[int]reading) error {
 
 // Bounds of the reads for apps that lag: how many apps are read for at once, and
 // how many messages wait for each of them. All of it is memory, and what a full
-// engine leaves unread was read in vain.
+// engine leaves unread was read in vain. While others wait, a turn ends after
+// catchUpTurn events: so apps that lag stay near one another, and what was planned
+// for one is still kept when the others come to it.
 const (
 	maxCatchUps  = 2
 	catchUpAhead = 64
+	catchUpTurn  = 2048
 )
 
-// readFor reads the log with a consumer from where the places stand until all
-// have caught up or the engine is full.
-func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
+// turns bounds how many read at once. The others wait in the order in which they
+// came. Safe for concurrent use.
+type turns struct {
+	slots   chan struct{}
+	waiting atomic.Int32
+}
+
+// begin waits for a turn, which end ends; false when ctx ended first.
+func (t *turns) begin(ctx context.Context) bool {
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
 	select {
-	case s.catchUps <- struct{}{}:
-		defer func() { <-s.catchUps }()
+	case t.slots <- struct{}{}:
+		return true
 	case <-ctx.Done():
+		return false
+	}
+}
+
+func (t *turns) end() { <-t.slots }
+
+// over reports whether so many events are a turn's worth, and another waits.
+func (t *turns) over(events int) bool { return events >= catchUpTurn && t.waiting.Load() > 0 }
+
+// readFor reads the log with a consumer from where the places stand until all
+// have caught up, the engine is full, or it is another's turn.
+func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
+	if !s.catchUps.begin(ctx) {
 		return ctx.Err()
 	}
+	defer s.catchUps.end()
 	o := bus.ReadOptions{After: ^uint64(0), Ahead: catchUpAhead}
 	for p, r := range places {
 		o.Partitions = append(o.Partitions, p)
@@ -134,6 +161,7 @@ func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 	}
 	slices.Sort(o.Partitions)
 	var rest time.Duration
+	events := 0
 	return s.deps.Log.ReadLog(ctx, o, func(m bus.Message) error {
 		r, open := places[m.Partition]
 		if !open {
@@ -150,8 +178,12 @@ func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
 		if !more {
 			delete(places, m.Partition)
 		}
-		if len(places) == 0 {
+		events += n
+		switch {
+		case len(places) == 0:
 			return errCaughtUp
+		case s.catchUps.over(events):
+			return errTurn
 		}
 		return nil
 	})
@@ -188,7 +220,8 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (n int, 
 		return 0, false, nil
 	}
 	h.touch()
-	if !pl.accept(p.letters[pl.app], before, p.after) {
+	// The plan is kept, and may be taken from again: its letters stay drafts.
+	if !pl.accept(slices.Clone(p.mail.of(pl.app)), before, p.after) {
 		if pl.limited {
 			return 0, false, nil
 		}

@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"container/heap"
-	"container/list"
 	"context"
 	"errors"
 	"log/slog"
@@ -79,10 +78,11 @@ type engine struct {
 		app       App
 		transport Transport
 		lanes     map[control.ThreadKey]*lane
-		fresh     [classes]list.List // heads never tried, by class
-		split     list.List          // heads of failed batches, to go alone at once
-		due       list.List          // parked heads whose time has come
-		held      list.List          // heads whose origin may not start
+		spare     []*lane       // to be used again
+		fresh     [classes]line // heads never tried, by class
+		split     line          // heads of failed batches, to go alone at once
+		due       line          // parked heads whose time has come
+		held      line          // heads whose origin may not start
 		parked    parking
 		blocked   int
 		tickets   uint64
@@ -183,7 +183,7 @@ func (e *engine) enqueue(l *letter) {
 	e.bounds.shared.used.Add(int64(l.size()))
 	ln := e.mu.lanes[l.thread]
 	if ln == nil {
-		ln = &lane{thread: l.thread}
+		ln = e.newLane(l.thread)
 		e.mu.lanes[l.thread] = ln
 	}
 	ln.queue = append(ln.queue, l)
@@ -192,11 +192,34 @@ func (e *engine) enqueue(l *letter) {
 	}
 }
 
-// list puts a lane where its head belongs.
+// maxSpare is how many lanes are kept for other threads.
+const maxSpare = 256
+
+func (e *engine) newLane(thread control.ThreadKey) *lane {
+	last := len(e.mu.spare) - 1
+	if last < 0 {
+		return &lane{thread: thread}
+	}
+	ln := e.mu.spare[last]
+	e.mu.spare = e.mu.spare[:last]
+	ln.thread = thread
+	return ln
+}
+
+// spare keeps a lane that has nothing queued and stands nowhere.
+func (e *engine) spare(ln *lane) {
+	*ln = lane{queue: ln.queue[:0]}
+	if len(e.mu.spare) < maxSpare && cap(ln.queue) <= shortQueue {
+		e.mu.spare = append(e.mu.spare, ln)
+	}
+}
+
+// list puts a lane where its head belongs. One that has nothing queued is not
+// to be used afterwards.
 func (e *engine) list(ln *lane) {
 	if len(ln.queue) == 0 {
 		delete(e.mu.lanes, ln.thread)
-		ln.state = laneEmpty
+		e.spare(ln)
 		return
 	}
 	e.mu.tickets++
@@ -206,7 +229,7 @@ func (e *engine) list(ln *lane) {
 		ln.since = h.first
 	}
 	switch {
-	case h.next.After(time.Now()):
+	case !h.next.IsZero() && h.next.After(time.Now()):
 		e.park(ln, h.next)
 	case h.attempts > 0:
 		ln.enter(&e.mu.split, laneReady)
@@ -263,8 +286,8 @@ func (e *engine) renewed() {
 }
 
 func (e *engine) unhold() {
-	for n := e.mu.held.Len(); n > 0; n-- {
-		ln := first(&e.mu.held)
+	for n := e.mu.held.len; n > 0; n-- {
+		ln := e.mu.held.first
 		ln.leave()
 		e.list(ln)
 	}

@@ -43,10 +43,12 @@ func (s *sink) renew() {
 	s.renewal++
 }
 
-func (s *sink) finished(l *letter) {
+func (s *sink) finished(letters ...*letter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.done[l.position]++
+	for _, l := range letters {
+		s.done[l.position]++
+	}
 }
 
 func (s *sink) failed(l *letter, f failure) {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -145,7 +144,7 @@ func (h *holder) commit(p *plan, behind appSet, before, after *mark) {
 	if h.gone() || h.mu.read != before {
 		return
 	}
-	h.welcome(maps.Keys(p.letters), before)
+	h.welcome(p.mail.apps, before)
 	for app, pl := range h.mu.places {
 		switch {
 		case pl.engine == nil: // without a callback it gets nothing
@@ -158,7 +157,7 @@ func (h *holder) commit(p *plan, behind appSet, before, after *mark) {
 		default:
 			// What it does not take now it reads for itself, when there is
 			// room again.
-			pl.accept(p.letters[app], before, after)
+			pl.accept(p.mail.of(app), before, after)
 		}
 	}
 	h.mu.read = after

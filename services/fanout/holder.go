@@ -49,6 +49,7 @@ type holder struct {
 		read     *mark  // of the partition's reader
 		settled  control.Position
 		places   map[control.AppID]*place
+		wanted   []*letter
 		open     int // undelivered positions above the watermarks, all apps
 		dirty    bool
 		active   time.Time
@@ -69,8 +70,12 @@ func newHolder(s *Service, p int) *holder {
 // mayStart reports whether a POST for the partition may start now. It does not
 // block.
 func (h *holder) mayStart() bool {
-	return time.Since(h.base) < time.Duration(h.lease.Load())
+	until := time.Duration(h.lease.Load())
+	return until == always || time.Since(h.base) < until
 }
+
+// always is the lease of one that nobody can depose.
+const always = time.Duration(1 << 62)
 
 // gone reports whether the partition is no longer ours to read.
 func (h *holder) gone() bool { return h.stopped.Load() || h.ending.Load() }
@@ -152,14 +157,14 @@ func (h *holder) encode(released bool) []byte {
 // grant gives the right to start POSTs, counted from the start of an accepted
 // save.
 func (h *holder) grant(started time.Time) {
-	until := started.Add(h.service.config.LeaseFor)
+	lease := started.Add(h.service.config.LeaseFor).Sub(h.base)
 	if h.service.config.Sole {
-		until = h.base.Add(1 << 62)
+		lease = always
 	}
 	if h.gone() || time.Now().Before(h.opens) {
 		return
 	}
-	h.lease.Store(int64(until.Sub(h.base)))
+	h.lease.Store(int64(lease))
 	if h.renewal.Swap(false) {
 		for _, e := range h.service.allEngines() {
 			e.renewed()
@@ -232,7 +237,19 @@ func (h *holder) pace(last time.Time) time.Duration {
 	if h.renewal.Load() && !h.mayStart() && time.Since(last) > 100*time.Millisecond {
 		return 0
 	}
+	if h.service.config.Sole {
+		return h.turn()
+	}
 	return max(0, h.service.config.SaveEvery-time.Since(last))
+}
+
+// turn is how long it is to the partition's own moment between two saves. They
+// are spread evenly, since each is a synced write that stands in the way of the
+// log's: under load all partitions change, and would save, at the same time.
+func (h *holder) turn() time.Duration {
+	every := h.service.config.SaveEvery
+	at := every * time.Duration(h.partition) / time.Duration(h.service.config.All)
+	return (at - time.Duration(time.Now().UnixNano())%every + every) % every
 }
 
 // busy reports whether deliveries wait, or were made just now.

@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"container/list"
 	"time"
 
 	"github.com/baton-router/baton/pkg/control"
@@ -34,42 +33,67 @@ type lane struct {
 	retryAt time.Time
 	index   int    // in the heap of parked lanes
 	ticket  uint64 // order of becoming ready
-	in      *list.List
-	place   *list.Element
+	// in is the line that it stands in, between two others; nil for none.
+	in             *line
+	before, behind *lane
 }
 
 func (l *lane) head() *letter { return l.queue[0] }
 
+// shortQueue is how many letters are rather moved up than their place given up.
+const shortQueue = 16
+
 // pop removes the first n letters.
 func (l *lane) pop(n int) {
-	clear(l.queue[:n])
-	l.queue = l.queue[n:]
-	if len(l.queue) == 0 {
-		l.queue = nil
+	left := len(l.queue) - n
+	if left > shortQueue {
+		clear(l.queue[:n])
+		l.queue = l.queue[n:]
+		return
 	}
+	copy(l.queue, l.queue[n:])
+	clear(l.queue[left:])
+	l.queue = l.queue[:left]
 }
 
-// leave takes the lane out of the list that it waits in, if any.
+// line is a list of lanes. A lane stands in one at most, so that the lanes
+// themselves are its links.
+type line struct {
+	first, last *lane
+	len         int
+}
+
+// leave takes the lane out of the line that it stands in, if any.
 func (l *lane) leave() {
-	if l.in != nil {
-		l.in.Remove(l.place)
-		l.in, l.place = nil, nil
+	in := l.in
+	if in == nil {
+		return
 	}
+	if l.before != nil {
+		l.before.behind = l.behind
+	} else {
+		in.first = l.behind
+	}
+	if l.behind != nil {
+		l.behind.before = l.before
+	} else {
+		in.last = l.before
+	}
+	in.len--
+	l.in, l.before, l.behind = nil, nil, nil
 }
 
-// enter puts the lane at the end of a list.
-func (l *lane) enter(in *list.List, state laneState) {
+// enter puts the lane at the end of a line.
+func (l *lane) enter(in *line, state laneState) {
 	l.state = state
-	l.in, l.place = in, in.PushBack(l)
-}
-
-// first is the lane at the front of a list; nil when it is empty.
-func first(in *list.List) *lane {
-	if in.Len() == 0 {
-		return nil
+	l.in, l.before = in, in.last
+	if in.last != nil {
+		in.last.behind = l
+	} else {
+		in.first = l
 	}
-	ln, _ := in.Front().Value.(*lane) // the lists hold lanes only
-	return ln
+	in.last = l
+	in.len++
 }
 
 // parking is a heap of lanes by the time of their retry.

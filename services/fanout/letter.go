@@ -52,8 +52,8 @@ type origin interface {
 	// renew asks for the right to start; the engine's wake is called when it
 	// is given. Called under the engine's lock; must not block.
 	renew()
-	// finished tells that nothing more is done about the letter.
-	finished(l *letter)
+	// finished tells that nothing more is done about some of its letters.
+	finished(letters ...*letter)
 	// failed tells the letter's retry clock after a failure.
 	failed(l *letter, f failure)
 }

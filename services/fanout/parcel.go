@@ -30,18 +30,22 @@ type parcel struct {
 	target           string
 	flight           *flight       // of the POST; nil for one to be made
 	request          *http.Request // to target, by the flight
-	entries          []webhook.Entry
-	text             []byte // the body
-	header           http.Header
-	values           [slots]string // of the headers, by their slots
-	reader           body
-	ids              []byte
-	trace            httptrace.ClientTrace
-	reused           bool
-	got              time.Time // when there was a connection; zero for not
-	first            time.Time // when the first byte of the answer came; zero for not
-	answer           [maxAnswerKept]byte
-	rest             [1 << 10]byte
+	// letters, lanes and verdicts are the batch's, memory of the one before.
+	letters  []*letter
+	lanes    []*lane
+	verdicts []verdict
+	entries  []webhook.Entry
+	text     []byte // the body
+	header   http.Header
+	values   [slots]string // of the headers, by their slots
+	reader   body
+	ids      []byte
+	trace    httptrace.ClientTrace
+	reused   bool
+	got      time.Time // when there was a connection; zero for not
+	first    time.Time // when the first byte of the answer came; zero for not
+	answer   [maxAnswerKept]byte
+	rest     [1 << 10]byte
 }
 
 // body reads a parcel's text.
@@ -92,6 +96,14 @@ func (p *parcel) begin(within time.Duration) {
 		p.request = nil
 	}
 	p.flight.begin(within)
+}
+
+// keep takes back what a batch was made of.
+func (p *parcel) keep(b *batch) {
+	clear(b.letters)
+	clear(b.lanes)
+	clear(p.verdicts)
+	p.letters, p.lanes = b.letters[:0], b.lanes[:0]
 }
 
 // land ends the POST.

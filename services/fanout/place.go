@@ -41,20 +41,25 @@ func (pl *place) mayStart() bool { return pl.holder.mayStart() }
 
 func (pl *place) renew() { pl.holder.wantRenewal() }
 
-func (pl *place) finished(l *letter) {
+func (pl *place) finished(letters ...*letter) {
 	h := pl.holder
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case l.round != pl.round:
-		return
-	case l.again:
-		pl.reissued(l)
-		return
-	case !pl.track.finish(l.position):
+	ended := false
+	for _, l := range letters {
+		switch {
+		case l.round != pl.round:
+		case l.again:
+			delete(pl.again, l.position)
+			ended = true
+		case pl.track.finish(l.position):
+			h.mu.open--
+			ended = true
+		}
+	}
+	if !ended {
 		return
 	}
-	h.mu.open--
 	h.mu.active = time.Now()
 	h.touch()
 	if pl.limited && pl.track.unfinished() <= maxOpenPerApp/2 && h.mu.open <= maxOpenPerPartition/2 {
@@ -79,8 +84,8 @@ func (pl *place) failed(l *letter, f failure) {
 func (pl *place) behind() bool { return pl.track.read < pl.holder.mu.read.position }
 
 // accept offers the letters of one record, in order, and notes what was taken.
-// before and after are the marks around the record. False when not all were
-// taken.
+// before and after are the marks around the record. The letters are the place's
+// from then on. False when not all were taken.
 func (pl *place) accept(letters []letter, before, after *mark) bool {
 	had := pl.track.unfinished()
 	defer func() { pl.holder.mu.open += pl.track.unfinished() - had }()
@@ -89,6 +94,7 @@ func (pl *place) accept(letters []letter, before, after *mark) bool {
 		return true
 	}
 	wanted := pl.wanted(letters)
+	defer clear(wanted)
 	allowed := pl.allowed(wanted)
 	n := pl.engine.offer(wanted[:allowed])
 	pl.limited = n == allowed && allowed < len(wanted)
@@ -104,25 +110,22 @@ func (pl *place) accept(letters []letter, before, after *mark) bool {
 	return false
 }
 
-// wanted are copies of the letters that the app does not have yet, addressed to
-// it.
-func (pl *place) wanted(drafts []letter) []*letter {
-	if len(drafts) == 0 {
-		return nil
-	}
-	letters, wanted := make([]letter, 0, len(drafts)), make([]*letter, 0, len(drafts))
-	for i := range drafts {
-		if !pl.track.wants(drafts[i].position) {
+// wanted are the letters that the app does not have yet, addressed to it; good
+// until the next call for the partition.
+func (pl *place) wanted(letters []letter) []*letter {
+	wanted := pl.holder.mu.wanted[:0]
+	for i := range letters {
+		l := &letters[i]
+		if !pl.track.wants(l.position) {
 			continue
 		}
-		letters = append(letters, drafts[i])
-		l := &letters[len(letters)-1]
 		l.from, l.round = pl, pl.round
 		if f, failing := pl.track.failing[l.position]; failing {
 			l.attempts, l.first, l.next = f.attempts, f.first, f.next
 		}
 		wanted = append(wanted, l)
 	}
+	pl.holder.mu.wanted = wanted
 	return wanted
 }
 

@@ -23,8 +23,9 @@ type plan struct {
 	// it looks by that of today.
 	apps    map[control.AppID]App
 	version uint64 // of the roster that they are of
-	// letters are drafts: each app's place makes its own of them.
-	letters map[control.AppID][]letter
+	mail    mail
+	// list is what was planned for the entry before, memory for the next.
+	list    []delivery.Delivery
 	losses  []DeadLetter
 	size    int // of letters, in bytes
 	entries int // left in the record, the one at hand included
@@ -33,7 +34,46 @@ type plan struct {
 // begin forgets what was planned and takes the apps as they are now.
 func (pl *plan) begin() {
 	pl.apps, pl.version = pl.holder.service.today()
-	pl.letters, pl.losses, pl.size = map[control.AppID][]letter{}, nil, 0
+	pl.mail, pl.losses, pl.size = nil, nil, 0
+}
+
+// mail is the letters of a record, by app: a handful, so that looking one up by
+// scanning is cheapest. They are addressed when they are offered.
+type mail []appMail
+
+type appMail struct {
+	app     control.AppID
+	letters []letter
+}
+
+// of are the letters of an app; nil for none.
+func (m mail) of(app control.AppID) []letter {
+	for i := range m {
+		if m[i].app == app {
+			return m[i].letters
+		}
+	}
+	return nil
+}
+
+// add adds a letter for an app; room is for how many there may be.
+func (m mail) add(app control.AppID, l letter, room int) mail {
+	for i := range m {
+		if m[i].app == app {
+			m[i].letters = append(m[i].letters, l)
+			return m
+		}
+	}
+	return append(m, appMail{app, append(make([]letter, 0, room), l)})
+}
+
+// apps are those that there are letters for.
+func (m mail) apps(yield func(control.AppID) bool) {
+	for i := range m {
+		if !yield(m[i].app) {
+			return
+		}
+	}
 }
 
 // record plans the entries of a record, each by the roster version in force at
@@ -103,31 +143,29 @@ type copies struct {
 // entry plans one entry.
 func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entry) error {
 	c := copies{object: page.Rules.Object}
-	for _, d := range delivery.Plan(page, *e) {
+	pl.list = delivery.AppendPlan(pl.list[:0], page, *e)
+	for i := range pl.list {
+		d := &pl.list[i]
 		if !pl.wanted(d.App) {
 			continue
 		}
-		element, err := pl.element(ctx, &c, &d, e)
+		element, err := pl.element(ctx, &c, d, e)
 		var unreadable *webhook.ParseError
 		switch {
 		case errors.Is(err, errNoPayload):
-			pl.lost(&d, e, c.object, OutcomeRetention, err)
+			pl.lost(d, e, c.object, OutcomeRetention, err)
 		case errors.Is(err, errOtherPayload):
 			pl.holder.log.Error("another event is in the place of the one to deliver: BATON_IN has lost its end; given up", "app_id", d.App.String(), "position", uint64(e.Position), "err", err)
-			pl.lost(&d, e, c.object, OutcomeOtherPayload, err)
+			pl.lost(d, e, c.object, OutcomeOtherPayload, err)
 		case errors.As(err, &unreadable):
-			pl.lost(&d, e, c.object, OutcomeUnreadable, err)
+			pl.lost(d, e, c.object, OutcomeUnreadable, err)
 		case err != nil:
 			return err
 		default:
-			list, begun := pl.letters[d.App]
-			if !begun {
-				list = make([]letter, 0, pl.entries)
-			}
-			pl.letters[d.App] = append(list, letter{
+			pl.mail = pl.mail.add(d.App, letter{
 				partition: e.Partition, position: e.Position, thread: e.Thread, object: c.object, channel: d.Channel, at: e.Time,
 				element: element,
-			})
+			}, pl.entries)
 			pl.size += letterOverhead
 		}
 	}

@@ -14,7 +14,7 @@ type planned struct {
 	before, after *mark
 	events        int
 	version       uint64 // of the roster that says how it looks
-	letters       map[control.AppID][]letter
+	mail          mail
 	losses        []DeadLetter
 	awaited       appSet // those that have not taken it in yet
 	size          int
@@ -121,7 +121,7 @@ func (pl *place) plan(ctx context.Context, m bus.Message, before *mark, replays 
 	if err := h.plan(ctx, p, r, before); err != nil {
 		return nil, err
 	}
-	made.version, made.letters, made.losses, made.size = p.version, p.letters, p.losses, p.size
+	made.version, made.mail, made.losses, made.size = p.version, p.mail, p.losses, p.size
 	if !replays {
 		h.plans.keep(made)
 	}

@@ -114,3 +114,46 @@ func TestAppsThatLagSharePlans(t *testing.T) {
 		})
 	})
 }
+
+// TestAppsThatLagTakeTurns has an app that lags read beside others that wait: it
+// leaves its turn to them long before it has caught up, and gets all of it when it
+// is its turn again.
+func TestAppsThatLagTakeTurns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := w.hook("s1")
+	w.adopt(document(appEntry(faq, h)))
+	h.silence(true)
+	n := w.start()
+	const sent, room = 16_000, 8192
+	if got := w.backlog(sent, 500); got != sent {
+		t.Fatalf("%d events in the log", got)
+	}
+	lag := func() uint64 { return n.Apps()[0].Unread }
+	w.until("the app lags", func() bool { return len(n.Apps()) == 1 && lag() >= sent-room })
+	for range maxCatchUps {
+		if !n.catchUps.begin(t.Context()) {
+			t.Fatal("no turn")
+		}
+	}
+	h.silence(false)
+	w.until("it waits for a turn", func() bool { return n.catchUps.waiting.Load() == 1 })
+	turn := make(chan uint64)
+	go func() {
+		n.catchUps.begin(t.Context())
+		turn <- lag()
+	}()
+	w.until("another waits behind it", func() bool { return n.catchUps.waiting.Load() == 2 })
+	before := lag()
+	n.catchUps.end()
+	if after := <-turn; after == 0 || after > before-catchUpTurn {
+		t.Errorf("it lagged by %d events before its turn and by %d afterwards", before, after)
+	}
+	for range maxCatchUps {
+		n.catchUps.end()
+	}
+	w.until("it has caught up", func() bool { st := n.Apps()[0]; return st.Unread == 0 && st.Undelivered == 0 })
+	if got := len(h.ids()); got < sent {
+		t.Errorf("%d events came, want %d", got, sent)
+	}
+}

@@ -46,6 +46,7 @@ func (e *engine) begin(b *batch) {
 // finish ends a batch's time and keeps its parcel, if it is worth it.
 func (e *engine) finish(b *batch) {
 	b.parcel.land()
+	b.parcel.keep(b)
 	if b.parcel.reusable() {
 		e.parcels.Put(b.parcel)
 	}

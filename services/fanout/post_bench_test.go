@@ -104,11 +104,11 @@ func poster(tb testing.TB, e *engine) func() {
 		from: &counting{}, position: 7, thread: control.ThreadKey{Asset: 1, Person: 2}, channel: control.ChannelMessaging,
 		at: 1790000000045, element: benchElement,
 	}
-	letters := []*letter{l}
 	return func() {
 		e.mu.Lock()
-		b := &batch{app: e.mu.app, via: e.mu.transport, letters: letters}
+		b := &batch{app: e.mu.app, via: e.mu.transport}
 		e.begin(b)
+		b.letters = append(b.parcel.letters[:0], l)
 		e.mu.Unlock()
 		r := e.post(b)
 		if r.status != http.StatusOK {

@@ -150,11 +150,11 @@ func (h *holder) recordOf(ctx context.Context, p control.Position) (*eventlog.Re
 // issue offers the letter of one position, or gives it up again when it can no
 // longer be made. more is false when the engine has no room.
 func (h *holder) issue(ctx context.Context, pl *place, p *plan, at control.Position) (more bool, err error) {
-	i := slices.IndexFunc(p.letters[pl.app], func(l letter) bool { return l.position == at })
+	i := slices.IndexFunc(p.mail.of(pl.app), func(l letter) bool { return l.position == at })
 	if i < 0 {
 		return true, h.unmakeable(ctx, pl, p, at)
 	}
-	l := &p.letters[pl.app][i]
+	l := &p.mail.of(pl.app)[i]
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	issued, waits := pl.again[at]
@@ -184,14 +184,6 @@ func (h *holder) unmakeable(ctx context.Context, pl *place, p *plan, at control.
 	delete(pl.again, at)
 	h.touch()
 	return nil
-}
-
-// reissued takes note that a letter that was delivered again is finished.
-// Called with the lock held.
-func (pl *place) reissued(l *letter) {
-	delete(pl.again, l.position)
-	pl.holder.mu.active = time.Now()
-	pl.holder.touch()
 }
 
 // forgetResent gives up the dead letters that wait to be delivered again.

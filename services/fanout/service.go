@@ -87,8 +87,8 @@ type Service struct {
 	id        [16]byte // of this process, in the cursors that it writes
 	// joined is signalled when the set of held partitions changes.
 	joined chan struct{}
-	// catchUps are the reads for apps that lag, as many as there may be.
-	catchUps chan struct{}
+	// catchUps are the reads for apps that lag.
+	catchUps turns
 
 	// work ends when the service stops, nil before Run; crew are the
 	// goroutines of it.
@@ -115,7 +115,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, log: d.Logger, observers: &d.Observers, id: newIdentity(), joined: make(chan struct{}, 1),
-		catchUps: make(chan struct{}, maxCatchUps),
+		catchUps: turns{slots: make(chan struct{}, maxCatchUps)},
 		memory:   &budget{limit: int64(c.TotalBytes)}, sockets: &sockets{limit: c.TotalPosts},
 	}
 	s.payloads = newPayloads(d.Inbound, c.CacheBytes, s.observers)

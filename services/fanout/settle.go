@@ -55,7 +55,7 @@ func (e *engine) settle(b *batch, r result) *batch {
 	state := e.mu.breaker.state
 	e.mu.Unlock()
 
-	e.announce(b, &r, verdicts)
+	e.announce(b, &r, verdicts, now)
 	if state != was {
 		e.observers.breaker(e.id, state)
 	}
@@ -93,7 +93,7 @@ func (e *engine) adapt(b *batch, r *result, now time.Time) {
 
 // announce tells the observers and the origins. It comes before the next POST,
 // so that what a cursor says is never far behind what was posted.
-func (e *engine) announce(b *batch, r *result, verdicts []verdict) {
+func (e *engine) announce(b *batch, r *result, verdicts []verdict, now time.Time) {
 	e.tell(b, r, verdicts)
 	if r.answer != answerOutdated {
 		e.observers.attempt(Attempt{
@@ -107,10 +107,10 @@ func (e *engine) announce(b *batch, r *result, verdicts []verdict) {
 			v.letter.from.failed(v.letter, v.clock)
 		case v.lane != nil:
 			e.bury(v, r)
-		default:
-			v.letter.from.finished(v.letter)
-			e.observers.finished(v.letter.ended(e.id, v.outcome))
 		}
+	}
+	if r.answer == answerTaken || r.answer == answerOutdated {
+		e.announceEnds(b.letters, verdicts, now)
 	}
 	if r.answer != answerTaken && r.answer != answerCancelled && r.answer != answerOutdated {
 		e.log.Warn("delivery failed", "answer", r.answer.String(), "status", r.status, "events", len(b.letters),
@@ -118,11 +118,26 @@ func (e *engine) announce(b *batch, r *result, verdicts []verdict) {
 	}
 }
 
+// announceEnds tells that all letters of a batch have ended: those of one origin
+// that lie side by side together.
+func (e *engine) announceEnds(letters []*letter, verdicts []verdict, now time.Time) {
+	for i := 0; i < len(letters); {
+		run := i
+		for i < len(letters) && letters[i].from == letters[run].from {
+			i++
+		}
+		letters[run].from.finished(letters[run:i]...)
+	}
+	for _, v := range verdicts {
+		e.observers.finished(v.letter.ended(e.id, v.outcome, now))
+	}
+}
+
 // ended describes the letter's end to the observers.
-func (l *letter) ended(app control.AppID, o Outcome) Finished {
+func (l *letter) ended(app control.AppID, o Outcome, now time.Time) Finished {
 	return Finished{
 		App: app, Partition: l.partition, Position: l.position, Thread: l.thread, Channel: l.channel, Outcome: o,
-		Attempts: l.attempts, Since: since(l.at),
+		Attempts: l.attempts, Since: max(0, now.Sub(time.UnixMilli(int64(l.at)))),
 	}
 }
 
@@ -157,7 +172,7 @@ func (e *engine) judge(b *batch, r result, now time.Time) []verdict {
 
 // done ends all letters of a batch.
 func (e *engine) done(b *batch, o Outcome) []verdict {
-	verdicts := make([]verdict, 0, len(b.letters))
+	verdicts := b.parcel.verdicts[:0]
 	for _, l := range b.letters {
 		if o == OutcomeDelivered {
 			l.attempts++
@@ -170,6 +185,7 @@ func (e *engine) done(b *batch, o Outcome) []verdict {
 		ln.flying, ln.stale, ln.since = 0, false, time.Time{}
 		e.list(ln)
 	}
+	b.parcel.verdicts = verdicts
 	return verdicts
 }
 

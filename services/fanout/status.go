@@ -102,7 +102,7 @@ func (e *engine) status() AppStatus {
 	st := AppStatus{
 		App: e.id, Name: e.mu.app.Name, Callback: e.mu.app.Callback, Verified: e.mu.verified, Paused: e.mu.paused,
 		Breaker: e.mu.breaker.state, Queued: e.mu.letters, QueuedBytes: e.mu.bytes, InFlight: e.mu.flying,
-		Parked: len(e.mu.parked) + e.mu.due.Len(), Blocked: e.mu.blocked,
+		Parked: len(e.mu.parked) + e.mu.due.len, Blocked: e.mu.blocked,
 		Slots: e.concurrency(),
 	}
 	if oldest := e.oldestAt(); oldest > 0 {

@@ -124,7 +124,9 @@ func (t *tracker) finish(p control.Position) bool {
 	}
 	t.open[i].done = true
 	t.done++
-	delete(t.failing, p)
+	if len(t.failing) > 0 {
+		delete(t.failing, p)
+	}
 	t.compact()
 	return true
 }

@@ -51,7 +51,7 @@ var rules = []rule{
 
 	adapter("pkg/store", "github.com/cockroachdb/pebble/v2"),
 	{packages: []string{"pkg/store/storetest"}, may: append([]string{"pkg/store"}, below...), vendor: append([]string{"github.com/cockroachdb/pebble/v2"}, testVendor...), why: whyAdapter},
-	adapter("pkg/bus", "github.com/nats-io/nats.go", "github.com/nats-io/nuid"),
+	adapter("pkg/bus", "github.com/nats-io/nats.go", "github.com/nats-io/nuid", "google.golang.org/protobuf"),
 	{packages: []string{"pkg/bus/embedded"}, may: append([]string{"pkg/bus"}, below...), vendor: append([]string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go"}, extended...), testMay: []string{"pkg/..."}, why: whyAdapter},
 	{packages: []string{"pkg/bus/embedded/embeddedtest"}, may: append([]string{"pkg/bus", "pkg/bus/embedded"}, below...), vendor: testVendor, why: whyAdapter},
 	adapter("pkg/roster", "github.com/goccy/go-yaml"),
