@@ -28,12 +28,14 @@ type Options struct {
 	Dir string
 	// FS is the file system; the operating system's by default.
 	FS FS
-	// CacheBytes is the size of the block cache, 256 MiB by default. The
-	// memtables are paid out of it: one smaller than a few memtables holds no
-	// blocks, and every look-up then reads the disk.
+	// CacheBytes is the size of the block cache, 64 MiB by default: what is
+	// asked for often is in memory anyway. The memtables are paid out of it: one
+	// smaller than a few memtables holds no blocks, and every look-up then reads
+	// the disk.
 	CacheBytes int64
-	// MemTableBytes is the size of a memtable, 32 MiB by default; up to four
-	// exist, one or two ordinarily.
+	// MemTableBytes is the size of a memtable, 16 MiB by default; up to four
+	// exist, one or two ordinarily. A start after a crash reads and flushes
+	// what they held.
 	MemTableBytes uint64
 	// ReadOnly opens an existing store without changing it; Apply and the
 	// like fail. It too needs the directory's lock.
@@ -67,10 +69,10 @@ func (o *Options) fill() {
 		o.FS = vfs.Default
 	}
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 256 << 20
+		o.CacheBytes = 64 << 20
 	}
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 32 << 20
+		o.MemTableBytes = 16 << 20
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -80,8 +82,9 @@ func (o *Options) fill() {
 	}
 }
 
-// engine is how Pebble is run. Large memtables make few flushes; level 0 is
-// compacted early and stops writes late, since the stream bounds what arrives;
+// engine is how Pebble is run. Level 0 is compacted when it has a few memtables,
+// so that a start, which flushes one, does not begin with a compaction, and
+// stops writes late, since the stream bounds what arrives;
 // blocks are large, because states are read from memory and logs are scanned;
 // filters make the usual look-up, a key that is new, cheap. Tombstones of what
 // lapsed reach the disk soon, and files are deleted at a pace.
@@ -92,7 +95,7 @@ func (o *Options) engine() *pebble.Options {
 		FlushDelayDeleteRange:       10 * time.Second,
 		FormatMajorVersion:          formatMajorVersion,
 		FS:                          o.FS,
-		L0CompactionThreshold:       2,
+		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,
 		Logger:                      engineLog{o.Logger, o.Exit},
