@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	seeds   = flag.Int("seeds", 20, "how many seeds to run; 8 at most with -short")
+	seeds   = flag.Int("seeds", 20, "how many seeds to run; 4 at most with -short")
 	first   = flag.Uint64("seed", 1, "the first seed")
 	steps   = flag.Int("steps", 2000, "steps of a run before it comes to rest")
 	verbose = flag.Bool("show", false, "print every step")
@@ -43,7 +43,7 @@ func TestSimulate(t *testing.T) { //nolint:paralleltest // Run is alone
 	case repeatable:
 		simulate(t, *first, *seeds)
 	case testing.Short():
-		simulate(t, *first, min(*seeds, 8))
+		simulate(t, *first, min(*seeds, 4))
 	default:
 		began := time.Now()
 		if err := spread(t.Context(), buildTest(t), os.Stdout, *first, *seeds); err != nil {

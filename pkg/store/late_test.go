@@ -18,9 +18,13 @@ import (
 // rows are settled after each record, and so are all rows in the end.
 func TestLateRowsAnswerAsSettledOnes(t *testing.T) {
 	t.Parallel()
+	most := 40
+	if testing.Short() {
+		most = 15
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		c := eventlogtest.Rapid(t)
-		all := stream(c, 1, 40)
+		all := stream(c, 1, most)
 		disk := storetest.NewDisk()
 		late, settled := open(t, disk.FS()), open(t, storetest.NewDisk().FS())
 		defer closeStore(t, settled)

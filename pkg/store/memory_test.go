@@ -101,7 +101,11 @@ func (m *machine) compareAt(t *testing.T, id [16]byte, now control.Millis) {
 // taken for new.
 func TestMemoryTakesNoKnownKeyForNew(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(60) {
+	seeds := uint64(60)
+	if testing.Short() {
+		seeds = 20
+	}
+	for seed := range seeds {
 		c := rand.New(rand.NewPCG(seed, seed))
 		h, m := eventlogtest.NewHistory(c, 0), &machine{disk: storetest.NewDisk()}
 		m.open(t)

@@ -20,24 +20,24 @@ type pages struct {
 func allot[T any](p *pages, n int) []T {
 	size := n * int(unsafe.Sizeof(*new(T)))
 	m, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
-	if err != nil { // as the heap does when there is no memory
-		panic(fmt.Sprintf("ownership: %d bytes of memory: %v", size, err))
+	if err != nil {
+		panic(fmt.Sprintf("ownership: %d bytes of memory: %v", size, err)) //nolint:forbidigo // no memory ends a process, as on the heap
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.maps == nil {
 		p.maps = map[unsafe.Pointer][]byte{}
 	}
-	start := unsafe.Pointer(unsafe.SliceData(m))
+	start := unsafe.Pointer(unsafe.SliceData(m)) //nolint:gosec // pages of our own
 	p.maps[start] = m
-	return unsafe.Slice((*T)(start), n)
+	return unsafe.Slice((*T)(start), n) //nolint:gosec // as many as were asked for, aligned to a page
 }
 
 // giveBack gives back what allot returned; nobody may use it any more.
 func giveBack[T any](p *pages, s []T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	start := unsafe.Pointer(unsafe.SliceData(s))
+	start := unsafe.Pointer(unsafe.SliceData(s)) //nolint:gosec // only looked up
 	p.unmap(start)
 }
 
@@ -52,7 +52,7 @@ func (p *pages) release() {
 
 func (p *pages) unmap(start unsafe.Pointer) {
 	if err := syscall.Munmap(p.maps[start]); err != nil {
-		panic(fmt.Sprintf("ownership: giving memory back: %v", err)) // it was not allotted
+		panic(fmt.Sprintf("ownership: giving memory back: %v", err)) //nolint:forbidigo // it was not allotted: a broken invariant
 	}
 	delete(p.maps, start)
 }

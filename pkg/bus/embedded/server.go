@@ -204,7 +204,7 @@ func storeLimit(dir string) (int64, error) {
 	if err := unix.Statfs(filepath.Dir(dir), &disk); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", filepath.Dir(dir), err)
 	}
-	free := int64(min(disk.Bavail, math.MaxInt64/uint64(disk.Bsize))) * disk.Bsize
+	free := int64(min(disk.Bavail, math.MaxInt64/uint64(disk.Bsize)) * uint64(disk.Bsize))
 	return used + free/10*9, nil
 }
 
