@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/baton-router/baton/tools/bench/traffic"
 )
 
 // garbage is what a Go program has allocated so far.
@@ -21,6 +24,24 @@ func (b *baton) allocations(ctx context.Context) (g garbage, err error) {
 	}
 	g.bytes, err = metric(string(text), "go_memstats_alloc_bytes_total")
 	return g, err
+}
+
+// onTopic waits until every control change is on the topic: what a load leaves
+// to be done there is not the next load's.
+func (b *baton) onTopic(ctx context.Context) error {
+	for {
+		text, err := b.get(ctx, "/metrics")
+		if err != nil {
+			return err
+		}
+		lag, err := metric(string(text), "baton_control_topic_lag_events")
+		if err != nil || lag == 0 {
+			return err
+		}
+		if err := traffic.Pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // metric is the value of a metric without labels.

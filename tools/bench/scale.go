@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/baton-router/baton/tools/bench/proc"
 	"github.com/baton-router/baton/tools/bench/report"
@@ -50,6 +51,9 @@ func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (residen
 	}
 	b.note(name+"/filled at", report.PerSecond, filled.rate())
 	b.note(name+"/CPU per first event", report.Micros, perEvent(filled.router, filled.events))
+	if err := b.published(ctx, s, name, filled.events); err != nil {
+		return 0, err
+	}
 	disk, err := proc.DirBytes(filepath.Join(s.dir, "data"))
 	if err != nil {
 		return 0, err
@@ -75,6 +79,26 @@ func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (residen
 	b.say("%-40s %8.0f /s  %6.1f us CPU per event  restart %.2f s  %.0f MiB", name, o.rate(), perEvent(o.router, o.events), s.up.Seconds(), resident)
 	_, err = s.play(ctx, shape{events: min(s.threads, 10_000), perPost: 20})
 	return resident, err
+}
+
+// published waits until the topic has what the threads' first events have
+// changed, and notes what is left of that work once the events are delivered.
+func (b *bench) published(ctx context.Context, s *batonStage, name string, events int) error {
+	before, err := s.baton.usage()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := s.onTopic(ctx); err != nil {
+		return err
+	}
+	after, err := s.baton.usage()
+	if err != nil {
+		return err
+	}
+	b.note(name+"/on the topic after", report.Seconds, time.Since(began).Seconds())
+	b.note(name+"/CPU per first event after delivery", report.Micros, perEvent(after.Since(before), events))
+	return nil
 }
 
 // idle measures what a Baton without work takes.

@@ -249,7 +249,9 @@ func (b *bench) onBaton(ctx context.Context, name string, apps, threads int, con
 	s.router = node
 	bs := &batonStage{stage: s, baton: node, dir: dir}
 	if !conf.cold {
-		_, err = s.warm(ctx)
+		if _, err = s.warm(ctx); err == nil {
+			err = node.onTopic(ctx)
+		}
 	}
 	if err == nil {
 		err = measure(bs)
