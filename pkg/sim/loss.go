@@ -208,7 +208,7 @@ func (w *World) notOnLost(n *node, p int, part *partTruth) {
 		w.fail("%s has halted partition %d, which has lost nothing: %s", n.name, p, st.Halted)
 	case !knows && st.Halted == "" && (st.Held || w.options.Nodes > 1):
 		if digest, err := stored.Digest(); err != nil || digest != part.fold.Digest() {
-			w.fail("the store of %s differs from the fold of what is left of partition %d (%v)", n.name, p, err)
+			w.fail("the store of %s, applied up to %+v, differs from the fold of what is left of partition %d (%v): %+v", n.name, applied, p, err, st)
 		}
 	}
 	if st.Halted != "" {

@@ -110,8 +110,16 @@ func newHolder(s *Service, p int) (*holder, error) {
 
 // run holds the partition whenever that is wished for, until ctx ends.
 func (h *holder) run(ctx context.Context) error {
-	h.wish.follow(ctx, h.tenures)
+	h.wish.follow(ctx, h.tenures, h.stayNear)
 	return nil
+}
+
+// stayNear applies what the standby's reader has passed while a tenure had the
+// state, and the tenure has not: it may have ended before it had read the log.
+func (h *holder) stayNear(ctx context.Context) {
+	if err := h.CatchUp(ctx, h.partition); err != nil && ctx.Err() == nil {
+		h.lost(err)
+	}
 }
 
 // tenures claims the partition and decides until ctx ends. Deposed, it claims

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/store"
 )
@@ -55,6 +56,43 @@ func TestStandbyFollows(t *testing.T) {
 	if list := b.svc.Unable(); len(list) != 0 {
 		t.Errorf("a standby that has everything says it is unable to hold %v", list)
 	}
+}
+
+// A claim that is given up leaves nothing behind that the standby's reader has
+// passed meanwhile, also when the partition is quiet from then on.
+func TestStandbyAfterAClaimThatFailed(t *testing.T) {
+	t.Parallel()
+	a := started(t, several)
+	b := a.second()
+	a.consumed(0, a.arrive(a.message(person(0, 0))))
+	claiming, gate := make(chan struct{}, 1), make(chan struct{})
+	b.log.inject(func(l *faultyLog) {
+		l.append = func(int, []byte, uint64) (uint64, error) {
+			select {
+			case claiming <- struct{}{}:
+			default:
+			}
+			<-gate
+			return 0, bus.ErrUnavailable
+		}
+	})
+	b.svc.Hold(0)
+	<-claiming
+	for n := range 5 {
+		a.consumed(0, a.arrive(a.message(person(0, n%3))))
+	}
+	end, h := a.logEnd(0), b.svc.holders[0]
+	b.until("the standby's reader has passed the records", func() bool {
+		h.folding.Lock()
+		defer h.folding.Unlock()
+		return h.passed >= end
+	})
+	if at := h.part.Applied().Sequence; at >= end {
+		t.Fatalf("the claim has applied %d already", at)
+	}
+	go b.svc.Yield(0)
+	close(gate)
+	b.until("the store is at the end of the log", func() bool { return h.part.Applied().Sequence >= end })
 }
 
 // rows counts the timer rows of partition 0.

@@ -48,9 +48,10 @@ func (w *wish) yield() bool {
 	return was
 }
 
-// follow runs hold while it is wished for, until ctx ends. hold must return when
-// its context ends.
-func (w *wish) follow(ctx context.Context, hold func(context.Context)) {
+// follow runs hold while it is wished for, and left when it is not any more, until
+// ctx ends. Both must return when their context ends; nobody waits for left but
+// the next hold.
+func (w *wish) follow(ctx context.Context, hold, left func(context.Context)) {
 	for ctx.Err() == nil {
 		w.mu.Lock()
 		woken := w.mu.woken
@@ -59,7 +60,9 @@ func (w *wish) follow(ctx context.Context, hold func(context.Context)) {
 		case <-ctx.Done():
 			return
 		case <-woken:
-			w.once(ctx, hold)
+			if w.once(ctx, hold); ctx.Err() == nil {
+				left(ctx)
+			}
 		}
 	}
 }
