@@ -149,6 +149,9 @@ const promotionReplays = 1000
 // A standby that takes a partition from a holder who does not know has nearly
 // everything already, also while the load goes on.
 func TestPromotionReplaysFew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a load that never pauses: make test/slow runs it")
+	}
 	t.Parallel()
 	nodes := make([]*world, 2)
 	nodes[0] = started(t, several)
