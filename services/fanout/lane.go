@@ -123,3 +123,25 @@ func (p *parking) Pop() any {
 	*p = old[:len(old)-1]
 	return l
 }
+
+// maxSpare is how many lanes are kept for other threads.
+const maxSpare = 256
+
+func (e *engine) newLane(thread control.ThreadKey) *lane {
+	last := len(e.mu.spare) - 1
+	if last < 0 {
+		return &lane{thread: thread}
+	}
+	ln := e.mu.spare[last]
+	e.mu.spare = e.mu.spare[:last]
+	ln.thread = thread
+	return ln
+}
+
+// spare keeps a lane that has nothing queued and stands nowhere.
+func (e *engine) spare(ln *lane) {
+	*ln = lane{queue: ln.queue[:0]}
+	if len(e.mu.spare) < maxSpare && cap(ln.queue) <= shortQueue {
+		e.mu.spare = append(e.mu.spare, ln)
+	}
+}

@@ -10,16 +10,19 @@ import (
 	"github.com/baton-router/baton/pkg/eventlog"
 )
 
-// A fence of sequence numbers holds as long as the stream never gives a number
-// twice. Servers that lose the end of what they had acknowledged (a disk that
-// lies, an older copy of their data) do: once others have written as much again,
-// the number that a holder expects is there, with another record.
 // trustFor is how long after an exchange with the stream a holder takes it for
 // granted that its last record is still there. Servers that have lost it must have
 // been down, and elect a leader in no less than three seconds.
 const trustFor = 2 * time.Second
 
-// trust is when, and over which connection, the log was last known to have this
+// trust is why a holder looks at the log beside its fence.
+//
+// A fence of sequence numbers holds as long as the stream never gives a number
+// twice. Servers that lose the end of what they had acknowledged (a disk that
+// lies, an older copy of their data) do: once others have written as much again,
+// the number that a holder expects is there, with another record.
+//
+// It is when, and over which connection, the log was last known to have this
 // holder's last record.
 type trust struct {
 	since      time.Time
