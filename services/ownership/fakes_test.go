@@ -165,12 +165,31 @@ func (c *clock) stepWall(seconds uint64) {
 	c.move(func() { *(*uint64)(unsafe.Pointer(&c.now)) += seconds << 30 })
 }
 
+// stamps are when the last record of each partition was stored, whoever wrote it,
+// by a clock of the servers that follows the test's.
+type stamps struct {
+	clock *clock
+	mu    sync.Mutex
+	at    [partitions]time.Time
+}
+
+func (s *stamps) stamp(p int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at[p] = s.clock.Now()
+}
+
+func (s *stamps) of(p int) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at[p]
+}
+
 // faultyLog lets a test come between the holder and the log.
 type faultyLog struct {
 	Log
-	clock   *clock // the time of NATS follows it
+	stamps  *stamps // when the servers have stored what
 	mu      sync.Mutex
-	written [partitions]time.Time
 	append  func(p int, data []byte, expected uint64) (uint64, error)
 	barrier func(p int, expected uint64) error
 	last    func(bus.Message) bus.Message
@@ -206,8 +225,8 @@ func (l *faultyLog) AppendLog(ctx context.Context, p int, data []byte, expected 
 	}
 	l.mu.Lock()
 	f := l.append
-	l.written[p] = l.clock.Now()
 	l.mu.Unlock()
+	l.stamps.stamp(p)
 	if f != nil {
 		return f(p, data, expected)
 	}
@@ -254,7 +273,7 @@ func (l *faultyLog) LastLog(ctx context.Context, p int) (bus.Message, error) {
 	m, err := l.Log.LastLog(ctx, p)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m.At = l.written[p]
+	m.At = l.stamps.of(p)
 	if l.last != nil {
 		m = l.last(m)
 	}
