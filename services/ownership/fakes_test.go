@@ -196,6 +196,17 @@ type faultyLog struct {
 	lastOf  func(p int, m bus.Message) (bus.Message, error)
 	next    error // of NextLog and ReadLog
 	unheard int   // calls that nobody will answer
+	asked   func(p int, call string)
+}
+
+// note tells the test of a call.
+func (l *faultyLog) note(p int, call string) {
+	l.mu.Lock()
+	asked := l.asked
+	l.mu.Unlock()
+	if asked != nil {
+		asked(p, call)
+	}
 }
 
 // lost reports whether a call goes to a server that is dead, and waits for it
@@ -220,6 +231,7 @@ func (l *faultyLog) inject(f func(*faultyLog)) {
 }
 
 func (l *faultyLog) AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+	l.note(p, "append")
 	if l.lost(ctx) {
 		return 0, bus.ErrOutcomeUnknown
 	}
@@ -234,6 +246,7 @@ func (l *faultyLog) AppendLog(ctx context.Context, p int, data []byte, expected 
 }
 
 func (l *faultyLog) Barrier(ctx context.Context, p int, expected uint64) error {
+	l.note(p, "barrier")
 	if l.lost(ctx) {
 		return bus.ErrOutcomeUnknown
 	}
@@ -256,7 +269,13 @@ func (l *faultyLog) NextLog(ctx context.Context, p int, after uint64) (bus.Messa
 	if err != nil {
 		return bus.Message{}, err
 	}
-	return l.Log.NextLog(ctx, p, after)
+	m, err := l.Log.NextLog(ctx, p, after)
+	if errors.Is(err, bus.ErrNoMessage) {
+		l.note(p, "end")
+	} else {
+		l.note(p, "next")
+	}
+	return m, err
 }
 
 func (l *faultyLog) ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error {
@@ -271,6 +290,7 @@ func (l *faultyLog) ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.
 
 func (l *faultyLog) LastLog(ctx context.Context, p int) (bus.Message, error) {
 	m, err := l.Log.LastLog(ctx, p)
+	l.note(p, "last")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m.At = l.stamps.of(p)
@@ -350,6 +370,12 @@ type faultyTopic struct {
 	Topic
 	mu      sync.Mutex
 	publish func(messages []bus.ControlMessage, moves []bus.CursorMove) ([]uint64, error)
+	log     *faultyLog // which notes the calls
+}
+
+func (f *faultyTopic) ControlCursor(ctx context.Context, p int) ([]byte, uint64, error) {
+	f.log.note(p, "cursor")
+	return f.Topic.ControlCursor(ctx, p)
 }
 
 func (f *faultyTopic) inject(publish func([]bus.ControlMessage, []bus.CursorMove) ([]uint64, error)) {

@@ -24,8 +24,9 @@ func (w *world) secondOn(dir string) *world {
 	n := &world{
 		t: w.t, server: w.server, conn: w.conn, identity: w.identity, dir: dir, rosters: w.rosters, clock: w.clock,
 		platform: w.platform, log: &faultyLog{Log: w.conn, stamps: w.log.stamps}, input: &faultyInput{Input: w.conn, at: w.input.at},
-		control: &faultyTopic{Topic: w.conn}, topic: w.topic, cfg: w.cfg, ids: 1 << 32,
+		topic: w.topic, cfg: w.cfg, ids: 1 << 32,
 	}
+	n.control = &faultyTopic{Topic: w.conn, log: n.log}
 	n.pulse.ch = make(chan struct{})
 	n.cfg.Holder = "second"
 	n.start()
