@@ -53,8 +53,14 @@ func (c *Conn) Barrier(ctx context.Context, p int, expected uint64) error {
 }
 
 // Reconnects counts how often the connection that writes the log was lost and made
-// anew: the servers may be others since, or have started again. It does not block.
-func (c *Conn) Reconnects() uint64 { return c.logs.Stats().Reconnects }
+// anew: the servers may be others since, or have started again. For the only writer
+// it is 0: its server is in its process. It does not block.
+func (c *Conn) Reconnects() uint64 {
+	if c.sole {
+		return 0
+	}
+	return c.logs.Stats().Reconnects
+}
 
 // soleBarrier is the barrier of the only writer: it knows the last sequence.
 func (c *Conn) soleBarrier(p int, expected uint64) error {
