@@ -38,8 +38,8 @@ func Encode(r *Record) []byte { return Append(nil, r) }
 // see SizeOf.
 func Append(dst []byte, r *Record) []byte {
 	start := len(dst)
-	dst = append(dst, Version)
-	dst, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, headerToWire(r))
+	dst = appendHeader(append(dst, Version), r)
+	var err error
 	for i := range r.Entries {
 		if err == nil {
 			dst, err = appendEntry(dst, &r.Entries[i])
@@ -101,11 +101,7 @@ func Look(data []byte) (View, error) {
 	if v.parts, err = layOut(body); err != nil {
 		return View{}, err
 	}
-	var m logv1.GroupRecord
-	if err := proto.Unmarshal(v.parts.header, &m); err != nil {
-		return View{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if v.head, err = headerFromWire(&m); err != nil {
+	if v.head, err = decodeHeader(v.parts.header); err != nil {
 		return View{}, err
 	}
 	v.head.Hash = [HashSize]byte(data[len(data)-HashSize:])
@@ -235,16 +231,17 @@ func decodeEntry(data []byte, version byte) (Entry, error) {
 	return entryFromWire(&m, version)
 }
 
-func headerToWire(r *Record) *logv1.GroupRecord {
-	m := &logv1.GroupRecord{
-		MinReader: MinReader, Partition: r.Partition, Epoch: r.Epoch, Group: idToWire(r.Group), Claim: r.Claim,
-		Holder: text(r.Holder), First: uint64(r.First), DecidedAtMs: int64(r.DecidedAt), RosterVersion: r.RosterVersion,
-		Input: r.Input, BatonId: idToWire(r.BatonID),
+// decodeHeader reads the fields that are no entries: by hand if they are as
+// written by hand, else by the generated code.
+func decodeHeader(data []byte) (Record, error) {
+	if h, ok := readHeader(data); ok {
+		return h, nil
 	}
-	if r.Prev != [HashSize]byte{} {
-		m.Prev = r.Prev[:]
+	var m logv1.GroupRecord
+	if err := proto.Unmarshal(data, &m); err != nil {
+		return Record{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return m
+	return headerFromWire(&m)
 }
 
 func headerFromWire(m *logv1.GroupRecord) (Record, error) {
