@@ -163,7 +163,7 @@ func (o Options) connect(ctx context.Context, part string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.Conn = nc
+	l.Conn, l.largest = nc, nc.MaxPayload()
 	return l, nil
 }
 
