@@ -182,7 +182,7 @@ func (o Options) connect(ctx context.Context, part string, more ...nats.Option) 
 	if err != nil {
 		return nil, err
 	}
-	l.Conn = nc
+	l.Conn, l.largest = nc, nc.MaxPayload()
 	return l, nil
 }
 
