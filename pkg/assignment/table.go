@@ -30,7 +30,7 @@ type table struct {
 	alone bool
 	// suspect is after how much silence a node counts as gone.
 	suspect time.Duration
-	// settled is when the node may begin to hold what nobody seems to hold.
+	// settled is when the node may begin to hold, and to ask.
 	settled time.Time
 
 	members map[string]member
@@ -122,9 +122,9 @@ func (t *table) decide(now time.Time, mine Beat, moving bool) decision {
 		case held && wanted[p] != t.node && live[wanted[p]].Node != "" && live[wanted[p]].Wants == p && d.move == nothing && !moving:
 			d.move = p
 		case held || wanted[p] != t.node:
+		case now.Before(t.settled): // nor does it ask: what it got it would not hold yet
 		case other != "":
 			wants = append(wants, p)
-		case now.Before(t.settled):
 		case len(d.hold) >= free:
 			d.more = true
 		default:
@@ -132,7 +132,7 @@ func (t *table) decide(now time.Time, mine Beat, moving bool) decision {
 			t.claims[p] = now
 		}
 	}
-	if claiming(mine) { // one move at a time
+	if len(d.hold) > 0 || claiming(mine) { // one move at a time
 		d.more = d.more || len(wants) > 0
 		wants = nil
 	}

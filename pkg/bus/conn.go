@@ -63,8 +63,9 @@ type Conn struct {
 	logger            *slog.Logger
 	partitions        atomic.Int64 // 0 until EnsureStreams
 	sole              bool
-	logWriter         *gatherer // nil when not sole, and until EnsureStreams
-	inWriter          *gatherer // likewise
+	logWriter         *gatherer   // nil when not sole, and until EnsureStreams
+	inWriter          *gatherer   // likewise
+	plain             atomic.Bool // the streams have no bundles: others write too, and EnsureStreams has looked
 	bundles           bundleCache
 	served            served
 	closed            chan struct{}

@@ -54,7 +54,9 @@ func (c *Conn) EnsureStreams(ctx context.Context, cfg Config) (Identity, error) 
 func (c *Conn) openWriters(ctx context.Context, partitions int) (err error) {
 	switch {
 	case !c.sole:
-		return c.checkPlain(ctx)
+		err = c.checkPlain(ctx)
+		c.plain.Store(err == nil)
+		return err
 	case c.logWriter != nil:
 		return nil
 	}

@@ -81,6 +81,9 @@ func (c *Conn) LastLog(ctx context.Context, p int) (Message, error) {
 	if err := c.check(p); err != nil {
 		return Message{}, err
 	}
+	if c.plain.Load() {
+		return c.plainRecord(ctx, p, get{Last: at(subjectLog, p)})
+	}
 	last, err := c.lastLog(ctx, p)
 	if err == nil && last == 0 {
 		err = ErrNoMessage
@@ -105,6 +108,9 @@ func (c *Conn) NextLog(ctx context.Context, p int, after uint64) (Message, error
 	if err := c.check(p); err != nil {
 		return Message{}, err
 	}
+	if c.plain.Load() {
+		return c.plainRecord(ctx, p, get{Sequence: after + 1, Next: at(subjectLog, p)})
+	}
 	if c.logWriter != nil && c.logWriter.last(p) <= after {
 		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, ErrNoMessage)
 	}
@@ -113,6 +119,15 @@ func (c *Conn) NextLog(ctx context.Context, p int, after uint64) (Message, error
 		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, err)
 	}
 	return c.messageAt(ctx, StreamLog, subjectLog, p, next)
+}
+
+// plainRecord reads a record of a log without bundles with one question.
+func (c *Conn) plainRecord(ctx context.Context, p int, g get) (Message, error) {
+	m, err := c.read(ctx, StreamLog, g)
+	if err != nil {
+		return Message{}, fmt.Errorf("record of partition %d: %w", p, err)
+	}
+	return m.message(), nil
 }
 
 // ReadLog calls fn with every record of the given partitions behind o.After, in
