@@ -53,8 +53,14 @@ func (c *Conn) Barrier(ctx context.Context, p int, expected uint64) error {
 }
 
 // Reconnects counts how often the connection that writes the log was lost and made
-// anew: the servers may be others since, or have started again. It does not block.
-func (c *Conn) Reconnects() uint64 { return c.logs.Stats().Reconnects }
+// anew: the servers may be others since, or have started again. For the only writer
+// it is 0: its server is in its process. It does not block.
+func (c *Conn) Reconnects() uint64 {
+	if c.sole {
+		return 0
+	}
+	return c.logs.Stats().Reconnects
+}
 
 // soleBarrier is the barrier of the only writer: it knows the last sequence.
 func (c *Conn) soleBarrier(p int, expected uint64) error {
@@ -81,6 +87,9 @@ func (c *Conn) LastLog(ctx context.Context, p int) (Message, error) {
 	if err := c.check(p); err != nil {
 		return Message{}, err
 	}
+	if c.plain.Load() {
+		return c.plainRecord(ctx, p, get{Last: at(subjectLog, p)})
+	}
 	last, err := c.lastLog(ctx, p)
 	if err == nil && last == 0 {
 		err = ErrNoMessage
@@ -105,6 +114,9 @@ func (c *Conn) NextLog(ctx context.Context, p int, after uint64) (Message, error
 	if err := c.check(p); err != nil {
 		return Message{}, err
 	}
+	if c.plain.Load() {
+		return c.plainRecord(ctx, p, get{Sequence: after + 1, Next: at(subjectLog, p)})
+	}
 	if c.logWriter != nil && c.logWriter.last(p) <= after {
 		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, ErrNoMessage)
 	}
@@ -113,6 +125,15 @@ func (c *Conn) NextLog(ctx context.Context, p int, after uint64) (Message, error
 		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, err)
 	}
 	return c.messageAt(ctx, StreamLog, subjectLog, p, next)
+}
+
+// plainRecord reads a record of a log without bundles with one question.
+func (c *Conn) plainRecord(ctx context.Context, p int, g get) (Message, error) {
+	m, err := c.read(ctx, StreamLog, g)
+	if err != nil {
+		return Message{}, fmt.Errorf("record of partition %d: %w", p, err)
+	}
+	return m.message(), nil
 }
 
 // ReadLog calls fn with every record of the given partitions behind o.After, in

@@ -38,7 +38,8 @@ func Encode(r *Record) []byte { return Append(nil, r) }
 // see SizeOf.
 func Append(dst []byte, r *Record) []byte {
 	start := len(dst)
-	dst = appendHeader(append(dst, Version), r)
+	dst = append(dst, Version)
+	dst = appendHeader(dst, r)
 	var err error
 	for i := range r.Entries {
 		if err == nil {
@@ -229,36 +230,6 @@ func decodeEntry(data []byte, version byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return entryFromWire(&m, version)
-}
-
-// decodeHeader reads the fields that are no entries: by hand if they are as
-// written by hand, else by the generated code.
-func decodeHeader(data []byte) (Record, error) {
-	if h, ok := readHeader(data); ok {
-		return h, nil
-	}
-	var m logv1.GroupRecord
-	if err := proto.Unmarshal(data, &m); err != nil {
-		return Record{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return headerFromWire(&m)
-}
-
-func headerFromWire(m *logv1.GroupRecord) (Record, error) {
-	if m.GetMinReader() > Version {
-		return Record{}, fmt.Errorf("%w: partition %d, position %d: it needs a reader of version %d, this is %d",
-			ErrNewerVersion, m.GetPartition(), m.GetFirst(), m.GetMinReader(), Version)
-	}
-	var bad fault
-	r := Record{
-		Partition: m.GetPartition(), Epoch: m.GetEpoch(), Group: bad.id(m.GetGroup()), Claim: m.GetClaim(),
-		Holder: m.GetHolder(), First: control.Position(m.GetFirst()), DecidedAt: control.Millis(m.GetDecidedAtMs()),
-		RosterVersion: m.GetRosterVersion(), Input: m.GetInput(), BatonID: bad.id(m.GetBatonId()), Prev: bad.hash(m.GetPrev()),
-	}
-	if bad.text != "" {
-		return Record{}, fmt.Errorf("%w: %s", ErrDamaged, bad.text)
-	}
-	return r, nil
 }
 
 func entryFromWire(m *logv1.Entry, version byte) (Entry, error) {

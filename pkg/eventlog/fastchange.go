@@ -108,6 +108,13 @@ func appendCall(dst []byte, field protowire.Number, c *control.Call) []byte {
 	return closed(dst, start)
 }
 
+func appendText(dst []byte, field protowire.Number, s string) []byte {
+	if s == "" {
+		return dst
+	}
+	return protowire.AppendString(protowire.AppendTag(dst, field, protowire.BytesType), text(s))
+}
+
 // The wire types of the fields, as in entryTypes.
 const (
 	changeTypes = 1<<(2*1) | 1<<(2*2) | 2<<(2*5) | 2<<(2*7) | 1<<(2*8) | 2<<(2*15)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
@@ -13,14 +12,16 @@ import (
 	"github.com/baton-router/baton/pkg/store"
 )
 
-const (
-	claimRefusals = 5
-	claimBackoff  = 2 * time.Second
-)
+// claimTries is how often a claim is tried at once: records that come in between
+// are few, and read already.
+const claimTries = 5
+
+// errOutrun ends a claim while another holder writes faster than this one reads.
+var errOutrun = errors.New("ownership: another holder writes while the partition is claimed")
 
 // claim brings the partition's store up to the end of its log and appends a
 // claim with the next epoch. An accepted claim proves that everything before it
-// has been read.
+// has been read. The error is a halt, errOutrun, one of the bus, or ctx's.
 func (h *holder) claim(ctx context.Context) error {
 	if err := h.checkPositions(ctx); err != nil {
 		return err
@@ -29,11 +30,15 @@ func (h *holder) claim(ctx context.Context) error {
 		return err
 	}
 	lacked := -h.replayed
-	for tries := 0; ; tries++ {
-		if tries > 0 && tries%claimRefusals == 0 {
-			if err := pause(ctx, claimBackoff); err != nil {
-				return err
-			}
+	topic, err := h.topicPosition(ctx) // first: what it has, the log had before
+	if err != nil {
+		return err
+	}
+	for tries := range claimTries {
+		// Between the look at the log's end and the claim there is no other request:
+		// a holder that does not know of its successor may write at any time.
+		if err := h.ascertain(ctx); err != nil {
+			return err
 		}
 		if err := h.catchUp(ctx); err != nil {
 			return err
@@ -41,7 +46,7 @@ func (h *holder) claim(ctx context.Context) error {
 		if tries == 0 {
 			lacked += h.replayed // what comes later, a holder has written that is alive
 		}
-		if err := h.checkTopic(ctx); err != nil {
+		if err := h.checkTopic(ctx, topic); err != nil {
 			return err
 		}
 		err := h.appendClaim(ctx)
@@ -52,6 +57,7 @@ func (h *holder) claim(ctx context.Context) error {
 			return err
 		}
 	}
+	return errOutrun
 }
 
 // checkPositions compares the store with the streams before anything is

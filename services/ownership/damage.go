@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/store"
 )
@@ -146,20 +147,30 @@ func (h *holder) doubtInput(halted error) error {
 	return halted
 }
 
-// checkTopic compares the control topic with the log, which has been read to its
-// end: what the topic has must be in the log, or new changes would be taken for
-// ones that were published.
-func (h *holder) checkTopic(ctx context.Context) error {
+// topicPosition is how far the control topic has the partition's changes; zero
+// when that cannot be told, which is the publisher's matter: decisions need not wait
+// for the topic.
+func (h *holder) topicPosition(ctx context.Context) (control.Position, error) {
 	data, _, err := h.deps.Topic.ControlCursor(ctx, h.partition)
 	if err != nil && !errors.Is(err, bus.ErrNoMessage) {
-		return fmt.Errorf("ownership: control cursor of partition %d: %w", h.partition, err)
+		return 0, fmt.Errorf("ownership: control cursor of partition %d: %w", h.partition, err)
 	}
 	cursor, err := decodeCursor(data)
-	if err != nil || cursor.Position <= h.applied.Position {
-		return nil //nolint:nilerr // the publisher meets it, and decisions need not wait for the topic
+	if err != nil {
+		return 0, nil //nolint:nilerr // see above
+	}
+	return cursor.Position, nil
+}
+
+// checkTopic compares a position of the control topic with the log, which has been
+// read to its end since: what the topic has must be in the log, or new changes would
+// be taken for ones that were published.
+func (h *holder) checkTopic(ctx context.Context, topic control.Position) error {
+	if topic <= h.applied.Position {
+		return nil
 	}
 	if err := h.confirmEnd(ctx, h.sequence); err != nil {
 		return err
 	}
-	return halt(DamageTopic, "the control topic has position %d, the log ends at %d", cursor.Position, h.applied.Position)
+	return halt(DamageTopic, "the control topic has position %d, the log ends at %d", topic, h.applied.Position)
 }

@@ -165,18 +165,48 @@ func (c *clock) stepWall(seconds uint64) {
 	c.move(func() { *(*uint64)(unsafe.Pointer(&c.now)) += seconds << 30 })
 }
 
+// stamps are when the last record of each partition was stored, whoever wrote it,
+// by a clock of the servers that follows the test's.
+type stamps struct {
+	clock *clock
+	mu    sync.Mutex
+	at    [partitions]time.Time
+}
+
+func (s *stamps) stamp(p int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at[p] = s.clock.Now()
+}
+
+func (s *stamps) of(p int) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at[p]
+}
+
 // faultyLog lets a test come between the holder and the log.
 type faultyLog struct {
 	Log
-	clock   *clock // the time of NATS follows it
+	stamps  *stamps // when the servers have stored what
 	mu      sync.Mutex
-	written [partitions]time.Time
 	append  func(p int, data []byte, expected uint64) (uint64, error)
 	barrier func(p int, expected uint64) error
 	last    func(bus.Message) bus.Message
 	lastOf  func(p int, m bus.Message) (bus.Message, error)
 	next    error // of NextLog and ReadLog
 	unheard int   // calls that nobody will answer
+	asked   func(p int, call string)
+}
+
+// note tells the test of a call.
+func (l *faultyLog) note(p int, call string) {
+	l.mu.Lock()
+	asked := l.asked
+	l.mu.Unlock()
+	if asked != nil {
+		asked(p, call)
+	}
 }
 
 // lost reports whether a call goes to a server that is dead, and waits for it
@@ -201,13 +231,14 @@ func (l *faultyLog) inject(f func(*faultyLog)) {
 }
 
 func (l *faultyLog) AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+	l.note(p, "append")
 	if l.lost(ctx) {
 		return 0, bus.ErrOutcomeUnknown
 	}
 	l.mu.Lock()
 	f := l.append
-	l.written[p] = l.clock.Now()
 	l.mu.Unlock()
+	l.stamps.stamp(p)
 	if f != nil {
 		return f(p, data, expected)
 	}
@@ -215,6 +246,7 @@ func (l *faultyLog) AppendLog(ctx context.Context, p int, data []byte, expected 
 }
 
 func (l *faultyLog) Barrier(ctx context.Context, p int, expected uint64) error {
+	l.note(p, "barrier")
 	if l.lost(ctx) {
 		return bus.ErrOutcomeUnknown
 	}
@@ -237,7 +269,13 @@ func (l *faultyLog) NextLog(ctx context.Context, p int, after uint64) (bus.Messa
 	if err != nil {
 		return bus.Message{}, err
 	}
-	return l.Log.NextLog(ctx, p, after)
+	m, err := l.Log.NextLog(ctx, p, after)
+	if errors.Is(err, bus.ErrNoMessage) {
+		l.note(p, "end")
+	} else {
+		l.note(p, "next")
+	}
+	return m, err
 }
 
 func (l *faultyLog) ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error {
@@ -252,9 +290,10 @@ func (l *faultyLog) ReadLog(ctx context.Context, o bus.ReadOptions, fn func(bus.
 
 func (l *faultyLog) LastLog(ctx context.Context, p int) (bus.Message, error) {
 	m, err := l.Log.LastLog(ctx, p)
+	l.note(p, "last")
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m.At = l.written[p]
+	m.At = l.stamps.of(p)
 	if l.last != nil {
 		m = l.last(m)
 	}
@@ -331,6 +370,12 @@ type faultyTopic struct {
 	Topic
 	mu      sync.Mutex
 	publish func(messages []bus.ControlMessage, moves []bus.CursorMove) ([]uint64, error)
+	log     *faultyLog // which notes the calls
+}
+
+func (f *faultyTopic) ControlCursor(ctx context.Context, p int) ([]byte, uint64, error) {
+	f.log.note(p, "cursor")
+	return f.Topic.ControlCursor(ctx, p)
 }
 
 func (f *faultyTopic) inject(publish func([]bus.ControlMessage, []bus.CursorMove) ([]uint64, error)) {

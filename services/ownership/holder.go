@@ -125,6 +125,7 @@ func (h *holder) stayNear(ctx context.Context) {
 // tenures claims the partition and decides until ctx ends. Deposed, it claims
 // again; halted, it waits until it is repaired.
 func (h *holder) tenures(ctx context.Context) {
+	var claims spacing
 	for ctx.Err() == nil {
 		if h.halted.Load() != nil {
 			select {
@@ -133,6 +134,7 @@ func (h *holder) tenures(ctx context.Context) {
 			}
 			continue
 		}
+		began := time.Now()
 		err := h.tenure(ctx)
 		halted, halts := asHalt(err)
 		switch {
@@ -144,10 +146,12 @@ func (h *holder) tenures(ctx context.Context) {
 		case errors.Is(err, errDeposed):
 			h.deps.Observe.fenced(h.partition)
 			h.log.Warn("deposed, claiming again", "epoch", h.epoch)
+		case errors.Is(err, errOutrun), errors.Is(err, errInputLost):
+			h.log.Info("claiming again", "why", err)
 		case err != nil:
 			h.log.Error("partition stopped, claiming again", "err", err)
 		}
-		if pause(ctx, time.Second) != nil {
+		if pause(ctx, claims.after(err, time.Since(began))) != nil {
 			return
 		}
 	}

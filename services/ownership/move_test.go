@@ -23,9 +23,10 @@ func (w *world) secondOn(dir string) *world {
 	w.t.Helper()
 	n := &world{
 		t: w.t, server: w.server, conn: w.conn, identity: w.identity, dir: dir, rosters: w.rosters, clock: w.clock,
-		platform: w.platform, log: &faultyLog{Log: w.conn, clock: w.clock}, input: &faultyInput{Input: w.conn},
-		control: &faultyTopic{Topic: w.conn}, topic: w.topic, cfg: w.cfg, ids: 1 << 32,
+		platform: w.platform, log: &faultyLog{Log: w.conn, stamps: w.log.stamps}, input: &faultyInput{Input: w.conn, at: w.input.at},
+		topic: w.topic, cfg: w.cfg, ids: 1 << 32,
 	}
+	n.control = &faultyTopic{Topic: w.conn, log: n.log}
 	n.pulse.ch = make(chan struct{})
 	n.cfg.Holder = "second"
 	n.start()
@@ -149,9 +150,6 @@ const promotionReplays = 1000
 // A standby that takes a partition from a holder who does not know has nearly
 // everything already, also while the load goes on.
 func TestPromotionReplaysFew(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a load that never pauses: make test/slow runs it")
-	}
 	t.Parallel()
 	nodes := make([]*world, 2)
 	nodes[0] = started(t, several)

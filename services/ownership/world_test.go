@@ -97,10 +97,11 @@ func worldOn(t *testing.T, conn *bus.Conn) *world {
 	}
 	w := &world{
 		t: t, conn: conn, identity: identity, dir: t.TempDir(), cache: 1 << 20, rosters: newRosters(t, connectAll),
-		clock: newFakeClock(), log: &faultyLog{Log: conn}, input: &faultyInput{Input: conn}, control: &faultyTopic{Topic: conn},
+		clock: newFakeClock(), input: &faultyInput{Input: conn},
 	}
 	w.pulse.ch = make(chan struct{})
-	w.log.clock = w.clock
+	w.log = &faultyLog{Log: conn, stamps: &stamps{clock: w.clock}}
+	w.control = &faultyTopic{Topic: conn, log: w.log}
 	born := w.clock.Now() // the clock stands still, that of the stream does not
 	w.input.at = func(at time.Time) time.Time {
 		if at.Before(born.Add(10 * time.Minute)) {
