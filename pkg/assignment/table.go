@@ -30,11 +30,12 @@ type table struct {
 	alone bool
 	// suspect is after how much silence a node counts as gone.
 	suspect time.Duration
-	// settled is when the node may begin to hold what nobody seems to hold.
+	// settled is when the node may begin to hold, and to ask.
 	settled time.Time
 
 	members map[string]member
 	twin    time.Time // when another process of the same name was heard last
+	waits   bool      // nothing is asked for at the moment
 	want    int
 	asked   time.Time
 	claims  map[int]time.Time // when those under way here began
@@ -52,6 +53,7 @@ type decision struct {
 	move  int   // give up: its wanted node asks for it; -1 for none
 	want  int   // ask for; -1 for none
 	more  bool  // something waits to be held, or asked for, until claims are through
+	busy  bool  // partitions are, or will soon be, taken over
 }
 
 func newTable(c Config, run uint64, now time.Time) *table {
@@ -122,9 +124,9 @@ func (t *table) decide(now time.Time, mine Beat, moving bool) decision {
 		case held && wanted[p] != t.node && live[wanted[p]].Node != "" && live[wanted[p]].Wants == p && d.move == nothing && !moving:
 			d.move = p
 		case held || wanted[p] != t.node:
+		case now.Before(t.settled): // nor does it ask: what it got it would not hold yet
 		case other != "":
 			wants = append(wants, p)
-		case now.Before(t.settled):
 		case len(d.hold) >= free:
 			d.more = true
 		default:
@@ -132,7 +134,9 @@ func (t *table) decide(now time.Time, mine Beat, moving bool) decision {
 			t.claims[p] = now
 		}
 	}
-	if claiming(mine) { // one move at a time
+	claims := len(d.hold) > 0 || claiming(mine)
+	d.busy = claims || d.more || len(wants) > 0 || len(mine.Unable) > 0 || now.Before(t.settled)
+	if claims || t.waits { // one move at a time
 		d.more = d.more || len(wants) > 0
 		wants = nil
 	}

@@ -132,6 +132,9 @@ func (c *Conn) lastOf(ctx context.Context, stream, prefix string, p int) (uint64
 	case !errors.Is(err, ErrNoMessage):
 		return 0, err
 	}
+	if c.plain.Load() {
+		return last, nil
+	}
 	b, err := c.lastBundle(ctx, stream, prefix+bundled)
 	if err != nil || b == nil {
 		return last, err

@@ -54,14 +54,16 @@ func (c *Conn) EnsureStreams(ctx context.Context, cfg Config) (Identity, error) 
 func (c *Conn) openWriters(ctx context.Context, partitions int) (err error) {
 	switch {
 	case !c.sole:
-		return c.checkPlain(ctx)
+		err = c.checkPlain(ctx)
+		c.plain.Store(err == nil)
+		return err
 	case c.logWriter != nil:
 		return nil
 	}
 	if c.logWriter, err = c.gather(ctx, c.logs, StreamLog, subjectLog, partitions); err != nil {
 		return err
 	}
-	c.inWriter, err = c.gather(ctx, c.work, StreamInbound, subjectInbound, partitions)
+	c.inWriter, err = c.gather(ctx, c.inputs, StreamInbound, subjectInbound, partitions)
 	return err
 }
 

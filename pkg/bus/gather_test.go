@@ -165,7 +165,6 @@ func TestUnknownOutcomeOfABundleIsClosed(t *testing.T) {
 	t.Parallel()
 	w := &wire{server: start(t, false)}
 	good, c := dial(t, w.server), dialSole(t, w)
-	ensure(t, good, config())
 	ensure(t, c, config())
 	first := must[uint64](t)(c.AppendLog(brief(t), 0, []byte("a"), 0))
 	w.mute.Store(true)

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -54,8 +53,14 @@ func (c *Conn) Barrier(ctx context.Context, p int, expected uint64) error {
 }
 
 // Reconnects counts how often the connection that writes the log was lost and made
-// anew: the servers may be others since, or have started again. It does not block.
-func (c *Conn) Reconnects() uint64 { return c.logs.Stats().Reconnects }
+// anew: the servers may be others since, or have started again. For the only writer
+// it is 0: its server is in its process. It does not block.
+func (c *Conn) Reconnects() uint64 {
+	if c.sole {
+		return 0
+	}
+	return c.logs.Stats().Reconnects
+}
 
 // soleBarrier is the barrier of the only writer: it knows the last sequence.
 func (c *Conn) soleBarrier(p int, expected uint64) error {
@@ -82,6 +87,9 @@ func (c *Conn) LastLog(ctx context.Context, p int) (Message, error) {
 	if err := c.check(p); err != nil {
 		return Message{}, err
 	}
+	if c.plain.Load() {
+		return c.plainRecord(ctx, p, get{Last: at(subjectLog, p)})
+	}
 	last, err := c.lastLog(ctx, p)
 	if err == nil && last == 0 {
 		err = ErrNoMessage
@@ -89,17 +97,7 @@ func (c *Conn) LastLog(ctx context.Context, p int) (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("last record of partition %d: %w", p, err)
 	}
-	m, err := c.messageAt(ctx, StreamLog, subjectLog, p, last)
-	return m, c.must(err, p, last)
-}
-
-// must is for the record of a partition that its only writer knows to be there: a
-// server that gives none passes over bytes that are damaged.
-func (c *Conn) must(err error, p int, last uint64) error {
-	if c.logWriter != nil && errors.Is(err, ErrNoMessage) {
-		return fmt.Errorf("%w: the log of partition %d goes to sequence %d, and the server does not give it", ErrDamaged, p, last)
-	}
-	return err
+	return c.messageAt(ctx, StreamLog, subjectLog, p, last)
 }
 
 func (c *Conn) lastLog(ctx context.Context, p int) (uint64, error) {
@@ -116,18 +114,26 @@ func (c *Conn) NextLog(ctx context.Context, p int, after uint64) (Message, error
 	if err := c.check(p); err != nil {
 		return Message{}, err
 	}
-	last := uint64(0)
-	if c.logWriter != nil {
-		if last = c.logWriter.last(p); last <= after {
-			return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, ErrNoMessage)
-		}
+	if c.plain.Load() {
+		return c.plainRecord(ctx, p, get{Sequence: after + 1, Next: at(subjectLog, p)})
+	}
+	if c.logWriter != nil && c.logWriter.last(p) <= after {
+		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, ErrNoMessage)
 	}
 	next, err := c.nextOf(ctx, StreamLog, subjectLog, p, after)
 	if err != nil {
-		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, c.must(err, p, last))
+		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, err)
 	}
-	m, err := c.messageAt(ctx, StreamLog, subjectLog, p, next)
-	return m, c.must(err, p, last)
+	return c.messageAt(ctx, StreamLog, subjectLog, p, next)
+}
+
+// plainRecord reads a record of a log without bundles with one question.
+func (c *Conn) plainRecord(ctx context.Context, p int, g get) (Message, error) {
+	m, err := c.read(ctx, StreamLog, g)
+	if err != nil {
+		return Message{}, fmt.Errorf("record of partition %d: %w", p, err)
+	}
+	return m.message(), nil
 }
 
 // ReadLog calls fn with every record of the given partitions behind o.After, in

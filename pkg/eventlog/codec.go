@@ -39,7 +39,8 @@ func Encode(r *Record) []byte { return Append(nil, r) }
 func Append(dst []byte, r *Record) []byte {
 	start := len(dst)
 	dst = append(dst, Version)
-	dst, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, headerToWire(r))
+	dst = appendHeader(dst, r)
+	var err error
 	for i := range r.Entries {
 		if err == nil {
 			dst, err = appendEntry(dst, &r.Entries[i])
@@ -101,11 +102,7 @@ func Look(data []byte) (View, error) {
 	if v.parts, err = layOut(body); err != nil {
 		return View{}, err
 	}
-	var m logv1.GroupRecord
-	if err := proto.Unmarshal(v.parts.header, &m); err != nil {
-		return View{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if v.head, err = headerFromWire(&m); err != nil {
+	if v.head, err = decodeHeader(v.parts.header); err != nil {
 		return View{}, err
 	}
 	v.head.Hash = [HashSize]byte(data[len(data)-HashSize:])
@@ -233,35 +230,6 @@ func decodeEntry(data []byte, version byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return entryFromWire(&m, version)
-}
-
-func headerToWire(r *Record) *logv1.GroupRecord {
-	m := &logv1.GroupRecord{
-		MinReader: MinReader, Partition: r.Partition, Epoch: r.Epoch, Group: idToWire(r.Group), Claim: r.Claim,
-		Holder: text(r.Holder), First: uint64(r.First), DecidedAtMs: int64(r.DecidedAt), RosterVersion: r.RosterVersion,
-		Input: r.Input, BatonId: idToWire(r.BatonID),
-	}
-	if r.Prev != [HashSize]byte{} {
-		m.Prev = r.Prev[:]
-	}
-	return m
-}
-
-func headerFromWire(m *logv1.GroupRecord) (Record, error) {
-	if m.GetMinReader() > Version {
-		return Record{}, fmt.Errorf("%w: partition %d, position %d: it needs a reader of version %d, this is %d",
-			ErrNewerVersion, m.GetPartition(), m.GetFirst(), m.GetMinReader(), Version)
-	}
-	var bad fault
-	r := Record{
-		Partition: m.GetPartition(), Epoch: m.GetEpoch(), Group: bad.id(m.GetGroup()), Claim: m.GetClaim(),
-		Holder: m.GetHolder(), First: control.Position(m.GetFirst()), DecidedAt: control.Millis(m.GetDecidedAtMs()),
-		RosterVersion: m.GetRosterVersion(), Input: m.GetInput(), BatonID: bad.id(m.GetBatonId()), Prev: bad.hash(m.GetPrev()),
-	}
-	if bad.text != "" {
-		return Record{}, fmt.Errorf("%w: %s", ErrDamaged, bad.text)
-	}
-	return r, nil
 }
 
 func entryFromWire(m *logv1.Entry, version byte) (Entry, error) {

@@ -72,7 +72,7 @@ func (e *engine) gather(now time.Time) *batch {
 	}
 	e.unpark(now)
 	ln, retry := e.pick(probe)
-	if ln == nil {
+	if ln == nil || e.waits(ln, now) {
 		return nil
 	}
 	if !e.throttle.admits(e, ln.head().late(now), e.mu.throttled, now) {
@@ -92,6 +92,8 @@ func (e *engine) gather(now time.Time) *batch {
 	e.mu.lastRetry = retry
 	if retry {
 		e.mu.retrying++
+	} else {
+		e.mu.begun = now
 	}
 	if probe {
 		e.mu.breaker.probing()
@@ -288,36 +290,4 @@ func (e *engine) board(b *batch, ln *lane, n int) {
 	ln.state, ln.flying = laneFlying, n
 	b.lanes = append(b.lanes, ln)
 	b.letters = append(b.letters, ln.queue[:n]...)
-}
-
-// arm sets the timer to the next time at which something may start that may not
-// now. Called with the lock held.
-func (e *engine) arm(now time.Time) {
-	at := e.nextStart(now)
-	if at.IsZero() {
-		e.mu.timer.Stop()
-		return
-	}
-	e.mu.timer.Reset(max(at.Sub(now), time.Millisecond))
-}
-
-func (e *engine) nextStart(now time.Time) time.Time {
-	if !e.mu.verified || e.mu.paused || e.mu.closing || e.mu.flying >= e.concurrency() {
-		return time.Time{} // another call will pump
-	}
-	waiting := e.oldest() != nil || e.mu.due.len > 0
-	closed := e.mu.until
-	if e.mu.breaker.state == BreakerOpen && e.mu.breaker.until.After(closed) {
-		closed = e.mu.breaker.until
-	}
-	if waiting && closed.After(now) {
-		return closed
-	}
-	if len(e.mu.parked) == 0 {
-		return time.Time{}
-	}
-	if at := e.mu.parked[0].retryAt; at.After(closed) {
-		return at
-	}
-	return closed
 }

@@ -14,7 +14,7 @@
 //	hold.go      which partitions are held, and how one is given back
 //	claim.go     a partition's cursor is taken over; holder.go saves it: lease, fence
 //	tracker.go   an app's place in a partition: watermark, what is undelivered
-//	settings.go  an app as it is today; engine.go its queue; lane.go one thread's; batch.go what shares a POST
+//	settings.go  an app as it is today; engine.go its queue; lane.go one thread's; batch.go what shares a POST; start.go when it begins
 //	throttle.go  what is late already gives way to what is in time
 //	parcel.go    what is posted; flight.go its context; post.go the POST; retry.go its verdicts
 //	journal.go   what operators see of it; bury.go the letters that are given up

@@ -106,7 +106,9 @@ type engine struct {
 		looked    time.Time // when eldest was found
 		eldest    control.Millis
 		until     time.Time // nothing starts before: Retry-After, rate limit
+		begun     time.Time // of the first attempt that began last
 		timer     *time.Timer
+		alarm     time.Time // that the timer is set to; zero while it is not
 	}
 }
 
@@ -136,7 +138,7 @@ func newEngine(p engineParts) *engine {
 	e.sockets.join()
 	e.mu.lanes = make(map[control.ThreadKey]*lane)
 	e.mu.batches = make(map[*batch]struct{})
-	e.mu.timer = time.AfterFunc(time.Hour, e.wake)
+	e.mu.timer = time.AfterFunc(time.Hour, e.ring)
 	e.mu.timer.Stop()
 	return e
 }
@@ -248,13 +250,6 @@ func (e *engine) starves() bool {
 	return e.mu.hungry
 }
 
-// wake looks for work: a retry is due, a pause is over, a right was renewed.
-func (e *engine) wake() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.pump()
-}
-
 // renewed puts the lanes that waited for their origins back.
 func (e *engine) renewed() {
 	e.mu.Lock()
@@ -337,6 +332,10 @@ func (e *engine) setPaused(paused bool) {
 }
 
 func (e *engine) refresh() {
+	e.mu.breaker, e.mu.until = breaker{}, time.Time{}
+	if len(e.mu.parked)+e.mu.due.len+e.mu.blocked == 0 { // else they are among thousands
+		return
+	}
 	for _, ln := range e.mu.lanes {
 		if ln.state == laneFlying || ln.state == laneReady || ln.state == laneHeld || ln.state == laneEmpty {
 			continue
@@ -346,7 +345,6 @@ func (e *engine) refresh() {
 		ln.head().first, ln.head().next = time.Time{}, time.Time{}
 		e.list(ln)
 	}
-	e.mu.breaker, e.mu.until = breaker{}, time.Time{}
 }
 
 // drain starts nothing more and waits for the POSTs under way, until ctx ends;

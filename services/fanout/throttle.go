@@ -11,8 +11,10 @@ const (
 	// lateAfter is how old an event may be that is posted in time: beyond,
 	// another moment does it no harm.
 	lateAfter = 2 * time.Second
-	// timelyFor is how long after a POST in time late ones are held back.
-	timelyFor = 10 * time.Second
+	// timelyFor is how long after a POST in time late ones are held back: as
+	// long as what is in time comes at least that often. What comes more
+	// seldom meets no more than the POSTs under way.
+	timelyFor = time.Second
 
 	// throttleEvery is how often POSTs that are held back are let go, and how
 	// late the processors are is measured; lateTurn is what is too late. An

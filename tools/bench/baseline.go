@@ -181,7 +181,7 @@ func (b *bench) baselineControl(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r, err := s.call(ctx, spec)
+		r, _, err := callFrom(ctx, spec)
 		if err != nil {
 			return err
 		}
@@ -194,23 +194,9 @@ func (b *bench) baselineControl(ctx context.Context) error {
 	})
 }
 
-// call changes control from a process of its own.
-func (s *stage) call(ctx context.Context, spec traffic.CallSpec) (r traffic.CallResult, err error) {
-	c, err := proc.StartChild(ctx, childWord, "calls")
-	if err != nil {
-		return r, err
-	}
-	r, err = proc.Call[traffic.CallResult](c, spec)
-	return r, errors.Join(err, c.Stop())
-}
-
 func (b *bench) noteCalls(name string, r traffic.CallResult, used proc.Usage) {
 	changes := perSecond(int(r.Calls), r.Took)
-	if name == "control" {
-		b.note("control/changes", report.PerSecond, changes)
-	} else {
-		b.note(name+"/changes", report.PerSecond, changes)
-	}
+	b.note(name+"/changes", report.PerSecond, changes)
 	b.note(name+"/p50", report.Millis, millis(r.Latency.P50))
 	b.note(name+"/p99", report.Millis, millis(r.Latency.P99))
 	b.note(name+"/CPU per change", report.Micros, perEvent(used, int(r.Calls)))

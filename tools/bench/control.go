@@ -17,22 +17,30 @@ import (
 // controlClients are the connections on which control is changed.
 const controlClients = 64
 
-// control measures changes of control by the Graph API: the primary takes, it
-// passes to a second app, which releases; on odd threads the primary takes once
-// more, so that not all end alike. Afterwards the folded log says who has
-// control.
+// control measures changes of control by the Graph API, over the floors of the
+// same load.
 func (b *bench) control(ctx context.Context) error {
+	if err := b.controlFloors(ctx); err != nil {
+		return err
+	}
+	return b.controlChanges(ctx)
+}
+
+// controlChanges: the primary takes, it passes to a second app, which releases;
+// on odd threads the primary takes once more, so that not all end alike.
+// Afterwards the folded log says who has control.
+func (b *bench) controlChanges(ctx context.Context) error {
 	return b.onBaton(ctx, "control", subscribers, b.size.threads, setup{maxBatch: 20}, func(s *batonStage) error {
 		// The first event of each thread gave it to the primary.
 		idle := traffic.CallSpec{Host: s.public, Threads: b.size.threads, Conns: controlClients, Times: 1, Steps: []traffic.Step{graphStep("release", 0, "")}}
-		if _, err := s.call(ctx, idle); err != nil {
+		if _, _, err := callFrom(ctx, idle); err != nil {
 			return err
 		}
 		before, err := s.baton.usage()
 		if err != nil {
 			return err
 		}
-		r, err := s.call(ctx, graphCalls(s.public, b.size))
+		r, _, err := callFrom(ctx, graphCalls(s.public, b.size))
 		if err != nil {
 			return err
 		}
@@ -41,6 +49,7 @@ func (b *bench) control(ctx context.Context) error {
 			return err
 		}
 		b.noteCalls("control", r, after.Since(before))
+		b.overFloors(r)
 		return s.owners(ctx, func(thread int) (control.AppID, uint32) {
 			owner, changes := control.AppID(0), uint32(2+3*b.size.changes)
 			if thread%2 == 1 {

@@ -18,7 +18,8 @@ import (
 
 // floorOrder is what a floor process is told.
 type floorOrder struct {
-	// Do is serve bare, serve http, post, append, publish or read.
+	// Do is serve bare, serve http, serve constant, serve appended, post,
+	// append, publish or read.
 	Do     string
 	Posts  floor.Posts
 	Size   int
@@ -62,9 +63,13 @@ func (p *floorProcess) obey(o floorOrder) (_ any, err error) {
 	began := time.Now()
 	switch o.Do {
 	case "serve bare":
-		r.Host, err = p.serve(floor.ServeBare)
+		r.Host, err = p.serve(signed(floor.ServeBare))
 	case "serve http":
-		r.Host, err = p.serve(floor.ServeHTTP)
+		r.Host, err = p.serve(signed(floor.ServeHTTP))
+	case "serve constant":
+		r.Host, err = p.serve(floor.ServeConstant)
+	case "serve appended":
+		r.Host, err = p.serve(func(ctx context.Context, ln net.Listener) error { return floor.ServeAppended(ctx, ln, o.Dir) })
 	case "post":
 		r.Count, err = floor.PostHTTP(p.ctx, o.Posts)
 	case "append":
@@ -92,14 +97,19 @@ func (p *floorProcess) read(d time.Duration) (messages int, err error) {
 	return messages, err
 }
 
+// signed is a server of webhooks with their secret.
+func signed(serve func(context.Context, net.Listener, string) error) func(context.Context, net.Listener) error {
+	return func(ctx context.Context, ln net.Listener) error { return serve(ctx, ln, appSecret) }
+}
+
 // serve starts a server on a free port and returns where.
-func (p *floorProcess) serve(with func(context.Context, net.Listener, string) error) (string, error) {
+func (p *floorProcess) serve(with func(context.Context, net.Listener) error) (string, error) {
 	ln, err := (&net.ListenConfig{}).Listen(p.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
 	p.serving = make(chan error, 1)
-	go func() { p.serving <- with(p.ctx, ln, appSecret) }()
+	go func() { p.serving <- with(p.ctx, ln) }()
 	return ln.Addr().String(), nil
 }
 

@@ -41,7 +41,7 @@ func (b *bench) profileLoad(ctx context.Context, s *batonStage, name string, d t
 	case "control":
 		calls := graphCalls(s.public, b.size)
 		calls.Times, calls.For = 1000, d
-		_, err = s.call(ctx, calls)
+		_, _, err = callFrom(ctx, calls)
 	case "backlog":
 		in, fault := s.hoard(ctx, d)
 		if fault != nil {
