@@ -57,6 +57,11 @@ const (
 	wayTopic   = "lower-topic"
 )
 
+// WayOutOfRecord is what an operator can do about a log that cannot be read: no
+// stream takes a message in its middle.
+const WayOutOfRecord = "if a replica of BATON_LOG has it whole, make that the leader; else stop every node, and baton backup DIR --mend --config FILE " +
+	"puts it in out of this node's store: restored on empty streams, that backup loses nothing"
+
 // Repair takes a halted partition of this node back to work and returns what was
 // done. Other partitions are not concerned. It reads the whole log of the
 // partition; nothing is lost unless the loss was accepted, and nothing is
@@ -115,11 +120,11 @@ func (r *mending) run(ctx context.Context) error {
 	c, err := r.compareLogs(ctx)
 	switch {
 	case errors.Is(err, bus.ErrDamaged):
-		return fmt.Errorf("%w: %w: restore BATON_LOG from a backup or a replica", repair.ErrNoRepair, err)
+		return fmt.Errorf("%w: %w: %s", repair.ErrNoRepair, err, WayOutOfRecord)
 	case err != nil:
 		return err
 	case c.logFault != nil:
-		return fmt.Errorf("%w: %w: restore BATON_LOG from a backup or a replica", repair.ErrNoRepair, c.logFault)
+		return fmt.Errorf("%w: %w: %s", repair.ErrNoRepair, c.logFault, WayOutOfRecord)
 	}
 	if r.o.Accept && r.o.At != c.head.Position {
 		return fmt.Errorf("%w: %d was accepted, it ends at %d", repair.ErrWrongPosition, r.o.At, c.head.Position)
