@@ -40,7 +40,7 @@ type RepairOptions struct {
 type Step struct {
 	Partition int
 	Damage    Damage
-	// Way: restore, export, rebuild, refill-input, lower-topic.
+	// Way: restore, export, rebuild, refill-input, skip-input, lower-topic.
 	Way string
 	// From and To are positions of the log; see What.
 	From, To control.Position
@@ -54,6 +54,7 @@ const (
 	wayExport  = "export"
 	wayRebuild = "rebuild"
 	wayRefill  = "refill-input"
+	waySkip    = "skip-input"
 	wayTopic   = "lower-topic"
 )
 
@@ -253,6 +254,12 @@ func (r *mending) settleInput(ctx context.Context, c *comparison) error {
 	}
 	if !r.o.Accept {
 		return r.wouldLose(c, "%s; events that were acknowledged and not decided yet are gone, and those not delivered yet have no payload", r.halted.Load().reason)
+	}
+	if at := r.unreadable; at != 0 {
+		return r.step(waySkip, c.head.Position, c.head.Position, func() error {
+			r.givenUp, r.unreadable = at, 0
+			return nil
+		}, "input %d, which cannot be read, is passed over", at)
 	}
 	return r.step(wayRefill, c.head.Position, c.head.Position, func() error {
 		return r.refill(ctx, c.head.Input, last)
