@@ -26,6 +26,11 @@ func (h *holder) follow(ctx context.Context, m bus.Message) error {
 		return nil
 	}
 	r, err := h.decode(ctx, m, before)
+	if errors.Is(err, ErrLogGap) && h.passedOver(ctx, m, before) {
+		h.service.shrunk.Store(true)
+		signal(h.service.joined)
+		return ctx.Err()
+	}
 	if err != nil {
 		h.halt(err)
 		return nil

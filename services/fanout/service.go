@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -87,6 +88,9 @@ type Service struct {
 	id        [16]byte // of this process, in the cursors that it writes
 	// joined is signalled when the set of held partitions changes.
 	joined chan struct{}
+	// shrunk says that the log has lost records, and that it is not known of all
+	// partitions yet whether they had read some.
+	shrunk atomic.Bool
 	// catchUps are the reads for apps that lag.
 	catchUps turns
 
