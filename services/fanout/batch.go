@@ -43,19 +43,6 @@ func (b *batch) carries(from origin) bool {
 	return false
 }
 
-// pump starts as many POSTs as may start now. Called with the lock held.
-func (e *engine) pump() {
-	now := time.Now()
-	for {
-		b := e.gather(now)
-		if b == nil {
-			break
-		}
-		e.flights.Go(func() { e.carry(b) })
-	}
-	e.arm(now)
-}
-
 // carry posts a batch, and then whatever is ready, until nothing is.
 func (e *engine) carry(b *batch) {
 	for b != nil {

@@ -107,6 +107,7 @@ type engine struct {
 		eldest    control.Millis
 		until     time.Time // nothing starts before: Retry-After, rate limit
 		begun     time.Time // of the first attempt that began last
+		starting  bool      // a goroutine is on its way to begin a POST
 		timer     *time.Timer
 		alarm     time.Time // that the timer is set to; zero while it is not
 	}

@@ -8,6 +8,45 @@ import "time"
 // waits, and one that takes long holds nobody up.
 const companyFor = 2 * time.Millisecond
 
+// pump starts what may start now. What goes into a POST is chosen when its
+// goroutine runs: what has come by then, of the same message of the log for one,
+// goes with it. Called with the lock held.
+func (e *engine) pump() {
+	now := time.Now()
+	if !e.mu.starting && e.stirs(now) {
+		e.mu.starting = true
+		e.flights.Go(e.start)
+	}
+	e.arm(now)
+}
+
+// start begins a POST, has the next one started beside it, and carries it out.
+func (e *engine) start() {
+	e.mu.Lock()
+	e.mu.starting = false
+	now := time.Now()
+	b := e.gather(now)
+	if b != nil {
+		e.pump()
+	} else {
+		e.arm(now)
+	}
+	e.mu.Unlock()
+	e.carry(b)
+}
+
+// stirs reports whether a POST may begin, as far as that can be seen without
+// taking anything for it. Called with the lock held.
+func (e *engine) stirs(now time.Time) bool {
+	ok, probe := e.open(now)
+	if !ok {
+		return false
+	}
+	e.unpark(now)
+	in, _ := e.source(probe)
+	return in != nil && !e.waits(in.first, now)
+}
+
 // waits reports whether a lane that may go now rather waits for company. First
 // attempts alone do. Called with the lock held.
 func (e *engine) waits(ln *lane, now time.Time) bool {

@@ -94,3 +94,23 @@ func TestResumeOpensWhatWaits(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatComesBeforeAPostBeginsGoesWithIt: an engine chooses what it posts when
+// the POST's goroutine runs, not when the first of it came.
+func TestWhatComesBeforeAPostBeginsGoesWithIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, App{})
+		begun := time.Now()
+		b.engine.mu.Lock()
+		for n := range uint64(3) {
+			b.enqueue(b.letter(control.Position(n+1), n+1))
+			b.pump()
+		}
+		b.engine.mu.Unlock()
+		synctest.Wait()
+		if got := b.posts(begun); got != "0s 0-1,0-2,0-3" {
+			t.Errorf("posts %s, want one of all three", got)
+		}
+	})
+}
