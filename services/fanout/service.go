@@ -85,8 +85,9 @@ type Service struct {
 	sockets   *sockets
 	throttle  throttle
 	id        [16]byte // of this process, in the cursors that it writes
-	// joined is signalled when the set of held partitions changes.
+	// joined is signalled when a partition is held that the readers are past.
 	joined chan struct{}
+	route  route
 	// catchUps are the reads for apps that lag.
 	catchUps turns
 
