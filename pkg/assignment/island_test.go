@@ -190,4 +190,3 @@ func (i *island) calm() error {
 	}
 	return nil
 }
-

@@ -12,7 +12,11 @@ type mutant struct {
 	name   string
 	plants []plant
 	finds  string // in the violation, a regular expression
+	every  uint64 // which seeds are tried, those that it divides; 0 for all
 }
+
+// mutantSeeds is how many seeds may be needed to find a fault.
+const mutantSeeds = 200
 
 // Faults in the source of the services are found: each is planted, and the
 // simulation, built anew, must find it.
@@ -25,7 +29,7 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 		{"a holder answers before the log has acknowledged", []plant{{
 			holders + "commit.go", "	sequence, err := h.append(h.publishing, &rec, raw)\n",
 			"	s.answer()\n	sequence, err := h.append(h.publishing, &rec, raw)\n",
-		}}, "command"},
+		}}, "command", 0},
 		{"an unknown outcome is resolved by reading", []plant{
 			{
 				holders + "fence.go", "		case errors.Is(err, bus.ErrInvalid),",
@@ -40,45 +44,45 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 				holders + "command.go", "	s.reply(func() { c.reply(r) })\n",
 				"	s.reply(func() { c.reply(r) })\n	s.denials = append(s.denials, func() { s.h.unavailable(c, \"not there\") })\n",
 			},
-		}, "told that it was not"},
+		}, "told that it was not", 0},
 		{"a call's key does not reach the memory of the store", []plant{{
 			stores + "apply.go", "p.mu.called.remember(k.generation, &k.id)", "_ = k",
-		}}, "decided"},
+		}}, "decided", 0},
 		{"a command's answer is written nowhere", []plant{{
 			"../../pkg/eventlog/effects.go", "		p.tables.Answer(call.ID, a)\n", "",
-		}}, "decided"},
+		}}, "decided|which the log has not accepted", 0},
 		{"a claim skips the records before it", []plant{{
 			holders + "claim.go", "catchUp(ctx context.Context) error {\n",
 			"catchUp(ctx context.Context) error {\n" +
 				"	if last, err := h.deps.Log.LastLog(ctx, h.partition); err == nil && last.Sequence > 0 {\n" +
 				"		h.sequence = last.Sequence\n		return nil\n	}\n",
-		}}, "the record at sequence"},
+		}}, "the record at sequence", 0},
 		{"a store that is ahead of its log goes on", []plant{{
 			holders + "claim.go", "	if a.Sequence > last.Sequence {", "	if a.Sequence > last.Sequence+1000000 {",
-		}}, "has not halted"},
+		}}, "has not halted", lossSeeds},
 		{"timers come before input", []plant{{
 			holders + "timers.go", "	if h.consumed < h.dueNeeds || h.unread.left() {", "	if h.unread.left() {",
-		}}, "is not decided yet"},
+		}}, "is not decided yet", 0},
 		{"a send's caller hears of its end before the log", []plant{{
 			graphs + "send.go", "	if f.message.Action == \"\" && !f.log(ctx, end) {", "	if f.message.Action == \"\" && !f.log(ctx, end) && end.err != nil {",
-		}}, "and the log has not"},
-		{"a send leaves however late", []plant{{graphs + "forward.go", "		if left <= 0 {", "		if left <= 0 && attempt < 0 {"}}, "after its holder was first asked"},
+		}}, "and the log has not", 0},
+		{"a send leaves however late", []plant{{graphs + "forward.go", "		if left <= 0 {", "		if left <= 0 && attempt < 0 {"}}, "after its holder was first asked", 0},
 		{"nobody looks whether the log has what was applied", []plant{
 			{holders + "trust.go", "	return !h.cfg.Barrier || h.repairing", "	return true || h.repairing"},
-			{holders + "trust.go", "	newest := s.newest()\n	if newest == nil {", "	newest := s.newest()\n	if true || newest == nil {"},
-		}, "has not halted|differs from the fold of what is left"},
+			{holders + "trust.go", "		if newest == nil {", "		if true || newest == nil {"},
+		}, "has not halted|differs from the fold of what is left", lossSeeds},
 		{"fan-out reads on where another history goes on", []plant{
 			{fan + "audit.go", "	if newest == nil {", "	if true || newest == nil {"},
 			{fan + "follow.go", "	case before.record != 0 &&", "	case false &&"},
-		}, "has read what the log has lost"},
+		}, "has read what the log has lost", lossSeeds},
 		{"a cursor passes what is not delivered", []plant{{
 			fan + "tracker.go", "		if !o.done {\n			dst = append(dst, o.position)", "		if o.position == 0 {\n			dst = append(dst, o.position)",
 		}, {
 			fan + "tracker.go", "	case len(t.open) > 0:\n		return t.open[0].position - 1\n", "",
-		}}, "app "},
+		}}, "app ", 0},
 		{"answers that log nothing are given without a barrier", []plant{{
 			"node.go", "Barrier: true", "Barrier: false",
-		}}, "command"},
+		}}, "command", 0},
 	} {
 		t.Run(m.name, m.run)
 	}
@@ -93,7 +97,7 @@ func TestMutantsAreFound(t *testing.T) { //nolint:paralleltest // the processors
 func (m *mutant) run(t *testing.T) {
 	name := buildTest(t, m.plants...)
 	var out bytes.Buffer
-	err := spread(t.Context(), name, &out, 1, 200)
+	err := spread(t.Context(), name, &out, seedsOf(mutantSeeds, max(m.every, 1)))
 	found := again.FindSubmatch(out.Bytes())
 	switch {
 	case err == nil || found == nil:

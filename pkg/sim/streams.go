@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -54,9 +55,18 @@ func (s *stream) lastOf(p int) (bus.Message, bool) {
 // register is the last message of each of several subjects, each replaced by
 // compare-and-set.
 type register struct {
-	data     map[int][]byte
+	written []written // all that there ever were and that are not lost
+	data    map[int][]byte
+	// sequence is that of each, last the stream's.
 	sequence map[int]uint64
 	last     uint64
+}
+
+// written is a message of a register.
+type written struct {
+	partition int
+	data      []byte
+	sequence  uint64
 }
 
 func newRegister() *register { return &register{data: map[int][]byte{}, sequence: map[int]uint64{}} }
@@ -64,7 +74,6 @@ func newRegister() *register { return &register{data: map[int][]byte{}, sequence
 // servers is everything that the nodes share.
 type servers struct {
 	log, in stream
-	topic   []bus.ControlMessage
 	cursors *register // of the topic
 	places  *register // of fan-out
 	// underWay are the messages that were sent and have not arrived: they
@@ -107,7 +116,32 @@ func (r *register) swap(p int, data []byte, expected uint64) (uint64, error) {
 	}
 	r.last++
 	r.data[p], r.sequence[p] = data, r.last
+	r.written = append(r.written, written{p, data, r.last})
 	return r.last, nil
+}
+
+// cut takes the messages behind a sequence off the end. What those had replaced is
+// there again where kept says so; else it was removed for good.
+func (r *register) cut(upTo uint64, kept func() bool) (lost []int) {
+	r.last = min(r.last, upTo)
+	r.written = slices.DeleteFunc(r.written, func(m written) bool { return m.sequence > upTo })
+	for _, p := range slices.Sorted(maps.Keys(r.sequence)) {
+		if r.sequence[p] <= upTo {
+			continue
+		}
+		lost = append(lost, p)
+		delete(r.data, p)
+		delete(r.sequence, p)
+		if !kept() {
+			r.written = slices.DeleteFunc(r.written, func(m written) bool { return m.partition == p })
+		}
+		for _, m := range r.written {
+			if m.partition == p {
+				r.data[p], r.sequence[p] = m.data, m.sequence
+			}
+		}
+	}
+	return lost
 }
 
 // publishControl takes a batch whole or not at all.
@@ -119,7 +153,6 @@ func (w *World) publishControl(messages []bus.ControlMessage, moves []bus.Cursor
 		}
 	}
 	cursors.last += uint64(len(messages))
-	w.servers.topic = append(w.servers.topic, messages...)
 	for _, m := range messages {
 		w.truth.published(m)
 	}

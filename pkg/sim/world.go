@@ -30,6 +30,9 @@ type Options struct {
 	Beats bool
 	// Loss: the log loses records that it has acknowledged, once.
 	Loss bool
+	// Tails: so do the streams of the cursors, the topic's and fan-out's, a few
+	// times.
+	Tails bool
 	// Trace gets every step; nil for nobody.
 	Trace io.Writer
 }
@@ -82,7 +85,8 @@ type World struct {
 	open      int     // sends that are not answered yet
 	unknown   []*send // whose callers do not know how they ended, the last few
 	lossy     bool    // the log has lost something
-	blind     bool    // and no node was down then
+	blind     bool    // and nodes lived on
+	lostTails int     // how often a stream of cursors has
 	calm      bool    // no faults any more
 	counts    Counts
 	lives     sync.WaitGroup
@@ -168,6 +172,9 @@ func (w *World) run() {
 	case w.broken() != "":
 	case w.lossy:
 		w.restWithLoss()
+	case w.lostTails > 0:
+		w.topicWhole()
+		w.rest()
 	default:
 		w.rest()
 	}
@@ -193,6 +200,9 @@ func (w *World) step() {
 	w.takeSends()
 	for _, n := range w.nodes {
 		n.gone()
+	}
+	if w.blind {
+		w.readOn()
 	}
 	w.scheduler.steps++
 	actions := append(w.outside(), w.faults()...)
@@ -286,6 +296,7 @@ func (w *World) faults() []action {
 	if w.options.Loss && !w.lossy && w.scheduler.steps > w.options.Steps/4 {
 		list = append(list, action{"the log loses its tail", 2, w.loseTail}, action{"the servers lose the log's tail", 4, w.loseTailBlind})
 	}
+	list = append(list, w.tails()...)
 	if len(w.rosters) < 6 {
 		list = append(list, action{"new roster", 1, w.newRoster})
 	}

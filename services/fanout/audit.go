@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/baton-router/baton/pkg/bus"
 )
 
 // auditEvery is how often a node looks whether the log still has the newest record
@@ -22,9 +24,33 @@ func (s *Service) auditLoop(ctx context.Context) {
 }
 
 // audit compares the newest record that was read with the log. A stream that
-// loses its end loses that first; so only if it is gone, all partitions are
-// compared. What contradicts the log halts.
+// loses its end loses that first; so only if it is gone, or the log was seen to
+// have lost something, all partitions are compared, until that is known of each.
+// What contradicts the log halts.
 func (s *Service) audit(ctx context.Context) error {
+	if !s.shrunk.Load() {
+		err := s.auditNewest(ctx)
+		if !errors.Is(err, ErrCursor) {
+			return err
+		}
+		s.shrunk.Store(true)
+	}
+	signal(s.joined) // the reader waits behind an end that is gone
+	var unknown error
+	for _, h := range s.allHolders() {
+		if err := h.compare(ctx, h.readerAt()); errors.Is(err, ErrCursor) {
+			h.halt(err)
+		} else if err != nil {
+			unknown = errors.Join(unknown, err)
+		}
+	}
+	if unknown == nil {
+		s.shrunk.Store(false)
+	}
+	return unknown
+}
+
+func (s *Service) auditNewest(ctx context.Context) error {
 	var newest *holder
 	at := &mark{}
 	for _, h := range s.allHolders() {
@@ -35,15 +61,19 @@ func (s *Service) audit(ctx context.Context) error {
 	if newest == nil {
 		return nil
 	}
-	if err := newest.compare(ctx, at); !errors.Is(err, ErrCursor) {
-		return err
-	}
-	for _, h := range s.allHolders() {
-		if err := h.compare(ctx, h.readerAt()); errors.Is(err, ErrCursor) {
-			h.halt(err)
+	return newest.compare(ctx, at)
+}
+
+// passedOver reports whether the log has a record between a mark and a message, or
+// ctx ended before that was known: a reader that waits behind an end that is gone
+// passes over what other partitions write before it.
+func (h *holder) passedOver(ctx context.Context, m bus.Message, before *mark) bool {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		next, err := h.service.deps.Log.NextLog(ctx, h.partition, before.sequence)
+		if err == nil || errors.Is(err, bus.ErrNoMessage) || errors.Is(err, bus.ErrDamaged) || !sleep(ctx, jitter(pause)) {
+			return err == nil && next.Sequence < m.Sequence || ctx.Err() != nil
 		}
 	}
-	return nil
 }
 
 // stillThere compares a mark with the log, again until that can be told or ctx

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/bus/embedded/embeddedtest"
 	"github.com/baton-router/baton/pkg/control"
@@ -13,11 +15,11 @@ import (
 // among is a world of which this role is one of several nodes' and has delivered
 // two events, the second of which the log loses while the role goes on. back puts
 // the world where the log ends then.
-func among(t *testing.T) (w *world, n *node, s *embeddedtest.Server, p int, back head) {
+func among(t *testing.T) (w *world, n *node, bot *hook, s *embeddedtest.Server, p int, back head) {
 	t.Helper()
 	s = embeddedtest.Start(t)
 	w = worldOn(t, s.Dial())
-	bot := w.hook("s1")
+	bot = w.hook("s1")
 	w.adopt(document(appEntry(faq, bot)))
 	n = w.start(func(c *Config, _ *Deps) { c.Sole = false })
 	p = partitionOf(9001)
@@ -26,14 +28,14 @@ func among(t *testing.T) (w *world, n *node, s *embeddedtest.Server, p int, back
 	back = w.heads[p]
 	s.Keep(bus.StreamLog)
 	w.got(bot, append(ids, w.say(9001, "two")...)...)
-	return w, n, s, p, back
+	return w, n, bot, s, p, back
 }
 
 // TestALogThatLosesItsTailHaltsDeliveries: nothing comes any more, and the reader
 // waits behind an end that is gone.
 func TestALogThatLosesItsTailHaltsDeliveries(t *testing.T) {
 	t.Parallel()
-	w, n, s, p, _ := among(t)
+	w, n, _, s, p, _ := among(t)
 	s.Lose(bus.StreamLog)
 	if why := n.halted(w, p); !strings.Contains(why, "the log ends at") {
 		t.Errorf("halted because %s", why)
@@ -49,13 +51,39 @@ func TestALogThatLosesItsTailHaltsDeliveries(t *testing.T) {
 // records that took the numbers of those that are lost were never read.
 func TestALogThatWentOnHaltsDeliveries(t *testing.T) {
 	t.Parallel()
-	w, n, s, p, back := among(t)
+	w, n, _, s, p, back := among(t)
 	s.Lose(bus.StreamLog)
 	w.heads[p] = back
 	w.say(9001, "another two")
 	w.say(9001, "three")
 	if why := n.halted(w, p); !strings.Contains(why, "another record") && !strings.Contains(why, "another one") && !strings.Contains(why, "the log ends at") {
 		t.Errorf("halted because %s", why)
+	}
+}
+
+// TestAPartitionThatHasLostNothingIsDelivered: its records take numbers behind which
+// the reader waits.
+func TestAPartitionThatHasLostNothingIsDelivered(t *testing.T) {
+	t.Parallel()
+	w, n, bot, s, p, _ := among(t)
+	person := uint64(9002)
+	for partitionOf(person) == p {
+		person++
+	}
+	s.Lose(bus.StreamLog)
+	var ids []string
+	for range 3 {
+		ids = append(ids, w.say(person, "still here")...)
+	}
+	w.until("what was passed over is delivered", func() bool { return len(bot.ids()) == 2+len(ids) })
+	if diff := cmp.Diff(ids, bot.ids()[2:]); diff != "" {
+		t.Error(diff)
+	}
+	n.halted(w, p)
+	for _, st := range n.Partitions() {
+		if st.Partition != p && st.Halted != nil {
+			t.Errorf("partition %d is halted too: %v", st.Partition, st.Halted)
+		}
 	}
 }
 

@@ -33,6 +33,11 @@ func (h *holder) followNext(ctx context.Context, m bus.Message) error {
 		return nil
 	}
 	r, err := h.decode(ctx, m, before)
+	if errors.Is(err, ErrLogGap) && h.passedOver(ctx, m, before) {
+		h.service.shrunk.Store(true)
+		signal(h.service.joined)
+		return ctx.Err()
+	}
 	if err != nil {
 		h.halt(err)
 		return nil
@@ -105,12 +110,16 @@ func (s appSet) lacks(app control.AppID) bool { return !s.has(app) }
 func (h *holder) behind(at *mark) appSet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	set := appSet{}
+	var set appSet // of none, as a rule
 	for app, pl := range h.mu.places {
 		if pl.engine == nil || pl.track.read < at.position || pl.replays(at) {
+			if set == nil {
+				set = appSet{}
+			}
 			set[app] = struct{}{}
 		}
 	}
+	h.alone.Store(len(set) > 0 && len(set) == len(h.mu.places))
 	return set
 }
 

@@ -66,17 +66,18 @@ func (s *Service) again(ctx context.Context, what string, run func(context.Conte
 	}
 }
 
-// readPayloads fills the cache with what comes from now on.
+// readPayloads fills the cache with what comes from now on, but for partitions
+// where every app lags: what comes now would be gone when they come to it.
 func (s *Service) readPayloads(ctx context.Context) error {
 	_, last, _, err := s.deps.Inbound.InboundRange(ctx)
 	if err != nil {
 		return fmt.Errorf("fanout: inbound range: %w", err)
 	}
 	return s.deps.Inbound.ReadInbound(ctx, bus.ReadOptions{After: last}, func(m bus.Message) error {
-		if s.holder(m.Partition) == nil {
-			return nil
+		if h := s.holder(m.Partition); h != nil && !h.alone.Load() {
+			s.payloads.fill(m)
 		}
-		return s.payloads.fill(m)
+		return nil
 	})
 }
 

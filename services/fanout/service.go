@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -88,6 +89,9 @@ type Service struct {
 	// joined is signalled when a partition is held that the readers are past.
 	joined chan struct{}
 	route  route
+	// shrunk says that the log has lost records, and that it is not known of all
+	// partitions yet whether they had read some.
+	shrunk atomic.Bool
 	// catchUps are the reads for apps that lag.
 	catchUps turns
 

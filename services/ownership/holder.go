@@ -114,11 +114,24 @@ func (h *holder) run(ctx context.Context) error {
 	return nil
 }
 
-// stayNear applies what the standby's reader has passed while a tenure had the
-// state, and the tenure has not: it may have ended before it had read the log.
+// stayNear compares the store with the log and applies what the standby's reader has
+// passed while a tenure had the state, and the tenure has not: it may have ended
+// before it had done either. It repeats what cannot be told yet until the partition is
+// to be held again.
 func (h *holder) stayNear(ctx context.Context) {
-	if err := h.CatchUp(ctx, h.partition); err != nil && ctx.Err() == nil {
+	for ctx.Err() == nil && !h.wish.wanted() {
+		err := h.sameHistory(ctx)
+		if err == nil {
+			err = h.CatchUp(ctx, h.partition)
+		}
+		if err == nil || ctx.Err() != nil {
+			return
+		}
 		h.lost(err)
+		if h.halted.Load() != nil {
+			return
+		}
+		_ = pause(ctx, standbyRetry) // the end of ctx ends the loop
 	}
 }
 

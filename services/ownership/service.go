@@ -142,7 +142,9 @@ type Service struct {
 	holders []*holder
 	topic   *topic
 	effects *effects
-	witness witness // of the inbound stream
+	witness witness                                 // of the inbound stream
+	again   atomic.Pointer[context.CancelCauseFunc] // ends the standby's reader, which begins anew
+	shrunk  atomic.Bool                             // the log has lost records; not all partitions are compared yet
 
 	snapshots atomic.Pointer[SnapshotStatus]
 }

@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,10 @@ func (s *Service) standBy(ctx context.Context) error {
 func (s *Service) Follow(ctx context.Context) error { return s.standBy(ctx) }
 
 func (s *Service) followAll(ctx context.Context) error {
+	ctx, again := context.WithCancelCause(ctx)
+	defer again(nil)
+	s.again.Store(&again)
+	defer s.again.Store(nil)
 	after, err := s.standbyStart(ctx)
 	if err != nil {
 		return err
@@ -38,12 +43,24 @@ func (s *Service) followAll(ctx context.Context) error {
 		h.passed = after
 		h.folding.Unlock()
 	}
-	return s.deps.Log.ReadLog(ctx, bus.ReadOptions{After: after}, func(m bus.Message) error {
+	err = s.deps.Log.ReadLog(ctx, bus.ReadOptions{After: after}, func(m bus.Message) error {
 		if m.Partition >= len(s.holders) {
 			return nil
 		}
 		return s.holders[m.Partition].follow(ctx, m)
 	})
+	return cmp.Or(context.Cause(ctx), err)
+}
+
+// errLogLost ends the standby's reader: it waits behind an end of the log that is
+// gone, and passes over what is written before it.
+var errLogLost = errors.New("ownership: the log has lost its end, reading it again")
+
+// readAgain makes the standby's reader begin where the partitions are.
+func (s *Service) readAgain() {
+	if again := s.again.Load(); again != nil {
+		(*again)(errLogLost)
+	}
 }
 
 // standbyStart compares each partition with its log, and returns the sequence
@@ -122,9 +139,14 @@ func (h *holder) follow(ctx context.Context, m bus.Message) error {
 		return nil
 	case h.applied.Sequence < before: // records may have gone by that are not folded: a tenure had the state
 		return h.haltOr(h.catchUp(ctx))
-	default:
-		return h.haltOr(h.replay(ctx, m))
 	}
+	err := h.replay(ctx, m)
+	if halted, ok := asHalt(err); ok && halted.damage == DamageChain { // unless what it follows was passed over
+		if err = h.catchUp(ctx); err == nil {
+			h.shrunk.Store(true)
+		}
+	}
+	return h.haltOr(err)
 }
 
 // noticeSuccessor ends the tenure when the log holds a record of a later epoch:

@@ -29,7 +29,13 @@ type trust struct {
 	reconnects uint64
 }
 
-func (h *holder) trustNow() trust { return trust{time.Now(), h.deps.Log.Reconnects()} }
+// trustNow is of no use where no other process can write, and not found out there.
+func (h *holder) trustNow() trust {
+	if !h.cfg.Barrier {
+		return trust{}
+	}
+	return trust{time.Now(), h.deps.Log.Reconnects()}
+}
 
 // trusts is true in a repair, which puts back what the log has lost.
 func (h *holder) trusts() bool {
@@ -128,26 +134,38 @@ func (s *Service) auditLoop(ctx context.Context) error {
 }
 
 // audit compares the newest record that this node has applied with the log. A
-// stream that loses its end loses that first; so only if it is gone, all
-// partitions are compared.
+// stream that loses its end loses that first; so only if it is gone, or the log was
+// seen to have lost something, all partitions are compared, until that is known of
+// each.
 func (s *Service) audit(ctx context.Context) error {
-	newest := s.newest()
-	if newest == nil {
-		return nil
+	if !s.shrunk.Load() {
+		newest := s.newest()
+		if newest == nil {
+			return nil
+		}
+		err := newest.sameHistory(ctx)
+		if _, halts := asHalt(err); !halts {
+			return err
+		}
+		s.shrunk.Store(true)
 	}
-	err := newest.sameHistory(ctx)
-	if _, halts := asHalt(err); !halts {
-		return err
-	}
+	s.readAgain()
+	var unknown error
 	for _, h := range s.holders {
 		if h.halted.Load() != nil {
 			continue
 		}
-		if err := h.sameHistory(ctx); err != nil {
+		err := h.sameHistory(ctx)
+		if _, halts := asHalt(err); halts {
 			h.lost(err)
+		} else {
+			unknown = errors.Join(unknown, err)
 		}
 	}
-	return nil
+	if unknown == nil {
+		s.shrunk.Store(false)
+	}
+	return unknown
 }
 
 // newest is the partition that has applied what is farthest behind on the log;

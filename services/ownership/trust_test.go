@@ -157,6 +157,57 @@ func TestAStandbyHaltsToo(t *testing.T) {
 	b.halts("the log ends at")
 }
 
+// TestAPartitionThatHasLostNothingGoesOn: its records take numbers behind which the
+// standby's reader waits. The first that it sees does not follow what it has.
+func TestAPartitionThatHasLostNothingGoesOn(t *testing.T) {
+	t.Parallel()
+	a, s := among(t, func(w *world) { w.cfg.AuditEvery = time.Hour })
+	b := a.second()
+	a.held()
+	for p := range 2 {
+		a.consumed(p, a.arrive(a.message(person(p, 0))))
+	}
+	s.Keep(bus.StreamLog)
+	a.appended()
+	a.appended()
+	end := a.logEnd(0)
+	b.until("the standby follows", func() bool { return b.svc.holders[0].part.Applied().Sequence == end })
+	s.Lose(bus.StreamLog)
+	for a.logEnd(1) <= end {
+		a.consumed(1, a.arrive(a.message(person(1, 0))))
+	}
+	b.until("the standby has what it had passed over", func() bool {
+		if st := b.svc.Statuses()[1]; st.Halted != "" {
+			t.Fatalf("halted: %+v", st)
+		}
+		return b.svc.holders[1].part.Applied().Sequence == a.logEnd(1)
+	})
+}
+
+// TestTheStandbysReaderBeginsAgainAfterALoss: nothing comes behind the end that is
+// gone, and what is before it is not waited for in vain.
+func TestTheStandbysReaderBeginsAgainAfterALoss(t *testing.T) {
+	t.Parallel()
+	a, s := among(t)
+	b := a.second()
+	a.held()
+	for p := range 2 {
+		a.consumed(p, a.arrive(a.message(person(p, 0))))
+	}
+	s.Keep(bus.StreamLog)
+	a.appended()
+	a.appended()
+	end := a.logEnd(0)
+	b.until("the standby follows", func() bool { return b.svc.holders[0].part.Applied().Sequence == end })
+	s.Lose(bus.StreamLog)
+	a.consumed(1, a.arrive(a.message(person(1, 0))))
+	if at := a.logEnd(1); at >= end {
+		t.Fatalf("the log ends at %d, it had %d", at, end)
+	}
+	b.halts("the log ends at")
+	b.until("the standby has what came before", func() bool { return b.svc.holders[1].part.Applied().Sequence == a.logEnd(1) })
+}
+
 // TestARecordOfALowerEpochMayBeAnotherHistory: the log has lost a claim, and who
 // held the partition before has written on. Its records are skipped by those only
 // who find the claim in the log.

@@ -32,6 +32,12 @@ func (w *wish) hold() {
 	}
 }
 
+func (w *wish) wanted() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.wanted
+}
+
 func (w *wish) yield() bool {
 	w.mu.Lock()
 	was, ended := w.mu.wanted, w.mu.ended
