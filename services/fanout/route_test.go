@@ -69,7 +69,7 @@ func TestPartitionsMoveUnderTraffic(t *testing.T) {
 	said := make([][]string, testPartitions)
 	for p := range testPartitions {
 		talk.Go(func() {
-			for n := 0; n < 500; n++ {
+			for n := range 500 {
 				select {
 				case <-over:
 					return
