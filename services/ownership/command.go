@@ -146,10 +146,9 @@ func (h *holder) response(s *step, c call, refusal control.Refusal, p control.Po
 func (h *holder) view(s *step, key control.ThreadKey) *commandv1.Thread {
 	st := s.state(key)
 	_, known := h.threads.get(key)
-	_, staged := s.threads[key]
 	v := &commandv1.Thread{
 		Owner: uint64(st.Owner), ExpiresAtMs: int64(st.ExpiresAt), SinceMs: int64(st.Since), LastUserAtMs: int64(st.LastUserAt),
-		Revision: st.Revision, Done: st.Done, Known: known || staged,
+		Revision: st.Revision, Done: st.Done, Known: known || s.staged(key),
 	}
 	if r := st.Rare; r != nil {
 		v.HeldSurveys, v.OpenEffects, v.UserMenu = uint32(len(r.Held)), uint32(len(r.Effects)), uint64(r.UserMenu)

@@ -106,11 +106,11 @@ func (h *holder) applied1(rec *eventlog.Record, raw []byte, sequence uint64, s *
 func (h *holder) keep(changes []store.Change) {
 	for i := range changes {
 		c := &changes[i]
-		if before, _ := h.threads.get(c.Thread); h.counted && before.state.Owner != c.State.Owner {
-			h.deps.Observe.owned(before.state.Owner, -1)
+		before := h.threads.put(c.Thread, slot{state: c.State, armed: c.Due})
+		if h.counted && before != c.State.Owner {
+			h.deps.Observe.owned(before, -1)
 			h.deps.Observe.owned(c.State.Owner, 1)
 		}
-		h.threads.put(c.Thread, slot{state: c.State, armed: c.Due})
 	}
 }
 
@@ -121,9 +121,9 @@ func (h *holder) after(rec *eventlog.Record, s *step) {
 		h.deps.Observe.decided(rec.Entries[i].Event)
 	}
 	s.lent = h.topic.add(h.partition, committed{rec, s.after})
-	for _, key := range s.order {
-		h.startEffects(key)
-		h.resumeWaiting(key)
+	for i := range s.changed {
+		h.startEffects(s.changed[i].Thread)
+		h.resumeWaiting(s.changed[i].Thread)
 	}
 	h.settle(s)
 	h.publishStatus(true)

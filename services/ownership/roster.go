@@ -86,9 +86,10 @@ func (h *holder) sweep(s *step) {
 		}
 	}
 	if s != nil { // threads that gained their owner in this step
-		for _, key := range s.order {
-			if !orphan(key, h.state(key).Owner) && orphan(key, s.threads[key].Owner) {
-				h.sweeping = append(h.sweeping, key)
+		for i := range s.changed {
+			c := &s.changed[i]
+			if !orphan(c.Thread, h.state(c.Thread).Owner) && orphan(c.Thread, c.State.Owner) {
+				h.sweeping = append(h.sweeping, c.Thread)
 			}
 		}
 	}

@@ -26,8 +26,8 @@ type step struct {
 	now     control.Millis
 	entries []eventlog.Entry
 	bytes   int
-	threads map[control.ThreadKey]control.State
-	order   []control.ThreadKey // of threads, in order of first change
+	changed []store.Change            // threads, in order of first change
+	places  map[control.ThreadKey]int // of them in changed
 	tables  staged
 	after   []control.State // of the entries that go to the control topic
 	lent    bool            // entries and after are the control topic's now
@@ -41,7 +41,7 @@ func (h *holder) newStep() *step {
 	h.sweepTurn++
 	s := h.spare
 	if h.spare = nil; s == nil {
-		s = &step{h: h, threads: map[control.ThreadKey]control.State{}, tables: newStaged()}
+		s = &step{h: h, places: map[control.ThreadKey]int{}, tables: newStaged()}
 	}
 	s.now = h.time.now()
 	return s
@@ -54,10 +54,11 @@ func (s *step) reuse() {
 	if s.lent {
 		entries, after = nil, nil
 	}
-	clear(s.threads)
+	clear(s.places)
+	clear(s.changed)
 	s.tables.clear()
 	*s = step{
-		h: s.h, entries: entries, after: after, threads: s.threads, order: s.order[:0], tables: s.tables,
+		h: s.h, entries: entries, after: after, changed: s.changed[:0], places: s.places, tables: s.tables,
 		answers: s.answers[:0], look: s.look[:0],
 	}
 	s.h.spare = s
@@ -78,8 +79,8 @@ func (s *step) next() control.Position {
 
 // state is the thread as decided so far in this step.
 func (s *step) state(key control.ThreadKey) control.State {
-	if st, ok := s.threads[key]; ok {
-		return st
+	if i, ok := s.places[key]; ok {
+		return s.changed[i].State
 	}
 	return s.h.state(key)
 }
@@ -122,10 +123,14 @@ func (s *step) project(from int) {
 }
 
 func (s *step) put(key control.ThreadKey, st control.State) {
-	if _, ok := s.threads[key]; !ok {
-		s.order = append(s.order, key)
+	i, ok := s.places[key]
+	if !ok {
+		before, _ := s.h.threads.get(key)
+		i = len(s.changed)
+		s.places[key] = i
+		s.changed = append(s.changed, store.Change{Thread: key, Was: before.armed})
 	}
-	s.threads[key] = st
+	s.changed[i].State = st
 }
 
 // add stages an entry; after is its thread's state with it.
@@ -152,15 +157,19 @@ func (s *step) event(p control.Position) (eventlog.Entry, bool) {
 	return e, err == nil
 }
 
-// changes lists the changed threads with their timer rows.
+// staged reports whether the step changes a thread.
+func (s *step) staged(key control.ThreadKey) bool {
+	_, ok := s.places[key]
+	return ok
+}
+
+// changes lists the changed threads with their timer rows. It is the step's.
 func (s *step) changes() []store.Change {
-	all := make([]store.Change, 0, len(s.order))
-	for _, key := range s.order {
-		st := s.threads[key]
-		before, _ := s.h.threads.get(key)
-		all = append(all, store.Change{Thread: key, State: st, Was: before.armed, Due: s.h.arm(st, before.armed, s.now)})
+	for i := range s.changed {
+		c := &s.changed[i]
+		c.Due = s.h.arm(c.State, c.Was, s.now)
 	}
-	return all
+	return s.changed
 }
 
 // reply adds an answer to give once the step is durable.

@@ -81,16 +81,20 @@ func (t *threads) get(key control.ThreadKey) (slot, bool) {
 	return t.slot(t.row(n)), true
 }
 
-// put adds a thread or replaces it.
-func (t *threads) put(key control.ThreadKey, s slot) {
+// put adds a thread or replaces it, and returns the owner that it had.
+func (t *threads) put(key control.ThreadKey, s slot) (before control.AppID) {
+	defer runtime.KeepAlive(t)
 	place := t.place(&key)
 	if t.index[place] == 0 {
 		t.index[place] = t.add(key)
 	}
-	t.set(t.row(t.index[place]), key, s)
+	r := t.row(t.index[place])
+	before = r.owner
+	t.set(r, key, s)
 	if t.count > len(t.index)/4*3 {
 		t.reindex(2 * len(t.index))
 	}
+	return before
 }
 
 // fill is put for a table that is empty, of threads that come once each: each

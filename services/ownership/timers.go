@@ -140,7 +140,7 @@ func (h *holder) decideDueThread(s *step, row store.Timer) bool {
 	if len(s.entries) > before {
 		return true
 	}
-	if _, staged := s.threads[row.Thread]; staged {
+	if s.staged(row.Thread) {
 		return false // the record moves the row
 	}
 	armed := s.now + control.Hour // the page has left the roster; it may come back
