@@ -56,6 +56,9 @@ type Config struct {
 	// Settle is how long a node that starts listens before it holds anything;
 	// 700 ms.
 	Settle time.Duration
+	// Waits reports whether to ask other nodes for nothing at the moment; nil
+	// for never. What nobody holds is claimed all the same. It must not block.
+	Waits func() bool
 	// DrainFor is how long a node that stops waits for others to ask for what
 	// it holds; 4 s.
 	DrainFor time.Duration
@@ -130,6 +133,7 @@ type Service struct {
 	beats chan Beat
 	view  atomic.Pointer[[]Node]
 	twin  atomic.Bool
+	busy  atomic.Pointer[time.Time] // since when it takes partitions over; nil while it does not
 }
 
 // New checks the configuration and prepares the service.
@@ -241,8 +245,10 @@ func (s *Service) say() {
 func (s *Service) act() bool {
 	now := time.Now()
 	s.refresh()
+	s.table.waits = s.cfg.Waits != nil && s.cfg.Waits()
 	d := s.table.decide(now, s.mine, s.moving)
 	s.noteTwin(s.table.hasTwin(now))
+	s.noteBusy(d.busy, now)
 	for _, p := range d.hold {
 		s.mine.Held[p] = 0
 		s.role.Hold(p)
@@ -285,6 +291,15 @@ func (s *Service) giveUp(p int) {
 func (s *Service) noteTwin(twin bool) {
 	if s.twin.Swap(twin) != twin && twin {
 		s.log.Error("another process goes by this node's name; give each its own (node in the configuration)", "node", s.cfg.Node)
+	}
+}
+
+func (s *Service) noteBusy(busy bool, now time.Time) {
+	switch since := s.busy.Load(); {
+	case !busy:
+		s.busy.Store(nil)
+	case since == nil:
+		s.busy.Store(&now)
 	}
 }
 
@@ -343,6 +358,18 @@ func (s *Service) show() {
 
 // View is who is there and holds what, as this node sees it, by name.
 func (s *Service) View() []Node { return *s.view.Load() }
+
+// busyFor bounds what Busy reports: a partition that nobody gives, or that is
+// halted, must not hold up others for ever.
+const busyFor = 5 * time.Second
+
+// Busy reports whether this node takes partitions over, or is about to: what can
+// wait, waits, since each costs the streams' servers some of their time. It is
+// false again after some seconds, whatever happens. It does not block.
+func (s *Service) Busy() bool {
+	since := s.busy.Load()
+	return since != nil && time.Since(*since) < busyFor
+}
 
 // Twin reports whether another process goes by this node's name; then nothing is
 // begun here.

@@ -3,6 +3,7 @@ package assignment
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -17,25 +18,32 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // air carries the beats of the services of a test, at once.
 type air struct {
 	mu        sync.Mutex
-	listeners map[int]func(string, []byte)
+	listeners map[int]listener
 	next      int
+}
+
+type listener struct {
+	name string
+	fn   func(string, []byte)
 }
 
 func (a *air) Announce(name string, data []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, fn := range a.listeners {
-		fn(name, slices.Clone(data))
+	for _, l := range a.listeners {
+		if l.name == name {
+			l.fn(name, slices.Clone(data))
+		}
 	}
 	return nil
 }
 
-func (a *air) Listen(_ string, fn func(string, []byte)) (stop func(), err error) {
+func (a *air) Listen(name string, fn func(string, []byte)) (stop func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.next++
 	id := a.next
-	a.listeners[id] = fn
+	a.listeners[id] = listener{name, fn}
 	return func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -126,7 +134,7 @@ type office struct {
 func newOffice(t *testing.T) *office {
 	t.Helper()
 	return &office{
-		t: t, air: &air{listeners: map[int]func(string, []byte){}}, partitions: 16,
+		t: t, air: &air{listeners: map[int]listener{}}, partitions: 16,
 		fence: &fence{epochs: map[int]uint64{}, by: map[int]string{}},
 	}
 }
@@ -134,9 +142,15 @@ func newOffice(t *testing.T) *office {
 // open starts a node; close ends it in good order.
 func (o *office) open(name string, alone bool) (d *desk, s *Service, closeIt func()) {
 	o.t.Helper()
+	return o.openRole("ownership", name, func(c *Config) { c.Alone = alone })
+}
+
+// openRole starts a node of a role.
+func (o *office) openRole(role, name string, set func(*Config)) (d *desk, s *Service, closeIt func()) {
+	o.t.Helper()
 	d = &desk{name: name, fence: o.fence, slow: o.slow, held: map[int]uint64{}, begun: map[int]time.Time{}}
-	c := Default("ownership", name, o.partitions)
-	c.Alone = alone
+	c := Default(role, name, o.partitions)
+	set(&c)
 	s, err := New(c, o.air, d, slog.New(slog.DiscardHandler))
 	if err != nil {
 		o.t.Fatal(err)
@@ -206,6 +220,55 @@ func TestManyClaimsTakeTurns(t *testing.T) {
 			t.Errorf("it holds %d of %d, and claimed %d at once", len(d.held), o.partitions, d.most)
 		}
 	})
+}
+
+// A role that waits for another asks for nothing until that has what it wants,
+// but no longer than some seconds.
+func TestRoleWaitsForAnother(t *testing.T) {
+	t.Parallel()
+	for name, slow := range map[string]time.Duration{"claims": 60 * time.Millisecond, "claims that never get through": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { waitsForAnother(t, slow) })
+		})
+	}
+}
+
+func waitsForAnother(t *testing.T, slow time.Duration) {
+	t.Helper()
+	first, second := newOffice(t), newOffice(t)
+	second.air = first.air
+	plain := func(*Config) {}
+	_, _, closeFirst := first.openRole("first", "a", plain)
+	_, _, closeSecond := second.openRole("second", "a", plain)
+	time.Sleep(2 * time.Second)
+	first.slow = slow
+	began := time.Now()
+	one, s, closeOne := first.openRole("first", "b", plain)
+	two, _, closeTwo := second.openRole("second", "b", func(c *Config) { c.Waits = s.Busy })
+	time.Sleep(15 * time.Second)
+	synctest.Wait()
+	if one.count() == 0 || two.count() == 0 {
+		t.Fatalf("the second node holds %d and %d", one.count(), two.count())
+	}
+	after := two.begins()[0].Sub(began)
+	claims := one.begins()
+	if last := claims[len(claims)-1]; slow < time.Second && two.begins()[0].Before(last.Add(slow)) {
+		t.Errorf("the role that waits began after %s, the other had its last partition after %s", after, last.Add(slow).Sub(began))
+	}
+	if after < busyFor && slow > time.Second || after > busyFor+time.Second {
+		t.Errorf("the role that waits began after %s, the other's claims take %s", after, slow)
+	}
+	for _, closeIt := range []func(){closeTwo, closeOne, closeSecond, closeFirst} {
+		closeIt()
+	}
+}
+
+// begins are the times at which claims began, ascending.
+func (d *desk) begins() []time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.SortedFunc(maps.Values(d.begun), time.Time.Compare)
 }
 
 // The only node possible holds everything before any time has passed.

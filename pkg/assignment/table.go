@@ -35,6 +35,7 @@ type table struct {
 
 	members map[string]member
 	twin    time.Time // when another process of the same name was heard last
+	waits   bool      // nothing is asked for at the moment
 	want    int
 	asked   time.Time
 	claims  map[int]time.Time // when those under way here began
@@ -52,6 +53,7 @@ type decision struct {
 	move  int   // give up: its wanted node asks for it; -1 for none
 	want  int   // ask for; -1 for none
 	more  bool  // something waits to be held, or asked for, until claims are through
+	busy  bool  // partitions are, or will soon be, taken over
 }
 
 func newTable(c Config, run uint64, now time.Time) *table {
@@ -132,7 +134,9 @@ func (t *table) decide(now time.Time, mine Beat, moving bool) decision {
 			t.claims[p] = now
 		}
 	}
-	if len(d.hold) > 0 || claiming(mine) { // one move at a time
+	claims := len(d.hold) > 0 || claiming(mine)
+	d.busy = claims || d.more || len(wants) > 0 || len(mine.Unable) > 0 || now.Before(t.settled)
+	if claims || t.waits { // one move at a time
 		d.more = d.more || len(wants) > 0
 		wants = nil
 	}

@@ -141,7 +141,9 @@ func (i *island) say(n *inhabitant) {
 
 func (i *island) deliver() {
 	var later []letter
-	for _, l := range i.mail {
+	sent := i.mail
+	i.mail = nil // what is said meanwhile
+	for _, l := range sent {
 		n := i.nodes[l.to]
 		switch {
 		case n == nil: // gone
@@ -156,7 +158,7 @@ func (i *island) deliver() {
 			i.act(n)
 		}
 	}
-	i.mail = append(later, i.mail[len(i.mail):]...)
+	i.mail = append(later, i.mail...)
 	slices.SortStableFunc(i.mail, func(a, b letter) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
 }
 
@@ -340,6 +342,37 @@ func TestSleeperJudgesNobody(t *testing.T) {
 		i.act(n) // the first thing it does, before its mail
 		if len(n.claims) != before {
 			i.t.Fatalf("it claims %v on waking", slices.Sorted(maps.Keys(n.claims)))
+		}
+	})
+}
+
+// A node that comes is given nothing before it may hold it, and no second
+// partition before it holds the first: none is without a holder for longer than
+// the news and the claim take.
+func TestNewcomerIsGivenWhatItMayHold(t *testing.T) {
+	t.Parallel()
+	scenario(t, func(i *island) {
+		i.start("d")
+		idle := map[int]time.Duration{}
+		for range 200 {
+			i.pass(20 * time.Millisecond)
+			var without []int
+			for p := range islandPartitions {
+				if len(i.holders(p)) > 0 {
+					delete(idle, p)
+					continue
+				}
+				without = append(without, p)
+				if idle[p] += 20 * time.Millisecond; idle[p] > 120*time.Millisecond {
+					i.t.Fatalf("partition %d has no holder for %s", p, idle[p])
+				}
+			}
+			if len(without) > 1 {
+				i.t.Fatalf("partitions %v have no holder at once", without)
+			}
+		}
+		if len(i.nodes["d"].mine.Held) == 0 {
+			i.t.Fatal("it has got nothing")
 		}
 	})
 }

@@ -110,6 +110,10 @@ func (t taking) take(ctx context.Context, from Source, s *Stream, create Create)
 	if err == nil {
 		err = archive.finish()
 	}
+	if err == nil && extent.Bundled && extent.Unread > 0 { // on a cluster it may be barriers
+		err = fmt.Errorf("%w: the server cannot give %d of its messages: stop the node, then baton backup --mend puts them in out of its store",
+			ErrNotMended, extent.Unread)
+	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return false, err
 	}

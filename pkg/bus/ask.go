@@ -118,21 +118,25 @@ func (c *Conn) askFar(ctx context.Context, p int, request *commandv1.Request, wi
 	return answer, nil
 }
 
+//nolint:gochecknoglobals // free timers, stopped
+var timers = sync.Pool{New: func() any { return time.NewTimer(0) }}
+
 // askHere asks a holder in this process. Its errors are those of a request over
 // the server.
 func (c *Conn) askHere(ctx context.Context, holder *servant, request *commandv1.Request, within time.Duration) (*commandv1.Response, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if int64(proto.Size(request)) > c.work.MaxPayload() {
+	if int64(proto.Size(request)) > c.work.largest {
 		return nil, nats.ErrMaxPayload
 	}
 	answer := make(answerSlot, 1)
 	if !holder.take(CommandCall{request: request, answer: answer}) {
 		return nil, nats.ErrNoResponders
 	}
-	patience := time.NewTimer(within)
-	defer patience.Stop()
+	patience, _ := timers.Get().(*time.Timer)
+	patience.Reset(within)
+	defer func() { patience.Stop(); timers.Put(patience) }()
 	select {
 	case answer := <-answer:
 		return answer, nil

@@ -143,13 +143,21 @@ func (c *Conn) lastOf(ctx context.Context, stream, prefix string, p int) (uint64
 }
 
 // lastOfAll is lastOf for all partitions: one read when the newest message is a
-// bundle. What the stream has trimmed counts as none.
+// bundle. What the stream has trimmed counts as none; ErrDamaged for what the
+// server has and does not give: whoever writes must not take that for none.
 func (c *Conn) lastOfAll(ctx context.Context, stream, prefix string, partitions int, use StreamUse) ([]uint64, error) {
 	lasts := make([]uint64, partitions)
 	if use.Messages == 0 {
 		return lasts, nil
 	}
+	held, err := c.heldOn(ctx, stream, prefix)
+	if err != nil {
+		return nil, err
+	}
 	newest, err := c.lastBundle(ctx, stream, prefix+bundled)
+	if err == nil && newest == nil {
+		err = notGiven(stream, prefix+bundled, held)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -159,11 +167,25 @@ func (c *Conn) lastOfAll(ctx context.Context, stream, prefix string, partitions 
 		} else if lasts[p], err = c.lastOf(ctx, stream, prefix, p); err != nil {
 			return nil, err
 		}
+		if lasts[p] == 0 {
+			if err := notGiven(stream, at(prefix, p), held); err != nil {
+				return nil, err
+			}
+		}
 		if lasts[p] < use.First {
 			lasts[p] = 0
 		}
 	}
 	return lasts, nil
+}
+
+// notGiven is ErrDamaged when the server counts messages on a subject, of which it
+// gave no newest: it passes over bytes that are damaged.
+func notGiven(stream, subject string, held map[string]uint64) error {
+	if held[subject] == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: the server has %d messages on %s of %s and does not give the newest", ErrDamaged, held[subject], subject, stream)
 }
 
 // nextOf returns the sequence of a partition's first message behind after;

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,9 +56,11 @@ type Options struct {
 //
 // It holds three connections: one for writing the log alone, one for all other
 // requests, one for the consumers, so that acknowledgements never queue behind
-// bulk reads. None of them keeps messages back while it is disconnected.
+// bulk reads. The only writer has one more for the input. None of them keeps
+// messages back while it is disconnected.
 type Conn struct {
 	logs, work, reads *link
+	inputs            *link               // nil when not sole
 	js                jetstream.JetStream // on reads
 	timeout           time.Duration
 	logger            *slog.Logger
@@ -84,16 +87,9 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	}
 	o = o.withDefaults()
 	c := &Conn{timeout: o.Timeout, logger: o.Logger, sole: o.Sole, closed: make(chan struct{})}
-	for _, part := range []struct {
-		name string
-		link **link
-	}{{"log", &c.logs}, {"work", &c.work}, {"read", &c.reads}} {
-		l, err := o.connect(ctx, part.name)
-		if err != nil {
-			c.Close()
-			return nil, fmt.Errorf("connect to NATS %s: %w", o.target(), err)
-		}
-		*part.link = l
+	if err := c.connect(ctx, o); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("connect to NATS %s: %w", o.target(), err)
 	}
 	js, err := jetstream.New(c.reads.Conn)
 	if err != nil {
@@ -104,22 +100,44 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	return c, nil
 }
 
+func (c *Conn) connect(ctx context.Context, o Options) (err error) {
+	var writes []nats.Option
+	if o.Sole {
+		// A bundle is gathered already: it is written by who sends it.
+		writes = []nats.Option{nats.WriteBufferSize(1)}
+		if c.inputs, err = o.connect(ctx, "input", writes...); err != nil {
+			return err
+		}
+	}
+	if c.logs, err = o.connect(ctx, "log", writes...); err != nil {
+		return err
+	}
+	if c.work, err = o.connect(ctx, "work"); err != nil {
+		return err
+	}
+	c.reads, err = o.connect(ctx, "read")
+	return err
+}
+
+// links are the connections that are there.
+func (c *Conn) links() []*link {
+	return slices.DeleteFunc([]*link{c.logs, c.inputs, c.work, c.reads}, func(l *link) bool { return l == nil })
+}
+
 // Close closes the connections. Calls under way end with an error.
 func (c *Conn) Close() {
 	c.close.Do(func() { close(c.closed) })
 	c.logWriter.close()
 	c.inWriter.close()
-	for _, l := range []*link{c.logs, c.work, c.reads} {
-		if l != nil {
-			l.Close()
-		}
+	for _, l := range c.links() {
+		l.Close()
 	}
 }
 
 // Connected reports whether the server is reachable at the moment, for health
 // checks.
 func (c *Conn) Connected() bool {
-	return c.logs.IsConnected() && c.work.IsConnected() && c.reads.IsConnected()
+	return !slices.ContainsFunc(c.links(), func(l *link) bool { return !l.IsConnected() })
 }
 
 func (o Options) withDefaults() Options {
@@ -143,7 +161,7 @@ func (o Options) target() string {
 	return redactURLs(o.URL)
 }
 
-func (o Options) connect(ctx context.Context, part string) (*link, error) {
+func (o Options) connect(ctx context.Context, part string, more ...nats.Option) (*link, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -159,12 +177,12 @@ func (o Options) connect(ctx context.Context, part string) (*link, error) {
 		nats.MaxPingsOutstanding(2),
 	}
 	opts = append(opts, o.identity()...)
-	opts = append(opts, o.observers(part, l)...)
+	opts = append(append(opts, o.observers(part, l)...), more...)
 	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
 		return nil, err
 	}
-	l.Conn = nc
+	l.Conn, l.largest = nc, nc.MaxPayload()
 	return l, nil
 }
 

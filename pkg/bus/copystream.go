@@ -38,6 +38,10 @@ type Extent struct {
 	Messages uint64
 	// Bundled: some message holds several partitions.
 	Bundled bool
+	// Unread counts, of the log, the messages that the server has and did not give:
+	// a server passes over one whose bytes are damaged, and barriers that are
+	// replaced meanwhile count too.
+	Unread uint64
 }
 
 // CopyOrder lists the streams in the order in which they must be copied while
@@ -96,6 +100,9 @@ func (c *Conn) CopyStream(ctx context.Context, name string, partitions int, fn f
 	if err == nil {
 		err = r.pinnedBelow(use.Last + 1)
 	}
+	if name == StreamLog && r.given < use.Messages {
+		r.extent.Unread = use.Messages - r.given
+	}
 	return r.extent, err
 }
 
@@ -129,6 +136,7 @@ type copying struct {
 	fn      func(StoredMessage) error
 	upTo    uint64 // the end of the stream when the copy began
 	extent  Extent
+	given   uint64          // messages that came, copied or not
 	pinned  []StoredMessage // cursors that are not copied yet, in order
 	cursors []uint64        // sequences of the cursors by partition, 0 for none
 	seen    atomic.Uint64   // the newest sequence, for the watch
@@ -181,6 +189,7 @@ func (r *copying) take(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	if at > r.upTo {
 		return errEnd
 	}
+	r.given++
 	if r.wants(m, at) {
 		if err := r.pinnedBelow(at); err != nil {
 			return err

@@ -63,7 +63,7 @@ func (c *Conn) openWriters(ctx context.Context, partitions int) (err error) {
 	if c.logWriter, err = c.gather(ctx, c.logs, StreamLog, subjectLog, partitions); err != nil {
 		return err
 	}
-	c.inWriter, err = c.gather(ctx, c.work, StreamInbound, subjectInbound, partitions)
+	c.inWriter, err = c.gather(ctx, c.inputs, StreamInbound, subjectInbound, partitions)
 	return err
 }
 

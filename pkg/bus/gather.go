@@ -36,7 +36,7 @@ const repeatBundle = 50 * time.Millisecond
 // stream takes only behind the sequence that was written last.
 type gatherer struct {
 	conn    *Conn
-	link    *link
+	asker   *asker
 	stream  string
 	subject string // of its bundles
 	prefix  string // of the partitions' own messages
@@ -60,8 +60,12 @@ var bundleBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); re
 // gather starts a writer of bundles, which close ends. It reads where the
 // partitions stand.
 func (c *Conn) gather(ctx context.Context, l *link, stream, prefix string, partitions int) (*gatherer, error) {
+	a, err := newAsker(l)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", stream, err)
+	}
 	g := &gatherer{
-		conn: c, link: l, stream: stream, prefix: prefix, subject: prefix + bundled,
+		conn: c, asker: a, stream: stream, prefix: prefix, subject: prefix + bundled,
 		wake: make(chan struct{}, 1), ended: make(chan struct{}), recent: newRecent(),
 	}
 	g.mu.newest = make([]*flight, partitions)
@@ -302,7 +306,7 @@ func (g *gatherer) send(ctx context.Context, f *flight) (uint64, error) {
 		if ctx.Err() != nil && !unknown {
 			return 0, ErrClosed
 		}
-		sequence, err := publish(ctx, g.link, m)
+		sequence, err := publish(ctx, g.asker, m)
 		switch {
 		case err == nil:
 			return sequence, nil

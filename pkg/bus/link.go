@@ -18,6 +18,7 @@ var errLost = errors.New("connection lost")
 type link struct {
 	*nats.Conn
 	timeout time.Duration
+	largest int64    // payload that the server takes, as it said at the connect
 	mu      struct { // cancel functions are called under it; they do not block
 		sync.Mutex
 		last    uint64

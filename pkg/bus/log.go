@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -53,8 +54,14 @@ func (c *Conn) Barrier(ctx context.Context, p int, expected uint64) error {
 }
 
 // Reconnects counts how often the connection that writes the log was lost and made
-// anew: the servers may be others since, or have started again. It does not block.
-func (c *Conn) Reconnects() uint64 { return c.logs.Stats().Reconnects }
+// anew: the servers may be others since, or have started again. For the only writer
+// it is 0: its server is in its process. It does not block.
+func (c *Conn) Reconnects() uint64 {
+	if c.sole {
+		return 0
+	}
+	return c.logs.Stats().Reconnects
+}
 
 // soleBarrier is the barrier of the only writer: it knows the last sequence.
 func (c *Conn) soleBarrier(p int, expected uint64) error {
@@ -91,7 +98,17 @@ func (c *Conn) LastLog(ctx context.Context, p int) (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("last record of partition %d: %w", p, err)
 	}
-	return c.messageAt(ctx, StreamLog, subjectLog, p, last)
+	m, err := c.messageAt(ctx, StreamLog, subjectLog, p, last)
+	return m, c.must(err, p, last)
+}
+
+// must is for the record of a partition that its only writer knows to be there: a
+// server that gives none passes over bytes that are damaged.
+func (c *Conn) must(err error, p int, last uint64) error {
+	if c.logWriter != nil && errors.Is(err, ErrNoMessage) {
+		return fmt.Errorf("%w: the log of partition %d goes to sequence %d, and the server does not give it", ErrDamaged, p, last)
+	}
+	return err
 }
 
 func (c *Conn) lastLog(ctx context.Context, p int) (uint64, error) {
@@ -111,14 +128,18 @@ func (c *Conn) NextLog(ctx context.Context, p int, after uint64) (Message, error
 	if c.plain.Load() {
 		return c.plainRecord(ctx, p, get{Sequence: after + 1, Next: at(subjectLog, p)})
 	}
-	if c.logWriter != nil && c.logWriter.last(p) <= after {
-		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, ErrNoMessage)
+	last := uint64(0)
+	if c.logWriter != nil {
+		if last = c.logWriter.last(p); last <= after {
+			return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, ErrNoMessage)
+		}
 	}
 	next, err := c.nextOf(ctx, StreamLog, subjectLog, p, after)
 	if err != nil {
-		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, err)
+		return Message{}, fmt.Errorf("partition %d behind %d: %w", p, after, c.must(err, p, last))
 	}
-	return c.messageAt(ctx, StreamLog, subjectLog, p, next)
+	m, err := c.messageAt(ctx, StreamLog, subjectLog, p, next)
+	return m, c.must(err, p, last)
 }
 
 // plainRecord reads a record of a log without bundles with one question.

@@ -100,9 +100,15 @@ type ack struct {
 	Count    int       `json:"count"`
 }
 
-// publish sends one message on a link and waits for the stream's answer. It never
-// sends twice.
-func publish(ctx context.Context, l *link, m *nats.Msg) (uint64, error) {
+// requester sends a message and waits for the answer, as a link does.
+type requester interface {
+	request(ctx context.Context, m *nats.Msg) (*nats.Msg, error)
+	IsClosed() bool
+}
+
+// publish sends one message and waits for the stream's answer. It never sends
+// twice.
+func publish(ctx context.Context, l requester, m *nats.Msg) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("publish on %s: not sent: %w", m.Subject, err)
 	}
@@ -124,7 +130,7 @@ func publish(ctx context.Context, l *link, m *nats.Msg) (uint64, error) {
 }
 
 // publishError classes what nats.go said about a publish.
-func publishError(l *link, err error) error {
+func publishError(l requester, err error) error {
 	if class := connectionError(err); class != nil {
 		return fmt.Errorf("%w: %w", class, err)
 	}

@@ -49,3 +49,16 @@ func (c *Conn) streamUse(ctx context.Context, name string) (StreamUse, error) {
 		First: s.First, Last: s.Last, Messages: s.Messages,
 	}, nil
 }
+
+// heldOn counts the messages of a stream by subject, of those that are a prefix and
+// one token.
+func (c *Conn) heldOn(ctx context.Context, stream, prefix string) (map[string]uint64, error) {
+	var info struct {
+		State struct {
+			Subjects map[string]uint64 `json:"subjects"`
+		} `json:"state"`
+	}
+	filter := map[string]string{"subjects_filter": prefix + "*"}
+	err := c.call(ctx, "STREAM.INFO."+stream, filter, &info)
+	return info.State.Subjects, err
+}

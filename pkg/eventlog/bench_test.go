@@ -35,7 +35,22 @@ func ordinary(events int) *eventlog.Record {
 	return r
 }
 
+// change is a record as a change of control makes it while little is in flight.
+func change() *eventlog.Record {
+	r := ordinary(16)
+	r.Entries = r.Entries[15:]
+	return r
+}
+
 func BenchmarkEncode(b *testing.B) {
+	b.Run("change", func(b *testing.B) {
+		r := change()
+		var buf []byte
+		b.ReportAllocs()
+		for b.Loop() {
+			buf = eventlog.Append(buf[:0], r)
+		}
+	})
 	for _, n := range []int{1, 256} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
 			r := ordinary(n)
@@ -51,6 +66,15 @@ func BenchmarkEncode(b *testing.B) {
 }
 
 func BenchmarkDecode(b *testing.B) {
+	b.Run("change", func(b *testing.B) {
+		raw := eventlog.Encode(change())
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := eventlog.Decode(raw); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	for _, n := range []int{1, 256} {
 		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
 			raw := eventlog.Encode(ordinary(n))

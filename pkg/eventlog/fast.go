@@ -12,8 +12,8 @@ import (
 	logv1 "github.com/baton-router/baton/pkg/gen/baton/log/v1"
 )
 
-// Nearly every event is a Routed, so it is written and read by hand, which halves
-// the cost of the codec. What is written equals what the generated code writes, byte for
+// Nearly every event is a Routed or a change of owner, so they are written and
+// read by hand, which halves the cost of the codec. What is written equals what the generated code writes, byte for
 // byte. What is read by hand is only what is written so: fields once, ascending,
 // of the known types. Anything else is left to the generated code, which
 // decides whether it is a record.
@@ -32,6 +32,9 @@ func appendEntry(dst []byte, e *Entry) ([]byte, error) {
 		dst = appendRouted(dst, &routed)
 		return closed(dst, start), nil
 	}
+	if change, ok := control.ChangeOf(e.Event); ok {
+		return closed(appendChange(dst, changeField(e.Event), &change), start), nil
+	}
 	var m logv1.Entry
 	eventToWire(&m, e.Event)
 	dst, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, &m)
@@ -49,10 +52,7 @@ func appendRouted(dst []byte, e *control.Routed) []byte {
 	dst = appendFixed(dst, 6, uint64(e.Creator))
 	dst = appendVarint(dst, 7, uint64(e.Send))
 	dst = appendFixed(dst, 8, uint64(e.Sender))
-	if e.Metadata != "" {
-		dst = protowire.AppendTag(dst, 9, protowire.BytesType)
-		dst = protowire.AppendString(dst, text(e.Metadata))
-	}
+	dst = appendText(dst, 9, e.Metadata)
 	dst = appendVarint(dst, 10, uint64(e.At))
 	dst = appendVarint(dst, 11, uint64(e.UserAt))
 	dst = appendVarint(dst, 12, uint64(e.ExpiresAt))
@@ -94,6 +94,13 @@ func appendFixed(dst []byte, field protowire.Number, v uint64) []byte {
 		return dst
 	}
 	return protowire.AppendFixed64(protowire.AppendTag(dst, field, protowire.Fixed64Type), v)
+}
+
+func appendText(dst []byte, field protowire.Number, s string) []byte {
+	if s == "" {
+		return dst
+	}
+	return protowire.AppendString(protowire.AppendTag(dst, field, protowire.BytesType), text(s))
 }
 
 func appendID(dst []byte, field protowire.Number, id *[16]byte) []byte {
@@ -180,11 +187,13 @@ func (r *reader) text() string {
 // fixed64 1, bytes 2. A number without a type would read as varint 0, and is
 // refused by the switch.
 const (
-	entryTypes  = 1<<(2*1) | 1<<(2*2) | 2<<(2*3) | 2<<(2*4) | 2<<(2*routedField)
-	routedTypes = 1<<(2*5) | 1<<(2*6) | 1<<(2*8) | 2<<(2*9) | 2<<(2*14)
+	entryTypes   = 1<<(2*1) | 1<<(2*2) | 2<<(2*3) | 2<<(2*4) | 2<<(2*routedField) | changesTypes
+	changesTypes = 2<<(2*10) | 2<<(2*11) | 2<<(2*12) | 2<<(2*13) | 2<<(2*14) | 2<<(2*15) | 2<<(2*16) | 2<<(2*17)
+	routedTypes  = 1<<(2*5) | 1<<(2*6) | 1<<(2*8) | 2<<(2*9) | 2<<(2*14)
 )
 
-// readEntry reads an entry with a Routed; false for anything else.
+// readEntry reads an entry with a Routed or a change of owner; false for
+// anything else.
 func readEntry(e *Entry, data []byte) bool {
 	r := reader{rest: data}
 	for r.next(entryTypes) {
@@ -203,6 +212,13 @@ func readEntry(e *Entry, data []byte) bool {
 				return false
 			}
 			e.Event = routed
+		case 10, 11, 12, 13, 14, 15, 16, 17:
+			field := r.field
+			change, ok := readChange(r.bytes())
+			if !ok {
+				return false
+			}
+			e.Event = changed(change, field)
 		default:
 			return false
 		}

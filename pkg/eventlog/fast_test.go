@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-router/baton/pkg/control"
@@ -29,6 +30,24 @@ func someRouted(c *rand.Rand) control.Routed {
 	}
 }
 
+// someMove is any change of owner.
+func someMove(c *rand.Rand) control.Event {
+	n := func() uint64 { return c.Uint64() >> c.IntN(64) * uint64(c.IntN(2)) }
+	change := control.Change{
+		From: control.AppID(n()), To: control.AppID(n()), At: control.Millis(n()), ExpiresAt: -control.Millis(n()),
+		Why: control.Why(n()), Metadata: []string{"", "äöü", string(make([]byte, 200))}[c.IntN(3)], Print: n(), WindowDays: uint8(n()),
+		MirrorSide: c.IntN(2) > 0, WantInbox: c.IntN(2) > 0, PlatformSide: c.IntN(2) > 0, ID: control.Position(n()), Done: c.IntN(2) > 0,
+	}
+	if c.IntN(2) > 0 {
+		change.By = control.Actor{Kind: control.ActorKind(n()), App: control.AppID(n()), Name: []string{"", "ö"}[c.IntN(2)]}
+	}
+	if c.IntN(2) > 0 {
+		change.Call = control.Call{KeyUntil: control.Millis(n()), Digest: n()}
+		change.Call.ID[c.IntN(16)], change.Call.Key[c.IntN(16)] = byte(c.IntN(2)), byte(c.IntN(2))
+	}
+	return changed(change, protowire.Number(10+c.IntN(8)))
+}
+
 // someHeader is any record without entries.
 func someHeader(c *rand.Rand) *Record {
 	n := func() uint64 { return c.Uint64() >> c.IntN(64) * uint64(c.IntN(2)) }
@@ -40,6 +59,14 @@ func someHeader(c *rand.Rand) *Record {
 		r.Group[3], r.BatonID[15], r.Prev[31] = 1, 2, 3
 	}
 	return r
+}
+
+// someEvent is an event that is written by hand.
+func someEvent(c *rand.Rand) control.Event {
+	if c.IntN(2) > 0 {
+		return someMove(c)
+	}
+	return someRouted(c)
 }
 
 // headerToWire is a record without its entries, for the generated code.
@@ -82,7 +109,7 @@ func TestHandWrittenEncodingEqualsTheGenerated(t *testing.T) {
 	for range 2000 {
 		r := someHeader(c)
 		for range c.IntN(4) {
-			e := Entry{Thread: control.ThreadKey{Asset: c.Uint64() >> c.IntN(64)}, Event: someRouted(c)}
+			e := Entry{Thread: control.ThreadKey{Asset: c.Uint64() >> c.IntN(64)}, Event: someEvent(c)}
 			if c.IntN(2) > 0 {
 				e.Cause[2], e.Trace[7], e.Thread.Person = 1, 2, c.Uint64()
 			}
@@ -101,8 +128,8 @@ func TestHandWrittenEncodingEqualsTheGenerated(t *testing.T) {
 // code.
 func FuzzHandWrittenDecoding(f *testing.F) {
 	c := rand.New(rand.NewPCG(9, 9))
-	for range 50 {
-		e := Entry{Thread: control.ThreadKey{Asset: 1, Person: 2}, Event: someRouted(c)}
+	for range 100 {
+		e := Entry{Thread: control.ThreadKey{Asset: 1, Person: 2}, Event: someEvent(c)}
 		body, err := appendEntry(nil, &e)
 		if err != nil {
 			f.Fatal(err)
@@ -176,11 +203,11 @@ func TestHeaderIsReadByHand(t *testing.T) {
 	}
 }
 
-func TestRoutedIsReadByHand(t *testing.T) {
+func TestEventsAreReadByHand(t *testing.T) {
 	t.Parallel()
 	c := rand.New(rand.NewPCG(10, 10))
 	for range 500 {
-		want := Entry{Thread: control.ThreadKey{Asset: 1, Person: 2}, Trace: [16]byte{1}, Event: someRouted(c)}
+		want := Entry{Thread: control.ThreadKey{Asset: 1, Person: 2}, Trace: [16]byte{1}, Event: someEvent(c)}
 		data, err := appendEntry(nil, &want)
 		if err != nil {
 			t.Fatal(err)

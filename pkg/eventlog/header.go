@@ -21,10 +21,7 @@ func appendHeader(dst []byte, r *Record) []byte {
 	dst = appendVarint(dst, 3, r.Epoch)
 	dst = appendID(dst, 4, &r.Group)
 	dst = appendVarint(dst, 5, protowire.EncodeBool(r.Claim))
-	if r.Holder != "" {
-		dst = protowire.AppendTag(dst, 6, protowire.BytesType)
-		dst = protowire.AppendString(dst, text(r.Holder))
-	}
+	dst = appendText(dst, 6, r.Holder)
 	dst = appendVarint(dst, 7, uint64(r.First))
 	dst = appendVarint(dst, 8, uint64(r.DecidedAt))
 	dst = appendVarint(dst, 9, r.RosterVersion)

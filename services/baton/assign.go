@@ -28,20 +28,22 @@ type assignments struct {
 
 // assign makes the assignments of the node's roles.
 func (n *node) assign() (err error) {
+	var deciding func() bool // partitions to decide on come first
 	if n.ownership != nil && n.decides {
-		if n.assigned.ownership, err = n.assignment("ownership", n.ownership); err != nil {
+		if n.assigned.ownership, err = n.assignment("ownership", n.ownership, nil); err != nil {
 			return err
 		}
+		deciding = n.assigned.ownership.Busy
 	}
 	if n.fanout != nil {
-		n.assigned.fanout, err = n.assignment("fanout", n.fanout)
+		n.assigned.fanout, err = n.assignment("fanout", n.fanout, deciding)
 	}
 	return err
 }
 
-func (n *node) assignment(role string, holder assignment.Role) (*assignment.Service, error) {
+func (n *node) assignment(role string, holder assignment.Role, waits func() bool) (*assignment.Service, error) {
 	c := assignment.Default(role, n.name, n.cfg.Partitions)
-	c.Alone = n.server != nil
+	c.Alone, c.Waits = n.server != nil, waits
 	return assignment.New(c, n.bus, holder, n.log)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/baton-router/baton/pkg/bus/embedded"
 	adminv1 "github.com/baton-router/baton/pkg/gen/baton/admin/v1"
 	"github.com/baton-router/baton/pkg/roster"
+	"github.com/baton-router/baton/pkg/store"
 )
 
 // backupCommand takes a backup: of the running server, through its admin
@@ -29,6 +31,7 @@ type backupCommand struct {
 	Dir     string `arg:"" help:"Directory to write: empty, or not there yet."`
 	Config  string `help:"Read the NATS servers of this configuration (nats.url); no Baton need run." placeholder:"FILE"`
 	DataDir string `help:"Read the data directory of a stopped server." placeholder:"DIR"`
+	Mend    bool   `help:"Put in what the servers cannot read of the log any more, out of a stopped node's store."`
 	DryRun  bool   `help:"Say what would be read; write nothing."`
 }
 
@@ -36,12 +39,17 @@ type backupCommand struct {
 func (*backupCommand) Help() string {
 	return "What was acknowledged before the command began is in the backup, and nothing in it refers to what is not. It holds the streams: " +
 		"the log, the input, the control-change topic, cursors, dead letters and the roster with its secrets. The store is left out, since it is made " +
-		"from the log, and so are delivery logs. DIR gets its name when everything in it is on the disk."
+		"from the log, and so are delivery logs. DIR gets its name when everything in it is on the disk.\n\n" +
+		"With --mend and every node stopped, records of the log whose bytes are damaged on the servers are taken from the store in the data " +
+		"directory, and the log is proven to be whole with them, or there is no backup. Restored, nothing is lost."
 }
 
 func (c *backupCommand) Run(ctx context.Context, g *Global, s *streams) error {
 	if c.Config != "" && c.DataDir != "" {
 		return usage("--config and --data-dir exclude each other")
+	}
+	if c.Mend && c.running() {
+		return usage("--mend needs a stopped node's store: stop every node, then name --config or --data-dir")
 	}
 	if c.DryRun {
 		if err := backup.Vacant(c.Dir); err != nil {
@@ -57,32 +65,77 @@ func (c *backupCommand) Run(ctx context.Context, g *Global, s *streams) error {
 	if err != nil {
 		return backupFailure(err)
 	}
-	m, err := c.take(ctx, g, d.Create)
+	m, mended, err := c.take(ctx, g, d.Create)
 	if err == nil {
 		err = d.Commit(&m)
 	}
 	if err = errors.Join(err, d.Abandon()); err != nil {
 		return backupFailure(err)
 	}
-	return s.manifest(g, &m, "backup of")
+	if err := s.manifest(g, &m, "backup of"); err != nil || !c.Mend || g.Output == "json" {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "messages of the log put in out of the store: %d\n", mended)
+	return err
 }
 
-func (c *backupCommand) take(ctx context.Context, g *Global, create backup.Create) (m backup.Manifest, err error) {
+// take writes the files of the backup. mended counts the messages that came out of
+// the store.
+func (c *backupCommand) take(ctx context.Context, g *Global, create backup.Create) (m backup.Manifest, mended int, err error) {
 	if c.running() {
-		return receiveBackup(ctx, g, create)
+		m, err = receiveBackup(ctx, g, create)
+		return m, 0, err
 	}
-	err = c.withStreams(ctx, func(conn *bus.Conn) error {
-		m, err = backup.Take(ctx, conn, Version, create)
+	err = c.withStreams(ctx, func(conn *bus.Conn, dir string) error {
+		if c.Mend {
+			m, mended, err = takeMended(ctx, conn, dir, create)
+		} else {
+			m, err = backup.Take(ctx, conn, Version, create)
+		}
 		return err
 	})
-	return m, err
+	return m, mended, err
+}
+
+// takeMended makes the log whole with the store in a data directory.
+func takeMended(ctx context.Context, conn *bus.Conn, dir string, create backup.Create) (m backup.Manifest, mended int, err error) {
+	db, err := openOffline(dir)
+	if err != nil {
+		return m, 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	partitions, err := db.Partitions()
+	if err != nil {
+		return m, 0, err
+	}
+	from := &backup.Mended{Source: conn}
+	for _, p := range partitions {
+		part, err := db.Partition(p)
+		if err != nil {
+			return m, 0, err
+		}
+		from.Kept = append(from.Kept, keptOf(p, part))
+	}
+	m, err = backup.Take(ctx, from, Version, create)
+	return m, from.Messages, err
+}
+
+// keptOf are the records that the store has of a partition.
+func keptOf(p int, part *store.Partition) iter.Seq2[backup.Record, error] {
+	return func(yield func(backup.Record, error) bool) {
+		for stored, err := range part.Records(1) {
+			if !yield(backup.Record{Partition: p, Sequence: stored.Sequence, Raw: stored.Raw}, err) {
+				return
+			}
+		}
+	}
 }
 
 func (c *backupCommand) plan(ctx context.Context, g *Global) (m backup.Manifest, err error) {
 	if c.running() {
 		return receive(ctx, g, &adminv1.BackupRequest{DryRun: true}, nil)
 	}
-	err = c.withStreams(ctx, func(conn *bus.Conn) error {
+	err = c.withStreams(ctx, func(conn *bus.Conn, _ string) error {
 		m, err = backup.Plan(ctx, conn, Version)
 		return err
 	})
@@ -93,8 +146,8 @@ func (c *backupCommand) plan(ctx context.Context, g *Global) (m backup.Manifest,
 func (c *backupCommand) running() bool { return c.Config == "" && c.DataDir == "" }
 
 // withStreams calls fn with a connection to the streams that are read from
-// here.
-func (c *backupCommand) withStreams(ctx context.Context, fn func(*bus.Conn) error) error {
+// here, and this node's data directory.
+func (c *backupCommand) withStreams(ctx context.Context, fn func(conn *bus.Conn, dir string) error) error {
 	dir := c.DataDir
 	if c.Config != "" {
 		cfg, err := loadConfig(c.Config, nil, false)
@@ -102,7 +155,7 @@ func (c *backupCommand) withStreams(ctx context.Context, fn func(*bus.Conn) erro
 			return err
 		}
 		if cfg.NATS.URL != "" {
-			return withServers(ctx, cfg.NATS, fn)
+			return withServers(ctx, cfg.NATS, func(conn *bus.Conn) error { return fn(conn, cfg.DataDir) })
 		}
 		dir = cfg.DataDir
 	}
@@ -113,7 +166,7 @@ func (c *backupCommand) withStreams(ctx context.Context, fn func(*bus.Conn) erro
 	if err != nil {
 		return err
 	}
-	return withDataDir(ctx, dir, true, fn)
+	return withDataDir(ctx, dir, true, func(conn *bus.Conn) error { return fn(conn, dir) })
 }
 
 // withServers calls fn with a connection to existing NATS servers.
@@ -193,7 +246,7 @@ func receive(ctx context.Context, g *Global, req *adminv1.BackupRequest, next fu
 
 // backupFailure says what the operator can mend.
 func backupFailure(err error) error {
-	for _, mine := range []error{backup.ErrNotEmpty, backup.ErrNoBackup, backup.ErrNewerFormat, backup.ErrMismatch} {
+	for _, mine := range []error{backup.ErrNotEmpty, backup.ErrNoBackup, backup.ErrNewerFormat, backup.ErrMismatch, backup.ErrNotMended} {
 		if errors.Is(err, mine) {
 			return codedError{exitUsage, err}
 		}

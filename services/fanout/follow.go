@@ -103,12 +103,16 @@ func (s appSet) lacks(app control.AppID) bool { return !s.has(app) }
 func (h *holder) behind(at *mark) appSet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	set := appSet{}
+	var set appSet // of none, as a rule
 	for app, pl := range h.mu.places {
 		if pl.engine == nil || pl.track.read < at.position || pl.replays(at) {
+			if set == nil {
+				set = appSet{}
+			}
 			set[app] = struct{}{}
 		}
 	}
+	h.alone.Store(len(set) > 0 && len(set) == len(h.mu.places))
 	return set
 }
 

@@ -33,6 +33,7 @@ type holder struct {
 	awaits  bool        // a predecessor that did not release the cursor
 	stopped atomic.Bool // deposed
 	ending  atomic.Bool // being given back
+	alone   atomic.Bool // no app kept up with the partition's reader when it last looked
 	// poke wakes keep: something changed, or a renewal is wanted.
 	poke    chan struct{}
 	renewal atomic.Bool

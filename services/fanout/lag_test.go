@@ -377,3 +377,41 @@ func TestOrdersReachTheHolderOnAnotherNode(t *testing.T) {
 		t.Errorf("%s came again, want %s", again, ids[2])
 	}
 }
+
+// TestPayloadsAreNotKeptForAppsThatLag: while nobody keeps up, what comes is not
+// decoded for the cache; it is fetched, and later kept again.
+func TestPayloadsAreNotKeptForAppsThatLag(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot := w.hook("s1")
+	bot.silence(true)
+	w.adopt(document(appEntry(faq, bot)))
+	n := w.start(func(c *Config, _ *Deps) { c.AppLetters = 2 })
+	p := partitionOf(9001)
+	kept := func(p int, sequence uint64) bool {
+		n.payloads.mu.Lock()
+		defer n.payloads.mu.Unlock()
+		return n.payloads.shelf(p).batches[sequence] != nil
+	}
+	ids := w.say(9001, "a")
+	for i := range 8 {
+		ids = append(ids, w.say(9001, fmt.Sprint(i))...)
+	}
+	w.until("nobody keeps up", func() bool {
+		st, _ := n.Status(control.AppID(faq))
+		return st.Unread == 7 && n.holder(p).alone.Load()
+	})
+	lagging := w.arrive(9001, text(9001, "lagging"))[0].Sequence
+	other := (p + 1) % testPartitions // where it keeps up; the one reader takes them in order
+	behind := w.arrive(personIn(other, 0), text(personIn(other, 0), "other"))[0].Sequence
+	w.until("it was passed over", func() bool { return kept(other, behind) })
+	if kept(p, lagging) {
+		t.Error("a payload was kept that nobody asks for")
+	}
+	bot.silence(false)
+	w.got(bot, ids...)
+	ids = append(ids, w.say(9001, "live")...)
+	w.got(bot, ids...)
+	again := w.arrive(9001, text(9001, "kept"))[0].Sequence
+	w.until("kept again", func() bool { return kept(p, again) })
+}

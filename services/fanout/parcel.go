@@ -172,9 +172,10 @@ func (p *parcel) sign(app *App) {
 // carries puts a header in or leaves it out: the parcel may have served the app
 // before it changed.
 func (p *parcel) carries(name string, slot int, wanted bool) bool {
-	if wanted {
+	switch _, carried := p.header[name]; {
+	case wanted && !carried:
 		p.header[name] = p.values[slot : slot+1 : slot+1]
-	} else {
+	case !wanted && carried:
 		delete(p.header, name)
 	}
 	return wanted

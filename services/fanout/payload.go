@@ -25,7 +25,7 @@ var errNoPayload = errors.New("fanout: no such payload")
 // payload is a webhook event as it came, and what of an echo is put back where
 // the log does not say otherwise.
 type payload struct {
-	raw      []byte // memory of its own: letters keep it
+	raw      []byte // letters keep it, and with it those that came with it
 	dedupe   [16]byte
 	echoApp  control.AppID
 	metadata string
@@ -78,15 +78,15 @@ func newPayloads(inbound Inbound, limit int, observers *Observers) *payloads {
 
 // fill puts a message of the ordered reader on its partition's shelf, unless the
 // log is past it or the shelf is full of what the log still needs.
-func (c *payloads) fill(m bus.Message) error {
+func (c *payloads) fill(m bus.Message) {
+	m.Data = bytes.Clone(m.Data) // out of what is much larger
 	batch, err := decodeBatch(m)
 	if err != nil {
-		return nil // whoever needs it fetches it and says so
+		return // whoever needs it fetches it and says so
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shelf(m.Partition).put(m.Sequence, batch, 2*len(m.Data), c.share())
-	return nil
 }
 
 // put adds a batch when there is room, making some of what the log is past.
@@ -203,6 +203,7 @@ func (c *payloads) fetch(ctx context.Context, p int, sequence uint64) ([]payload
 	return batch, nil
 }
 
+// decodeBatch reads the events of a message. They keep its memory.
 func decodeBatch(m bus.Message) ([]payload, error) {
 	batch, err := inbound.Parse(nil, m.Data)
 	if err != nil {
@@ -211,7 +212,7 @@ func decodeBatch(m bus.Message) ([]payload, error) {
 	events := make([]payload, len(batch))
 	for i := range batch {
 		e := &batch[i]
-		events[i] = payload{raw: bytes.Clone(e.Raw), echoApp: e.EchoApp, metadata: e.Metadata, dedupe: e.Dedupe}
+		events[i] = payload{raw: slices.Clip(e.Raw), echoApp: e.EchoApp, metadata: e.Metadata, dedupe: e.Dedupe}
 	}
 	return events, nil
 }

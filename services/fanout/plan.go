@@ -41,6 +41,9 @@ func (pl *plan) begin() {
 // scanning is cheapest. They are addressed when they are offered.
 type mail []appMail
 
+// handful is how many apps hear of a record, as a rule.
+const handful = 4
+
 type appMail struct {
 	app     control.AppID
 	letters []letter
@@ -63,6 +66,9 @@ func (m mail) add(app control.AppID, l letter, room int) mail {
 			m[i].letters = append(m[i].letters, l)
 			return m
 		}
+	}
+	if m == nil {
+		m = make(mail, 0, handful)
 	}
 	return append(m, appMail{app, append(make([]letter, 0, room), l)})
 }

@@ -42,7 +42,7 @@ func (s *Service) readHeld(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{}, 2)
 	go func() {
-		s.again(ctx, "payloads", func(ctx context.Context) error { return s.readPayloads(ctx, partitions) })
+		s.again(ctx, "payloads", func(ctx context.Context) error { return s.readPayloads(ctx, partitions, holders) })
 		done <- struct{}{}
 	}()
 	go func() {
@@ -71,13 +71,28 @@ func (s *Service) again(ctx context.Context, what string, run func(context.Conte
 	}
 }
 
-// readPayloads fills the cache with what comes from now on.
-func (s *Service) readPayloads(ctx context.Context, partitions []int) error {
+// readPayloads fills the cache with what comes from now on, but for partitions
+// where every app lags: what comes now would be gone when they come to it.
+func (s *Service) readPayloads(ctx context.Context, partitions []int, holders []*holder) error {
 	_, last, _, err := s.deps.Inbound.InboundRange(ctx)
 	if err != nil {
 		return fmt.Errorf("fanout: inbound range: %w", err)
 	}
-	return s.deps.Inbound.ReadInbound(ctx, bus.ReadOptions{Partitions: partitions, After: last}, s.payloads.fill)
+	by := byPartition(holders)
+	return s.deps.Inbound.ReadInbound(ctx, bus.ReadOptions{Partitions: partitions, After: last}, func(m bus.Message) error {
+		if h := by[m.Partition]; h != nil && !h.alone.Load() {
+			s.payloads.fill(m)
+		}
+		return nil
+	})
+}
+
+func byPartition(holders []*holder) map[int]*holder {
+	by := make(map[int]*holder, len(holders))
+	for _, h := range holders {
+		by[h.partition] = h
+	}
+	return by
 }
 
 // readLog hands every record to the holder of its partition.
@@ -86,10 +101,7 @@ func (s *Service) readLog(ctx context.Context, partitions []int, holders []*hold
 	if err != nil {
 		return err
 	}
-	by := make(map[int]*holder, len(holders))
-	for _, h := range holders {
-		by[h.partition] = h
-	}
+	by := byPartition(holders)
 	err = s.deps.Log.ReadLog(ctx, bus.ReadOptions{Partitions: partitions, After: after}, func(m bus.Message) error {
 		if h := by[m.Partition]; h != nil {
 			return h.follow(ctx, m)

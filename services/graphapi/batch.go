@@ -74,7 +74,7 @@ func (s *Service) batchCall(ctx context.Context, outer *call, b *graph.BatchCall
 		r = s.whole(c, s.handle(ctx, c))
 	}
 	out := graph.BatchReply{Code: r.status, Body: r.body}
-	for name, values := range r.header {
+	for name, values := range r.headers() {
 		for _, value := range values {
 			out.Headers = append(out.Headers, graph.Header{Name: name, Value: value})
 		}

@@ -75,8 +75,8 @@ func (c *call) digest() uint64 {
 // reply is the answer to one call.
 type reply struct {
 	status int
-	code   int // Graph code, zero for none
-	header http.Header
+	code   int         // Graph code, zero for none
+	header http.Header // beside those of every reply; nil for none
 	body   []byte
 	// stream, when set, is the body: it is read once, and closed.
 	stream io.ReadCloser
@@ -93,32 +93,40 @@ var (
 )
 
 // success is a reply with status 200.
-func success(body []byte) reply {
-	return reply{status: http.StatusOK, header: http.Header{"Content-Type": jsonTypes}, body: body}
-}
+func success(body []byte) reply { return reply{status: http.StatusOK, body: body} }
 
 // failure is a reply with a Graph error.
 func failure(e *graph.Error) reply {
-	r := reply{status: e.Status, code: e.Code, header: http.Header{"Content-Type": jsonTypes}, body: e.Body()}
+	r := reply{status: e.Status, code: e.Code, body: e.Body()}
 	if challenge := e.WWWAuthenticate(); challenge != "" {
-		r.header.Set("WWW-Authenticate", challenge)
+		r.headers().Set("WWW-Authenticate", challenge)
 	}
 	if e.RetryAfter > 0 {
-		r.header.Set("Retry-After", strconv.Itoa(e.RetryAfter))
+		r.headers().Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
 	return r
 }
 
+// headers are the reply's own, to be added to. A reply without has the type
+// JSON.
+func (r *reply) headers() http.Header {
+	if r.header == nil {
+		r.header = http.Header{"Content-Type": jsonTypes}
+	}
+	return r.header
+}
+
 func (r reply) write(w http.ResponseWriter) {
-	maps.Copy(w.Header(), r.header)
-	w.Header()["Cache-Control"] = noStore
+	h := w.Header()
+	h["Content-Type"], h["Cache-Control"] = jsonTypes, noStore
+	maps.Copy(h, r.header)
 	if r.stream != nil {
 		defer func() { _ = r.stream.Close() }()
 		w.WriteHeader(r.status)
 		_, _ = io.Copy(w, r.stream) // cut off, the client sees that its end is missing
 		return
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(r.body)))
+	h["Content-Length"] = []string{strconv.Itoa(len(r.body))}
 	w.WriteHeader(r.status)
 	_, _ = w.Write(r.body) // the client's loss
 }

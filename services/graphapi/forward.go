@@ -51,7 +51,7 @@ func (f *sending) answered(a platform.Answer) ended {
 		return f.failed(fmt.Errorf("%w: the answer names no message", platform.ErrUnknown))
 	}
 	r := success(a.Body)
-	passLimits(r.header, a.Header)
+	passLimits(r.headers(), a.Header)
 	return ended{outcome: control.OutcomeConfirmed, mid: a.Mid, reply: r}
 }
 

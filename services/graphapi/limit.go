@@ -3,7 +3,6 @@ package graphapi
 import (
 	"fmt"
 	"math"
-	"net/http"
 	"sync"
 	"time"
 
@@ -26,9 +25,9 @@ type Usage struct {
 }
 
 // set writes the header that clients read.
-func (u Usage) set(h http.Header) {
+func (u Usage) set(r *reply) {
 	if u.Limited {
-		h.Set("X-App-Usage", fmt.Sprintf(`{"call_count":%d,"total_cputime":0,"total_time":0}`, u.Percent))
+		r.headers().Set("X-App-Usage", fmt.Sprintf(`{"call_count":%d,"total_cputime":0,"total_time":0}`, u.Percent))
 	}
 }
 

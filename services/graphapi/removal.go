@@ -23,9 +23,11 @@ const maxRemovalPages = 50
 
 // removable reports whether the call may be the removal of such an entry.
 func removable(c *call, own bool) bool {
+	if c.method != http.MethodDelete || c.path.Edge != "" || own {
+		return false
+	}
 	_, digits := c.path.NodeID()
-	return c.method == http.MethodDelete && c.path.Edge == "" && digits && !own && foreign(c) &&
-		slices.ContainsFunc(removals, func(edge string) bool { return c.caller.App.PassThroughEdges[edge] })
+	return digits && foreign(c) && slices.ContainsFunc(removals, func(edge string) bool { return c.caller.App.PassThroughEdges[edge] })
 }
 
 // remove passes the removal on once the platform has shown that the node is an

@@ -78,7 +78,7 @@ func (s *Service) repeated(c *call, m *graph.Message, e *commandv1.Earlier) (rep
 	case control.OutcomeConfirmed:
 		return success(graph.Sent{RecipientID: recipientID(m), MessageID: e.GetMid()}.Body()), nil
 	case control.OutcomeRefused:
-		return reply{status: 400, header: success(nil).header, body: e.GetError()}, nil
+		return reply{status: 400, body: e.GetError()}, nil
 	case control.OutcomeAbandoned: // the holder takes such a repeat as a fresh send
 		return reply{}, unanswered()
 	case control.OutcomeUnknown:

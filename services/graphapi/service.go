@@ -190,7 +190,7 @@ func (s *Service) handle(ctx context.Context, c *call) reply {
 	if err != nil {
 		answer = s.fail(c, err)
 	}
-	c.usage.set(answer.header)
+	c.usage.set(&answer)
 	if s.deps.Observe.Called != nil {
 		s.deps.Observe.Called(s.edgeName(c), answer.status, answer.code, time.Since(started))
 	}

@@ -29,7 +29,13 @@ type trust struct {
 	reconnects uint64
 }
 
-func (h *holder) trustNow() trust { return trust{time.Now(), h.deps.Log.Reconnects()} }
+// trustNow is of no use where no other process can write, and not found out there.
+func (h *holder) trustNow() trust {
+	if !h.cfg.Barrier {
+		return trust{}
+	}
+	return trust{time.Now(), h.deps.Log.Reconnects()}
+}
 
 // trusts is true in a repair, which puts back what the log has lost.
 func (h *holder) trusts() bool {

@@ -106,7 +106,11 @@ func (s *Server) Stop() {
 
 // InProcessConn returns a new connection to the server. It is authenticated
 // with User and Password like any other.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) {
+	client, served := newPipe()
+	go serveConn(s.nats, served) // returns when the server has taken it, or has closed it
+	return client, nil
+}
 
 // User returns the name of Baton's own identity, which is accepted in process
 // only.
