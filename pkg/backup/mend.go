@@ -34,6 +34,9 @@ type Mended struct {
 	Source
 	// Kept are the records of one store, all of them, of each partition in order.
 	Kept []iter.Seq2[Record, error]
+	// AcceptLoss is the sequence of the newest message, if it may come out of the
+	// store although nothing behind it says that the store has all that was in it.
+	AcceptLoss uint64
 	// Messages were put in so far.
 	Messages int
 }
@@ -54,7 +57,7 @@ func (s *Mended) CopyStream(ctx context.Context, name string, partitions int, fn
 	}
 	extent, err := s.Source.CopyStream(ctx, name, partitions, m.take)
 	if err == nil {
-		err = m.end(extent)
+		err = m.end(extent, s.AcceptLoss)
 	}
 	s.Messages += m.replaced + m.absent
 	if m.extent.Messages == 0 {
@@ -73,9 +76,10 @@ type mending struct {
 	extent bus.Extent
 	before time.Time // when the last message was stored
 
-	replaced int // messages put in the place of others
-	absent   int // and where there was none
-	unproven uint64
+	replaced int    // messages put in the place of others
+	absent   int    // and where there was none
+	unproven uint64 // sequence of the last bundle that was put in
+	last     string // and what it holds
 }
 
 // keptLog is the store's log of one partition, read along.
@@ -201,7 +205,7 @@ func (m *mending) make(sequence uint64, at time.Time, kept []bus.Message) error 
 		lasts = nil
 	}
 	if lasts != nil {
-		m.unproven = sequence
+		m.unproven, m.last = sequence, fmt.Sprintf("records of %d partitions", len(kept))
 	}
 	return m.put(bus.LogMessage(sequence, at, kept, lasts), kept, slices.Clone(lasts), kept)
 }
@@ -249,16 +253,16 @@ func (m *mending) follow(r bus.Message) error {
 // end puts in what the servers have lost behind the last message that they gave, and
 // compares how many they say they have. Bundles name the ones before them, so the
 // newest alone is not proven to hold all that it held.
-func (m *mending) end(given bus.Extent) error {
+func (m *mending) end(given bus.Extent, accepted uint64) error {
 	if err := m.fill(math.MaxUint64); err != nil {
 		return err
 	}
 	if given.Unread > uint64(m.absent) {
 		return fmt.Errorf("%w: the servers cannot give %d messages, and the store has %d of them", ErrNotMended, given.Unread, m.absent)
 	}
-	if m.unproven != 0 && m.unproven == m.extent.Last {
-		return fmt.Errorf("%w: its newest message, sequence %d, is one that the servers cannot give; nothing says that the store has all that was in it",
-			ErrNotMended, m.unproven)
+	if m.unproven != 0 && m.unproven == m.extent.Last && m.unproven != accepted {
+		return fmt.Errorf("%w: its newest message, sequence %d, is one that the servers cannot give. The store has %s, and nothing behind it says that this is all "+
+			"that was in it. It is, unless the machine lost power before the node stopped; then --accept-loss %[2]d", ErrNotMended, m.unproven, m.last)
 	}
 	return nil
 }

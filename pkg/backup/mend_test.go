@@ -242,8 +242,21 @@ func TestTheNewestBundleIsNotProven(t *testing.T) {
 	spoil(t, dir, newest.Raw)
 	from, stop := opened(t, dir, true)
 	defer stop()
-	_, err := takeInto(t, &backup.Mended{Source: from, Kept: yielded(logs)})
-	if !errors.Is(err, backup.ErrNotMended) || !strings.Contains(err.Error(), "newest message") {
-		t.Error(err)
+	for accepted, mends := range map[uint64]bool{0: false, newest.Sequence - 1: false, newest.Sequence: true} {
+		taken, err := takeInto(t, &backup.Mended{Source: from, Kept: yielded(logs), AcceptLoss: accepted})
+		if !mends && (!errors.Is(err, backup.ErrNotMended) || !strings.Contains(err.Error(), "newest message")) || mends && err != nil {
+			t.Errorf("%d accepted: %v", accepted, err)
+		}
+		if !mends {
+			continue
+		}
+		b, err := backup.Open(t.Context(), taken)
+		must(t, err)
+		to := server(t, t.TempDir(), true)
+		must(t, b.Restore(t.Context(), to, b.Config(), true))
+		must(t, second(to.EnsureStreams(t.Context(), config())))
+		if diff := cmp.Diff(logs, read(t, to)); diff != "" {
+			t.Error(diff)
+		}
 	}
 }

@@ -227,12 +227,14 @@ func (r Recipient) Key() string {
 
 // decodeRecipient reads the parameter recipient: an object, or a plain id.
 func decodeRecipient(p Params) (Recipient, *Error) {
-	text := strings.TrimSpace(p.Text("recipient"))
-	if text == "" {
-		return Recipient{}, MissingParameter("recipient")
-	}
-	if !strings.HasPrefix(text, "{") {
-		return plainRecipient(text)
+	if !isObject(p.values["recipient"].json) {
+		text := strings.TrimSpace(p.Text("recipient"))
+		if text == "" {
+			return Recipient{}, MissingParameter("recipient")
+		}
+		if !strings.HasPrefix(text, "{") {
+			return plainRecipient(text)
+		}
 	}
 	raw, _, err := p.JSON("recipient")
 	if err != nil {

@@ -19,7 +19,7 @@ func members(object []byte) iter.Seq[member] {
 		w := walker{in: object}
 		for ok := w.step('{'); ok && w.peek() == '"'; ok = w.step(',') {
 			from, to := w.value()
-			key, known := stringOf(object[from:to])
+			key, known := nameOf(object[from:to])
 			if !known || !w.step(':') {
 				return
 			}
@@ -29,6 +29,25 @@ func members(object []byte) iter.Seq[member] {
 			}
 		}
 	}
+}
+
+// nameOf is the text of a member's name; the usual ones take no memory.
+func nameOf(raw []byte) (name string, ok bool) {
+	switch string(raw) {
+	case `"recipient"`:
+		return "recipient", true
+	case `"id"`:
+		return "id", true
+	case `"message"`:
+		return "message", true
+	case `"text"`:
+		return "text", true
+	case `"metadata"`:
+		return "metadata", true
+	case `"target_app_id"`:
+		return "target_app_id", true
+	}
+	return stringOf(raw)
 }
 
 // walker goes over valid JSON. Over anything else it goes somewhere, never

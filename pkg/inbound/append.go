@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -13,6 +14,7 @@ import (
 const (
 	receivedField protowire.Number = 1
 	eventsField   protowire.Number = 2
+	sumField      protowire.Number = 3
 )
 
 // Append appends a Batch of one event to dst. The concatenation of Batches is the
@@ -31,6 +33,17 @@ func Append(dst []byte, e *webhook.Event, trace []byte) []byte {
 	}
 	binary.PutUvarint(dst[start-2:], uint64(size))
 	return dst
+}
+
+// sumSize is the size of a Batch's checksum with its tag, in bytes.
+const sumSize = 5
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // a table
+
+// Seal appends the checksum of a Batch. Nothing may be appended after it.
+func Seal(batch []byte) []byte {
+	sum := crc32.Checksum(batch, castagnoli)
+	return protowire.AppendFixed32(protowire.AppendTag(batch, sumField, protowire.Fixed32Type), sum)
 }
 
 // AppendReceived appends the time at which a Batch is published, in milliseconds

@@ -3,6 +3,7 @@ package inbound
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"unicode/utf8"
 
@@ -14,7 +15,8 @@ import (
 	"github.com/baton-router/baton/pkg/webhook"
 )
 
-// ErrDamaged is returned by Parse for bytes that are no Batch.
+// ErrDamaged is returned by Parse for bytes that are no Batch, or not as Seal left
+// them.
 var ErrDamaged = errors.New("inbound: batch is damaged")
 
 // Event is a webhook event with the trace of the request that brought it, zero
@@ -38,6 +40,11 @@ func Parse(dst []Event, data []byte) ([]Event, error) {
 			value, m = protowire.ConsumeBytes(rest[n:])
 		case field == receivedField && kind == protowire.VarintType:
 			_, m = protowire.ConsumeVarint(rest[n:])
+		case field == sumField && kind == protowire.Fixed32Type && len(rest) == sumSize:
+			if sum, _ := protowire.ConsumeFixed32(rest[n:]); sum != sumOf(data) {
+				return dst, fmt.Errorf("%w: its checksum differs", ErrDamaged)
+			}
+			return events, nil
 		}
 		if m < 0 {
 			return parseSlowly(dst, data)
@@ -55,11 +62,17 @@ func Parse(dst []Event, data []byte) ([]Event, error) {
 	return events, nil
 }
 
+// sumOf is the checksum that a Batch must end with.
+func sumOf(data []byte) uint32 { return crc32.Checksum(data[:len(data)-sumSize], castagnoli) }
+
 // parseSlowly is Parse with the generated code.
 func parseSlowly(dst []Event, data []byte) ([]Event, error) {
 	var batch inboundv1.Batch
 	if err := proto.Unmarshal(data, &batch); err != nil {
 		return dst, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if sum := batch.GetSum(); sum != 0 && (len(data) < sumSize || sum != sumOf(data)) {
+		return dst, fmt.Errorf("%w: its checksum differs", ErrDamaged)
 	}
 	for _, m := range batch.GetEvents() {
 		e := Event{Event: webhook.Event{

@@ -12,6 +12,7 @@ import (
 	"github.com/baton-router/baton/pkg/control"
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+	"github.com/baton-router/baton/pkg/inbound"
 	"github.com/baton-router/baton/pkg/partition"
 )
 
@@ -224,6 +225,7 @@ func (w *World) publish(batch []*event) {
 		w.fail("%v", err)
 		return
 	}
+	data = inbound.Seal(data)
 	p := partition.Of(control.ThreadKey{Asset: batch[0].GetAsset(), Person: batch[0].GetPerson()}, w.options.Partitions)
 	store := func() { w.servers.in.add(p, data, w.now()) }
 	taken := false

@@ -11,7 +11,8 @@
 // later, or twice. In a third of the worlds the nodes' own beats place the
 // partitions, and beats come late, twice or not at all; in the others the
 // simulator says who is to hold what, and not always well: two nodes, or none. In
-// a fifth of them the log once loses the end of what it had acknowledged.
+// a fifth of them each, the log once loses the end of what it had acknowledged, the
+// streams of cursors do so a few times, and a bit changes in a stored message.
 //
 // Only one thing goes on at a time. The services run in a testing/synctest
 // bubble; between two steps every goroutine in it is durably blocked, so that
@@ -47,8 +48,13 @@
 // The log loses its end in one of two ways: with all nodes down, or while they live
 // on and only their connections break.
 //
-// Not simulated are other streams than the log that lose something, and bytes that
-// change on a disk.
+// The streams of cursors, fan-out's and the control topic's, lose their ends while the
+// nodes live. Nothing may be lost by that: every delivery is made, and what is behind
+// the cursor that is left comes once more. A changed message halts who needs it,
+// nobody decides by it or delivers it, and the other partitions go on.
+//
+// Not simulated are an input or a roster that loses something, and bytes that change
+// on a node's own disk.
 //
 // The rule of the package: it stands on the services, and only tests stand on
 // it.

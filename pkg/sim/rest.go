@@ -124,12 +124,13 @@ func (w *World) missing() string {
 		return fmt.Sprintf("%d sends were never answered", w.open)
 	}
 	for p, part := range w.truth.parts {
-		if part.onTopic != len(part.topic) {
+		if part.damage == nil && part.onTopic != len(part.topic) {
 			return fmt.Sprintf("the topic has %d of %d changes of partition %d", part.onTopic, len(part.topic), p)
 		}
 	}
 	for _, e := range w.events {
-		if !w.decided(e) {
+		thread := control.ThreadKey{Asset: e.GetAsset(), Person: e.GetPerson()}
+		if !w.decided(e) && w.truth.parts[w.partitionOf(thread)].damage == nil {
 			return fmt.Sprintf("webhook event %x was taken and is not decided", e.GetDedupe())
 		}
 	}
@@ -144,7 +145,7 @@ func (w *World) missing() string {
 // delivered names a delivery that is missing; empty for none.
 func (w *World) delivered() string {
 	for to, queue := range w.truth.wanted {
-		if n := w.truth.next[to]; n < len(queue) {
+		if n := w.truth.next[to]; n < len(queue) && w.truth.parts[w.partitionOf(to.thread)].damage == nil {
 			return fmt.Sprintf("app %v never got %s (%d of %d)", to.app, queue[n].id, n, len(queue))
 		}
 	}

@@ -85,7 +85,7 @@ func simulate(t *testing.T, first uint64, n int) {
 	t.Helper()
 	for seed := first; seed < first+uint64(n); seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			o := Options{Seed: seed, Steps: *steps, Nodes: 1 + int(seed%3), Beats: seed%6 == 1 || seed%6 == 2, Loss: seed%lossSeeds == 0, Tails: seed%lossSeeds == 2}
+			o := Options{Seed: seed, Steps: *steps, Nodes: 1 + int(seed%3), Beats: seed%6 == 1 || seed%6 == 2, Loss: seed%lossSeeds == 0, Tails: seed%lossSeeds == 2, Flip: seed%lossSeeds == 3}
 			if *verbose {
 				o.Trace = os.Stdout
 			}

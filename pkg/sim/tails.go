@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -28,13 +29,17 @@ func (w *World) tails() []action {
 	}
 }
 
+// electing is less than servers take that were down until they serve a stream again.
+const electing = 3 * time.Second
+
 // cutRegister takes messages off the end of a stream of cursors. Half the time it
-// is another server's that went down than the one that the nodes are connected to.
+// is another server that went down than the one that the nodes are connected to.
 func (w *World) cutRegister(r *register) (lost []int) {
 	if w.scheduler.chance(50) {
 		w.reconnect()
 	} else {
 		w.breakCalls()
+		time.Sleep(electing) //nolint:forbidigo // in the bubble it moves the clock
 	}
 	w.lostTails++
 	w.counts.Lost++
@@ -68,10 +73,11 @@ func changeAt(id string) (at control.Position) {
 	return at
 }
 
-// topicWhole looks whether those who live on have published again what the topic
-// had lost, though nothing else is to be published.
+// topicWhole looks whether those who live on publish again what the topic has lost
+// at last, though nothing else is to be published.
 func (w *World) topicWhole() {
 	w.everybody()
+	w.topicLost(w.cutRegister(w.servers.cursors))
 	for range 20 {
 		w.settleFor(5)
 	}

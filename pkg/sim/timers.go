@@ -38,6 +38,9 @@ func (t *truth) unread(p int, thread control.ThreadKey, input uint64, deadline c
 	in := &t.w.servers.in
 	for i := min(input, in.last()); i < in.last(); i++ {
 		if m := in.messages[i]; m.Partition == p && in.stored[i] < deadline-clockSlack {
+			if d := t.parts[p].damage; d != nil && !d.log && d.at == m.Sequence {
+				continue // nobody can read it
+			}
 			batch := new(inboundv1.Batch)
 			if err := proto.Unmarshal(m.Data, batch); err != nil {
 				t.w.fail("input %d: %v", m.Sequence, err)

@@ -41,6 +41,7 @@ type partTruth struct {
 	events  map[control.Position][16]byte
 	sends   map[control.Position]*sent
 	loss    *loss                  // nil for none
+	damage  *damage                // likewise
 	inputs  map[[16]byte]decidedAt // per de-duplication key
 	topic   []string               // ids of the changes, in order
 	onTopic int
@@ -234,9 +235,16 @@ func (t *truth) received(app control.AppID, ids string, body []byte) {
 		t.w.fail("a POST to %v has ids %s and entries %v: %v", app, ids, kinds, err)
 		return
 	}
+	if t.w.flipped {
+		t.w.asWritten(app, body)
+	}
 	for i, id := range list {
 		var p int
-		if _, err := fmt.Sscanf(id, "%d-", &p); err == nil && p < len(t.parts) && t.parts[p].loss != nil {
+		if _, err := fmt.Sscanf(id, "%d-", &p); err != nil || p >= len(t.parts) {
+			t.w.fail("a POST to %v has ids %s", app, ids)
+			return
+		}
+		if t.parts[p].loss != nil {
 			continue
 		}
 		want, ok := t.ids[appID{app, id}]
@@ -252,6 +260,8 @@ func (t *truth) received(app control.AppID, ids string, body []byte) {
 			t.w.counts.Deliveries++
 		case n > 0 && want.position <= queue[n-1].position:
 			t.w.counts.Repeats++ // recognisable: not above the last one seen
+		case t.parts[p].damage != nil: // what cannot be read is a dead letter
+			t.next[to] = 1 + slices.Index(queue, want)
 		default:
 			t.w.fail("app %v got delivery %s before %s", app, id, queue[n].id)
 			return

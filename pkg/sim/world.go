@@ -33,6 +33,8 @@ type Options struct {
 	// Tails: so do the streams of the cursors, the topic's and fan-out's, a few
 	// times.
 	Tails bool
+	// Flip: a bit changes in a message of the log or of the input, once.
+	Flip bool
 	// Trace gets every step; nil for nobody.
 	Trace io.Writer
 }
@@ -86,6 +88,7 @@ type World struct {
 	unknown   []*send // whose callers do not know how they ended, the last few
 	lossy     bool    // the log has lost something
 	blind     bool    // and nodes lived on
+	flipped   bool    // a bit has changed
 	lostTails int     // how often a stream of cursors has
 	calm      bool    // no faults any more
 	counts    Counts
@@ -172,6 +175,8 @@ func (w *World) run() {
 	case w.broken() != "":
 	case w.lossy:
 		w.restWithLoss()
+	case w.flipped:
+		w.restWithDamage()
 	case w.lostTails > 0:
 		w.topicWhole()
 		w.rest()
@@ -296,7 +301,7 @@ func (w *World) faults() []action {
 	if w.options.Loss && !w.lossy && w.scheduler.steps > w.options.Steps/4 {
 		list = append(list, action{"the log loses its tail", 2, w.loseTail}, action{"the servers lose the log's tail", 4, w.loseTailBlind})
 	}
-	list = append(list, w.tails()...)
+	list = append(append(list, w.tails()...), w.flips()...)
 	if len(w.rosters) < 6 {
 		list = append(list, action{"new roster", 1, w.newRoster})
 	}

@@ -32,7 +32,9 @@ type backupCommand struct {
 	Config  string `help:"Read the NATS servers of this configuration (nats.url); no Baton need run." placeholder:"FILE"`
 	DataDir string `help:"Read the data directory of a stopped server." placeholder:"DIR"`
 	Mend    bool   `help:"Put in what the servers cannot read of the log any more, out of a stopped node's store."`
-	DryRun  bool   `help:"Say what would be read; write nothing."`
+	// AcceptLoss is a sequence of BATON_LOG; see backup.Mended.
+	AcceptLoss uint64 `help:"With --mend: the newest message may come from the store alone; its sequence, as the refusal says." placeholder:"SEQUENCE"`
+	DryRun     bool   `help:"Say what would be read; write nothing."`
 }
 
 // Help is the command's long text.
@@ -88,7 +90,7 @@ func (c *backupCommand) take(ctx context.Context, g *Global, create backup.Creat
 	}
 	err = c.withStreams(ctx, func(conn *bus.Conn, dir string) error {
 		if c.Mend {
-			m, mended, err = takeMended(ctx, conn, dir, create)
+			m, mended, err = c.takeMended(ctx, conn, dir, create)
 		} else {
 			m, err = backup.Take(ctx, conn, Version, create)
 		}
@@ -98,7 +100,7 @@ func (c *backupCommand) take(ctx context.Context, g *Global, create backup.Creat
 }
 
 // takeMended makes the log whole with the store in a data directory.
-func takeMended(ctx context.Context, conn *bus.Conn, dir string, create backup.Create) (m backup.Manifest, mended int, err error) {
+func (c *backupCommand) takeMended(ctx context.Context, conn *bus.Conn, dir string, create backup.Create) (m backup.Manifest, mended int, err error) {
 	db, err := openOffline(dir)
 	if err != nil {
 		return m, 0, err
@@ -108,7 +110,7 @@ func takeMended(ctx context.Context, conn *bus.Conn, dir string, create backup.C
 	if err != nil {
 		return m, 0, err
 	}
-	from := &backup.Mended{Source: conn}
+	from := &backup.Mended{Source: conn, AcceptLoss: c.AcceptLoss}
 	for _, p := range partitions {
 		part, err := db.Partition(p)
 		if err != nil {

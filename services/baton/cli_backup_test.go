@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -94,6 +95,81 @@ func TestBackupAndRestoreCommands(t *testing.T) {
 }
 
 func digestIn(out string) string { return regexp.MustCompile(`digest +([0-9a-f]{64})`).FindString(out) }
+
+// A disk has spoilt a record of the log. The way out that the refusal names loses
+// nothing.
+func TestADamagedLogComesBackOutOfTheStore(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	data, dir, empty := filepath.Join(home, "data"), filepath.Join(home, "backup"), filepath.Join(home, "empty")
+	d := newDesk(t, data)
+	d.greet()
+	d.fails(exitUsage, `--mend needs a stopped node's store`, "backup --mend "+dir)
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	before := baton(t.Context(), "replay", "--data-dir", data)
+	spoilLog(t, data)
+	d.fails(exitUsage, `BATON_LOG: backup: the log cannot be mended: the server cannot give 1 of its messages: stop the node, then baton backup --mend`,
+		"backup --data-dir "+data+" "+dir)
+	out := d.ok("backup --mend --data-dir " + data + " " + dir)
+	if !strings.HasSuffix(out, "\nmessages of the log put in out of the store: 1\n") {
+		t.Error(out)
+	}
+	d.ok("restore " + dir + " --data-dir " + empty)
+	again := newDesk(t, empty)
+	again.ok("log verify")
+	if out := again.ok("thread show " + devThread); !strings.Contains(out, "faq-bot") {
+		t.Error(out)
+	}
+	if err := again.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if after := baton(t.Context(), "replay", "--data-dir", empty); digestIn(after.out) == "" || digestIn(after.out) != digestIn(before.out) {
+		t.Errorf("before %+v\nafter %+v", before, after)
+	}
+}
+
+// spoilLog flips a bit of the first record of the log on the disk of a stopped
+// server.
+func spoilLog(t *testing.T, data string) {
+	t.Helper()
+	db, err := openOffline(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := db.Partition(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first []byte
+	for stored, err := range part.Records(1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		first = bytes.Clone(stored.Raw)
+		break
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := filepath.Glob(filepath.Join(data, "nats/jetstream/*/streams/BATON_LOG/msgs/*.blk"))
+	if err != nil || len(blocks) != 1 {
+		t.Fatalf("blocks %v: %v", blocks, err)
+	}
+	block, err := os.ReadFile(blocks[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(block, first)
+	if at < 0 || len(first) == 0 {
+		t.Fatal("the record is nowhere")
+	}
+	block[at+len(first)/2] ^= 4
+	if err := os.WriteFile(blocks[0], block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Every refusal has its exit code and changes nothing.
 func TestRestoreRefusals(t *testing.T) {

@@ -97,6 +97,19 @@ func (p *prober) gap(from time.Time) (longest time.Duration) {
 	return longest
 }
 
+// silence is the longest time between two deliveries of the thread's events, to
+// any app, of which the second lies behind a moment.
+func (p *prober) silence(from time.Time) (longest time.Duration) {
+	var last time.Time
+	for _, at := range p.c.worlds[0].apps.arrivals(p.person, from.Add(-time.Second)) {
+		if at.After(from) && !last.IsZero() {
+			longest = max(longest, at.Sub(last))
+		}
+		last = at
+	}
+	return longest
+}
+
 // count is how many changes were accepted after a moment.
 func (p *prober) count(from time.Time) int {
 	p.mu.Lock()
@@ -181,21 +194,24 @@ func rounds(variable string, short int) int {
 
 func (c *clusterWorld) judgeMove(what string, probes []*prober, moved []int, from time.Time) {
 	c.t.Helper()
-	var pauses []time.Duration
-	var noise time.Duration
+	var pauses, silences []time.Duration
+	var noise, quiet time.Duration
 	now := time.Now()
 	for _, p := range probes {
 		if !within(20*time.Second, func() bool { return p.acceptedAfter(now) }) {
 			c.t.Fatalf("%s: partition %d takes no change any more", what, p.partition)
 		}
-		if gap := p.gap(from); slices.Contains(moved, p.partition) {
-			pauses = append(pauses, gap.Round(time.Millisecond))
+		gap, silence := p.gap(from).Round(time.Millisecond), p.silence(from).Round(time.Millisecond)
+		if slices.Contains(moved, p.partition) {
+			pauses, silences = append(pauses, gap), append(silences, silence)
 		} else {
-			noise = max(noise, gap)
+			noise, quiet = max(noise, gap), max(quiet, silence)
 		}
 	}
 	slices.Sort(pauses)
-	c.t.Logf("%s: %d partitions moved; their longest pauses: %v; of those that stayed: %s", what, len(moved), pauses, noise.Round(time.Millisecond))
+	slices.Sort(silences)
+	c.t.Logf("%s: %d partitions moved; their longest pauses: %v; of those that stayed: %s", what, len(moved), pauses, noise)
+	c.t.Logf("%s: longest times without a delivery: %v; of those that stayed: %s", what, silences, quiet)
 	if longest := pauses[len(pauses)-1]; longest > movedWithin+noise {
 		c.t.Errorf("%s: a partition took no change for %s, want at most %s (and %s of the machine)", what, longest, movedWithin, noise)
 	}

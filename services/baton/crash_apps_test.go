@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ type delivered struct {
 	mid     string
 	element string
 	channel string
+	at      time.Time
 }
 
 func newRecorders(t *testing.T) *recorders {
@@ -94,7 +96,7 @@ func (r *recorders) keep(app uint64, ids []string, body []byte) {
 		r.seen[app] = map[string]bool{}
 	}
 	for i, entry := range hook.Entry {
-		d := delivered{channel: "messaging"}
+		d := delivered{channel: "messaging", at: time.Now()}
 		elements := entry.Messaging
 		if len(entry.Standby) > 0 {
 			d.channel, elements = "standby", entry.Standby
@@ -130,6 +132,26 @@ func (r *recorders) deliveries(app uint64) []delivered {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]delivered(nil), r.got[app]...)
+}
+
+// arrivals are the times behind a moment at which apps got something of a thread,
+// ascending.
+func (r *recorders) arrivals(person uint64, after time.Time) (times []time.Time) {
+	thread := strconv.FormatUint(person, 10)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, list := range r.got {
+		for _, d := range slices.Backward(list) {
+			if d.at.Before(after) {
+				break
+			}
+			if d.thread == thread {
+				times = append(times, d.at)
+			}
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return times
 }
 
 // fakePlatform takes sends and counts them by their token.

@@ -170,7 +170,7 @@ func wayOutOf(d ownership.Damage) string {
 	case ownership.DamageVersion:
 		return "start the Baton that wrote the record, or a newer one; nothing is damaged"
 	case ownership.DamageRecord:
-		return "restore BATON_LOG from a backup or a replica; baton log verify says which records differ"
+		return ownership.WayOutOfRecord
 	case ownership.DamageForeign:
 		return "restore the streams that the store belongs to, or stop the node and run baton doctor --repair --config FILE --move-store, which moves the store aside and rebuilds it"
 	case ownership.DamageStore, ownership.DamageShort, ownership.DamageFork, ownership.DamageChain, ownership.DamageInput, ownership.DamageTopic:

@@ -15,10 +15,17 @@ import (
 // ErrLogGap halts a partition whose log has a hole or repeats a position.
 var ErrLogGap = errors.New("fanout: the log is not continuous")
 
-// follow takes a record of the partition's reader in: every app that keeps up is
-// offered its letters; one that has no room falls behind and reads for itself
-// later. It returns an error only when ctx ended.
+// follow takes a record of the reader in.
 func (h *holder) follow(ctx context.Context, m bus.Message) error {
+	h.following.Lock()
+	defer h.following.Unlock()
+	return h.followNext(ctx, m)
+}
+
+// followNext takes a record in: every app that keeps up is offered its letters;
+// one that has no room falls behind and reads for itself later. It returns an
+// error only when ctx ended. Called by one goroutine at a time.
+func (h *holder) followNext(ctx context.Context, m bus.Message) error {
 	h.mu.Lock()
 	before, skip := h.mu.read, h.mu.halted != nil || h.gone()
 	h.mu.Unlock()

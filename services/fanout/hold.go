@@ -69,7 +69,7 @@ func (s *Service) hold(ctx context.Context, p int) {
 			}
 			return
 		}
-		s.join(h)
+		s.join(ctx, h)
 		s.run(ctx, h)
 		if !h.stopped.Load() {
 			break
@@ -93,13 +93,15 @@ func (s *Service) run(ctx context.Context, h *holder) {
 }
 
 // join makes a claimed partition one of those that are read and delivered.
-func (s *Service) join(h *holder) {
+func (s *Service) join(ctx context.Context, h *holder) {
 	h.attach()
 	s.mu.Lock()
 	s.mu.holders[h.partition] = h
 	s.mu.Unlock()
 	h.attach() // again: the roster may have changed in between
-	s.changed()
+	if !h.joinReader(ctx) {
+		signal(s.joined)
+	}
 	s.observers.claimed(h.partition)
 }
 
@@ -180,8 +182,6 @@ func (s *Service) leave(h *holder) {
 		delete(s.mu.holders, h.partition)
 	}
 	s.mu.Unlock()
+	s.route.remove(h)
 	s.payloads.drop(h.partition)
-	s.changed()
 }
-
-func (s *Service) changed() { signal(s.joined) }

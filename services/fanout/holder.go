@@ -42,6 +42,8 @@ type holder struct {
 
 	// saving lets one save at a time be under way.
 	saving sync.Mutex
+	// following lets one record at a time be taken in.
+	following longLock
 
 	mu struct {
 		sync.Mutex
@@ -61,12 +63,22 @@ type holder struct {
 func newHolder(s *Service, p int) *holder {
 	h := &holder{
 		service: s, partition: p, log: s.log.With("partition", p), base: time.Now(), poke: make(chan struct{}, 1),
-		plans: newPlans(s.config.CacheBytes / 2 / s.config.All),
+		plans: newPlans(s.config.CacheBytes / 2 / s.config.All), following: make(longLock, 1),
 	}
 	h.mu.places = map[control.AppID]*place{}
 	h.mu.read = &mark{}
 	return h
 }
+
+// longLock is a lock that is held over calls on the bus. It is a channel, so
+// that testing/synctest knows a goroutine that waits for it to be blocked.
+type longLock chan struct{}
+
+// Lock implements sync.Locker.
+func (l longLock) Lock() { l <- struct{}{} }
+
+// Unlock implements sync.Locker.
+func (l longLock) Unlock() { <-l }
 
 // mayStart reports whether a POST for the partition may start now. It does not
 // block.

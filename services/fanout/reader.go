@@ -13,8 +13,8 @@ import (
 // begin anew, so that claims at the start do not each restart them.
 const settleFor = 20 * time.Millisecond
 
-// read runs the readers of the log and of the payloads over the partitions that
-// are held, anew whenever that set changes, until ctx ends.
+// read runs the readers of the log and of the payloads while partitions are held,
+// anew when one is held that lies behind them, until ctx ends.
 func (s *Service) read(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
@@ -29,24 +29,19 @@ func (s *Service) read(ctx context.Context) {
 	}
 }
 
-// readHeld reads until the set of partitions changes or ctx ends.
+// readHeld reads until a partition lies behind the readers or ctx ends.
 func (s *Service) readHeld(ctx context.Context) {
-	holders := s.allHolders()
-	if len(holders) == 0 {
+	if len(s.allHolders()) == 0 {
 		return
-	}
-	partitions := make([]int, len(holders))
-	for i, h := range holders {
-		partitions[i] = h.partition
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{}, 2)
 	go func() {
-		s.again(ctx, "payloads", func(ctx context.Context) error { return s.readPayloads(ctx, partitions, holders) })
+		s.again(ctx, "payloads", s.readPayloads)
 		done <- struct{}{}
 	}()
 	go func() {
-		s.again(ctx, "log", func(ctx context.Context) error { return s.readLog(ctx, partitions, holders) })
+		s.again(ctx, "log", s.readLog)
 		done <- struct{}{}
 	}()
 	select {
@@ -73,43 +68,39 @@ func (s *Service) again(ctx context.Context, what string, run func(context.Conte
 
 // readPayloads fills the cache with what comes from now on, but for partitions
 // where every app lags: what comes now would be gone when they come to it.
-func (s *Service) readPayloads(ctx context.Context, partitions []int, holders []*holder) error {
+func (s *Service) readPayloads(ctx context.Context) error {
 	_, last, _, err := s.deps.Inbound.InboundRange(ctx)
 	if err != nil {
 		return fmt.Errorf("fanout: inbound range: %w", err)
 	}
-	by := byPartition(holders)
-	return s.deps.Inbound.ReadInbound(ctx, bus.ReadOptions{Partitions: partitions, After: last}, func(m bus.Message) error {
-		if h := by[m.Partition]; h != nil && !h.alone.Load() {
+	return s.deps.Inbound.ReadInbound(ctx, bus.ReadOptions{After: last}, func(m bus.Message) error {
+		if h := s.holder(m.Partition); h != nil && !h.alone.Load() {
 			s.payloads.fill(m)
 		}
 		return nil
 	})
 }
 
-func byPartition(holders []*holder) map[int]*holder {
-	by := make(map[int]*holder, len(holders))
-	for _, h := range holders {
-		by[h.partition] = h
-	}
-	return by
-}
-
-// readLog hands every record to the holder of its partition.
-func (s *Service) readLog(ctx context.Context, partitions []int, holders []*holder) error {
+// readLog hands every record to the holder of its partition. It reads those of
+// all partitions: one that is taken over joins it where it is, and none of the
+// others has to wait for that.
+func (s *Service) readLog(ctx context.Context) error {
+	s.route.stop()
+	defer s.route.stop()
+	holders := s.allHolders()
 	after, err := s.startAt(ctx, holders)
 	if err != nil {
 		return err
 	}
-	by := byPartition(holders)
-	err = s.deps.Log.ReadLog(ctx, bus.ReadOptions{Partitions: partitions, After: after}, func(m bus.Message) error {
-		if h := by[m.Partition]; h != nil {
+	s.route.start(after, holders)
+	err = s.deps.Log.ReadLog(ctx, bus.ReadOptions{After: after}, func(m bus.Message) error {
+		if h := s.route.come(m); h != nil {
 			return h.follow(ctx, m)
 		}
 		return nil
 	})
 	if errors.Is(err, bus.ErrDamaged) { // whose records it held is not known
-		for _, h := range holders {
+		for _, h := range s.allHolders() {
 			h.halt(err)
 		}
 	}

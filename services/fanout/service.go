@@ -86,8 +86,9 @@ type Service struct {
 	sockets   *sockets
 	throttle  throttle
 	id        [16]byte // of this process, in the cursors that it writes
-	// joined is signalled when the set of held partitions changes.
+	// joined is signalled when a partition is held that the readers are past.
 	joined chan struct{}
+	route  route
 	// shrunk says that the log has lost records, and that it is not known of all
 	// partitions yet whether they had read some.
 	shrunk atomic.Bool

@@ -23,8 +23,7 @@ type call struct {
 	// authorization and idempotencyKey are the headers that count.
 	authorization  string
 	idempotencyKey string
-	// origin is the address under which the client reached Baton.
-	origin string
+	origin         origin
 	// upload is set for a multipart call whose file has not been read.
 	upload *graph.Multipart
 	// spooled says that the file was read to disk, and release gives it up.
@@ -37,6 +36,24 @@ type call struct {
 	snapshot *roster.Snapshot
 	caller   *roster.Caller
 	usage    Usage
+}
+
+// origin is the address under which the client reached Baton, or the proxy in
+// front of it.
+type origin struct {
+	secure bool
+	host   string
+}
+
+func originOf(r *http.Request) origin {
+	return origin{secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https", host: r.Host}
+}
+
+func (o origin) String() string {
+	if o.secure {
+		return "https://" + o.host
+	}
+	return "http://" + o.host
 }
 
 // newID is a command id: 16 random bytes.
@@ -84,12 +101,13 @@ type reply struct {
 
 const jsonType = "application/json; charset=UTF-8"
 
-// Values of headers, shared by all replies: nobody writes into them.
+// Values of headers and a body, shared by all replies: nobody writes into them.
 //
 //nolint:gochecknoglobals // constants
 var (
 	jsonTypes = []string{jsonType}
 	noStore   = []string{"no-store"}
+	succeeded = graph.Success()
 )
 
 // success is a reply with status 200.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/baton-router/baton/pkg/control"
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
-	"github.com/baton-router/baton/pkg/graph"
 )
 
 // decide puts a control call to the holder and answers {"success":true}.
@@ -20,5 +19,5 @@ func (s *Service) decide(ctx context.Context, c *call, q *commandv1.Request) (re
 	if err := s.verdict(c, answer); err != nil {
 		return reply{}, err
 	}
-	return success(graph.Success()), nil
+	return success(succeeded), nil
 }

@@ -31,8 +31,9 @@ func (s *Service) disguised(c *call, body io.ReadCloser, cancel context.CancelFu
 	d.swap(token, c.token)
 	d.swap(url.QueryEscape(token), url.QueryEscape(c.token))
 	platform := strings.TrimSuffix(s.deps.PlatformURL, "/")
-	d.swap(platform, c.origin)
-	d.swap(strings.ReplaceAll(platform, "/", `\/`), strings.ReplaceAll(c.origin, "/", `\/`))
+	origin := c.origin.String()
+	d.swap(platform, origin)
+	d.swap(strings.ReplaceAll(platform, "/", `\/`), strings.ReplaceAll(origin, "/", `\/`))
 	return d
 }
 

@@ -49,16 +49,6 @@ func (s *Service) read(w http.ResponseWriter, r *http.Request) (*call, error) {
 	return c, err
 }
 
-// originOf is the address under which the client reached Baton, or the proxy in
-// front of it.
-func originOf(r *http.Request) string {
-	scheme := "http"
-	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host
-}
-
 func (s *Service) decodeLimits() graph.Limits {
 	return graph.Limits{MaxBytes: int(s.config.RequestBytes)}
 }

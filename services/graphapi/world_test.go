@@ -132,16 +132,16 @@ func (w *world) serve(holder Asker, change []func(*Config)) {
 	w.t.Cleanup(func() { http.DefaultClient.CloseIdleConnections(); w.api.Close() })
 }
 
-func compiled(t *testing.T, yaml string) *roster.Snapshot {
-	t.Helper()
+func compiled(tb testing.TB, yaml string) *roster.Snapshot {
+	tb.Helper()
 	c, err := roster.Load(roster.Source{Name: "test", Data: []byte(yaml)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	d, _ := roster.FromConfig(c, roster.Document{})
 	s, err := roster.Compile(d, 3)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

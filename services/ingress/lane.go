@@ -166,7 +166,7 @@ func (l *lane) takeAll() []*group {
 // requests: it outlives each of them.
 func (l *lane) publish(g *group) {
 	s, now := l.service, l.service.deps.Now().UnixMilli()
-	g.data = inbound.AppendReceived(g.data, now)
+	g.data = inbound.Seal(inbound.AppendReceived(g.data, now))
 	g.until = time.Now().Add(s.config.AnswerWithin)
 	l.offer(g, firstPause)
 }

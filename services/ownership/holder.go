@@ -39,6 +39,8 @@ type holder struct {
 
 	consumed   uint64 // last BATON_IN sequence decided, logged or not
 	unread     inboundRest
+	unreadable uint64          // the inbound message that halted the partition; 0 for none
+	givenUp    uint64          // one whose loss was accepted
 	publishing context.Context //nolint:containedctx // of this tenure's records
 	spare      *step           // a finished one, for its memory
 	staging    eventlog.Record // of project, used again

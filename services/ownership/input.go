@@ -107,16 +107,22 @@ func (s *Service) passInput(ctx context.Context) (start uint64, err error) {
 }
 
 // decideInput decides an inbound message: all its events, or as many as a
-// record holds; the rest comes with the next steps.
+// record holds; the rest comes with the next steps. One that cannot be read halts,
+// unless its loss was accepted.
 func (h *holder) decideInput(s *step, m bus.Message) {
 	if m.Sequence <= h.consumed {
 		return
 	}
 	h.deps.Observe.reached(PointInputRead, h.partition)
 	events, err := inbound.Parse(h.unread.events[:0], m.Data)
-	if err != nil {
+	if err != nil && m.Sequence == h.givenUp {
 		h.log.Error("inbound message cannot be read and is skipped", "sequence", m.Sequence, "err", err)
 		h.consumed = m.Sequence
+		return
+	}
+	if err != nil {
+		h.unreadable = m.Sequence
+		s.fail("reading input", halt(DamageInput, "input %d: %v", m.Sequence, err))
 		return
 	}
 	h.unread = inboundRest{events: events, sequence: m.Sequence, before: h.consumed}

@@ -7,10 +7,15 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 	inboundv1 "github.com/baton-router/baton/pkg/gen/baton/inbound/v1"
+	"github.com/baton-router/baton/pkg/inbound"
+	"github.com/baton-router/baton/pkg/repair"
 )
 
 // routed lists the input of the Routed events of a partition's log.
@@ -152,7 +157,6 @@ func TestMessageCutByARecordIsResumedAfterRestart(t *testing.T) {
 func TestWhatCannotBeDecidedIsPassedOver(t *testing.T) {
 	t.Parallel()
 	w := started(t)
-	w.arriveRaw(0, []byte("\xff\xff not a batch"))
 	w.arriveRaw(0, nil)
 	stranger := w.message(person(0, 0))
 	stranger.Asset = 4711
@@ -162,6 +166,42 @@ func TestWhatCannotBeDecidedIsPassedOver(t *testing.T) {
 		t.Errorf("%d events routed, want 1", n)
 	}
 	w.check()
+}
+
+// TestInputThatCannotBeReadHalts: its events were taken and would be lost. Only an
+// operator may say so.
+func TestInputThatCannotBeReadHalts(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	data, err := proto.Marshal(&inboundv1.Batch{Events: []*inboundv1.Event{w.message(person(0, 1))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = inbound.Seal(data)
+	data[len(data)/2] ^= 4
+	at := w.arriveRaw(0, data)
+	last := w.arrive(w.message(person(0, 2)))
+	w.halts(fmt.Sprintf("input %d: inbound: batch is damaged", at))
+	if st := w.svc.Statuses()[0]; st.Damage != DamageInput || st.Input >= at {
+		t.Errorf("%+v", st)
+	}
+	w.consumed(1, w.arrive(w.message(person(1, 0)))) // the others go on
+	_, _, err = w.repair(nil)
+	loss, would := errors.AsType[*repair.WouldLoseError](err)
+	if !would {
+		t.Fatal(err)
+	}
+	told, _, err := w.repair(func(o *RepairOptions) { o.Accept, o.At = true, loss.Position })
+	if err != nil || !cmp.Equal(told.begun, []string{waySkip}) {
+		t.Fatalf("%v %v", told.begun, err)
+	}
+	w.held()
+	w.consumed(0, last)
+	if owner := w.shown(person(0, 2)).GetOwner(); owner != uint64(bot) {
+		t.Errorf("owner %d", owner)
+	}
+	w.restart()
 }
 
 func TestOversizedFieldsFitIntoARecord(t *testing.T) {

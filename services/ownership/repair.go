@@ -40,7 +40,7 @@ type RepairOptions struct {
 type Step struct {
 	Partition int
 	Damage    Damage
-	// Way: restore, export, rebuild, refill-input, lower-topic.
+	// Way: restore, export, rebuild, refill-input, skip-input, lower-topic.
 	Way string
 	// From and To are positions of the log; see What.
 	From, To control.Position
@@ -54,8 +54,14 @@ const (
 	wayExport  = "export"
 	wayRebuild = "rebuild"
 	wayRefill  = "refill-input"
+	waySkip    = "skip-input"
 	wayTopic   = "lower-topic"
 )
+
+// WayOutOfRecord is what an operator can do about a log that cannot be read: no
+// stream takes a message in its middle.
+const WayOutOfRecord = "if a replica of BATON_LOG has it whole, make that the leader; else stop every node, and baton backup DIR --mend --config FILE " +
+	"puts it in out of this node's store: restored on empty streams, that backup loses nothing"
 
 // Repair takes a halted partition of this node back to work and returns what was
 // done. Other partitions are not concerned. It reads the whole log of the
@@ -115,11 +121,11 @@ func (r *mending) run(ctx context.Context) error {
 	c, err := r.compareLogs(ctx)
 	switch {
 	case errors.Is(err, bus.ErrDamaged):
-		return fmt.Errorf("%w: %w: restore BATON_LOG from a backup or a replica", repair.ErrNoRepair, err)
+		return fmt.Errorf("%w: %w: %s", repair.ErrNoRepair, err, WayOutOfRecord)
 	case err != nil:
 		return err
 	case c.logFault != nil:
-		return fmt.Errorf("%w: %w: restore BATON_LOG from a backup or a replica", repair.ErrNoRepair, c.logFault)
+		return fmt.Errorf("%w: %w: %s", repair.ErrNoRepair, c.logFault, WayOutOfRecord)
 	}
 	if r.o.Accept && r.o.At != c.head.Position {
 		return fmt.Errorf("%w: %d was accepted, it ends at %d", repair.ErrWrongPosition, r.o.At, c.head.Position)
@@ -248,6 +254,12 @@ func (r *mending) settleInput(ctx context.Context, c *comparison) error {
 	}
 	if !r.o.Accept {
 		return r.wouldLose(c, "%s; events that were acknowledged and not decided yet are gone, and those not delivered yet have no payload", r.halted.Load().reason)
+	}
+	if at := r.unreadable; at != 0 {
+		return r.step(waySkip, c.head.Position, c.head.Position, func() error {
+			r.givenUp, r.unreadable = at, 0
+			return nil
+		}, "input %d, which cannot be read, is passed over", at)
 	}
 	return r.step(wayRefill, c.head.Position, c.head.Position, func() error {
 		return r.refill(ctx, c.head.Input, last)

@@ -41,6 +41,7 @@ type topic struct {
 	wake chan struct{}
 	full chan struct{} // a batch may be full
 	turn int           // which partition comes first; of the publisher
+	sure trust         // that the topic has what this node has published; likewise
 	mu   struct {
 		sync.Mutex
 		parts   []topicPart
@@ -86,13 +87,19 @@ func signal(c chan<- struct{}) {
 // run publishes until ctx ends. What is not published then follows at the next
 // start, from the cursor.
 func (t *topic) run(ctx context.Context) error {
+	look := time.NewTicker(t.s.cfg.AuditEvery)
+	defer look.Stop()
+	if !t.s.cfg.Barrier {
+		look.Stop()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.wake:
-			t.publishAll(ctx)
+		case <-look.C:
 		}
+		t.publishAll(ctx)
 	}
 }
 
@@ -123,6 +130,9 @@ func (t *topic) rest(ctx context.Context, most time.Duration) {
 
 // publish cuts and publishes one batch and reports whether more waits.
 func (t *topic) publish(ctx context.Context) (more bool, err error) {
+	if err := t.audit(ctx); err != nil {
+		return true, err
+	}
 	// A partition whose cursor cannot be claimed holds up no other.
 	unclaimed := t.claimCursors(ctx)
 	t.turn++
@@ -217,10 +227,7 @@ func (t *topic) update(p int, epoch uint64, change func(*topicPart)) {
 // cursor again: it tells whether the batch landed.
 func (t *topic) unclear(shares []share) {
 	for _, sh := range shares {
-		t.update(sh.partition, sh.epoch, func(part *topicPart) {
-			part.claimed, part.lagging = false, true
-			t.keep(part, nil)
-		})
+		t.update(sh.partition, sh.epoch, t.doubt)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 )
 
@@ -181,4 +182,28 @@ func TestCursorSurvivesItsEncoding(t *testing.T) {
 			t.Errorf("%s %v", diff, err)
 		}
 	}
+}
+
+// TestATopicThatLosesItsTailIsPublishedAgain: the holder has nothing else to
+// publish.
+func TestATopicThatLosesItsTailIsPublishedAgain(t *testing.T) {
+	t.Parallel()
+	w, s := among(t)
+	published := func() control.Position {
+		data, _, err := w.conn.ControlCursor(t.Context(), 0)
+		c, fault := decodeCursor(data)
+		if err != nil || fault != nil {
+			t.Log(err, fault)
+		}
+		return c.Position
+	}
+	w.appended()
+	w.until("the first change is on the topic", func() bool { return published() > 0 && w.svc.Lag() == 0 })
+	first := published()
+	s.Keep(bus.StreamControl)
+	w.consumed(0, w.arrive(w.message(person(0, 1))))
+	w.until("the second change is on the topic", func() bool { return published() > first && w.svc.Lag() == 0 })
+	second := published()
+	s.Lose(bus.StreamControl)
+	w.until("it is there again", func() bool { return published() == second })
 }

@@ -31,7 +31,10 @@ type Batch struct {
 	// When ingress published it, in milliseconds since the Unix epoch.
 	ReceivedAtMs int64 `protobuf:"varint,1,opt,name=received_at_ms,json=receivedAtMs,proto3" json:"received_at_ms,omitempty"`
 	// The events in the order in which they arrived.
-	Events        []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	Events []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// CRC-32C of all bytes before this field, which is the last; absent in what was
+	// written before there was one.
+	Sum           uint32 `protobuf:"fixed32,3,opt,name=sum,proto3" json:"sum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -78,6 +81,13 @@ func (x *Batch) GetEvents() []*Event {
 		return x.Events
 	}
 	return nil
+}
+
+func (x *Batch) GetSum() uint32 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
 }
 
 // Event is one element of a messaging or standby array, with the fields that
@@ -321,10 +331,11 @@ var File_baton_inbound_v1_inbound_proto protoreflect.FileDescriptor
 
 const file_baton_inbound_v1_inbound_proto_rawDesc = "" +
 	"\n" +
-	"\x1ebaton/inbound/v1/inbound.proto\x12\x10baton.inbound.v1\"^\n" +
+	"\x1ebaton/inbound/v1/inbound.proto\x12\x10baton.inbound.v1\"p\n" +
 	"\x05Batch\x12$\n" +
 	"\x0ereceived_at_ms\x18\x01 \x01(\x03R\freceivedAtMs\x12/\n" +
-	"\x06events\x18\x02 \x03(\v2\x17.baton.inbound.v1.EventR\x06events\"\xdc\x04\n" +
+	"\x06events\x18\x02 \x03(\v2\x17.baton.inbound.v1.EventR\x06events\x12\x10\n" +
+	"\x03sum\x18\x03 \x01(\aR\x03sum\"\xdc\x04\n" +
 	"\x05Event\x12\x14\n" +
 	"\x05asset\x18\x01 \x01(\x06R\x05asset\x12\x16\n" +
 	"\x06person\x18\x02 \x01(\x06R\x06person\x12\x12\n" +
