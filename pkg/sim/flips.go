@@ -97,7 +97,6 @@ func (w *World) wholeOrHalted(n *node, p int, part *partTruth) {
 	switch s := n.life.fanout.Partitions()[i]; {
 	case s.Halted != nil && (part.damage == nil || !part.damage.log):
 		w.fail("%s has halted the deliveries of partition %d, whose log is not damaged: %v", n.name, p, s.Halted)
-	case w.beating && part.damage != nil && part.damage.log: // given up and claimed again, in turn
 	case s.Halted == nil && s.Position != part.fold.Head().Position:
 		w.fail("fan-out of %s stands at %d in partition %d, which ends at %d, and has not halted", n.name, s.Position, p, part.fold.Head().Position)
 	}

@@ -43,6 +43,7 @@ func (s *Service) begin(p int, t *tenure) {
 // returns when all of that is done; false for a partition that was not to be
 // held.
 func (s *Service) Yield(p int) bool {
+	s.shun(p)
 	s.mu.Lock()
 	t := s.mu.tenures[p]
 	delete(s.mu.tenures, p)

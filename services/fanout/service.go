@@ -108,8 +108,9 @@ type Service struct {
 		version uint64
 		holders map[int]*holder
 		tenures map[int]*tenure
-		begun   bool          // Run has begun them; what is held from now on begins at once
-		refused map[int]error // partitions whose cursor cannot be used
+		begun   bool              // Run has begun them; what is held from now on begins at once
+		refused map[int]error     // partitions whose cursor cannot be used
+		shunned map[int]time.Time // partitions that were given up halted, and when
 	}
 }
 
@@ -128,7 +129,7 @@ func New(c Config, d Deps) (*Service, error) {
 	s.mu.closers = map[control.AppID]context.CancelFunc{}
 	s.mu.known = map[control.AppID]App{}
 	s.mu.holders = map[int]*holder{}
-	s.mu.refused = map[int]error{}
+	s.mu.refused, s.mu.shunned = map[int]error{}, map[int]time.Time{}
 	s.mu.tenures = map[int]*tenure{}
 	for _, p := range c.Partitions {
 		s.Hold(p)

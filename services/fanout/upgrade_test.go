@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // TestARecordOfANewerVersionHaltsItsDeliveries: it says which version is needed,
-// and the other partitions are delivered.
+// the other partitions are delivered, and once given up the partition is left to
+// nodes that can read it.
 func TestARecordOfANewerVersionHaltsItsDeliveries(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -34,4 +36,16 @@ func TestARecordOfANewerVersionHaltsItsDeliveries(t *testing.T) {
 		t.Errorf("halted because %s", why)
 	}
 	w.got(bot, append(bot.ids(), w.say(personIn((p+1)%testPartitions, 0), "elsewhere")...)...)
+	for _, given := range []bool{false, true} {
+		if given {
+			n.Yield(p)
+		}
+		if got := n.Unable(); !slices.Equal(got, []int{p}) {
+			t.Errorf("given up: %t; the node is unable for %v, want %d", given, got, p)
+		}
+	}
+	n.Yield((p + 1) % testPartitions)
+	if got := n.Unable(); !slices.Equal(got, []int{p}) {
+		t.Errorf("unable for %v, though only %d was given up halted", got, p)
+	}
 }
