@@ -77,11 +77,11 @@ func (w *World) reconnect() {
 // breakCalls leaves all calls on the servers that are under way without an answer.
 func (w *World) breakCalls() {
 	w.servers.underWay = nil
-	for _, o := range w.scheduler.waiting() {
+	w.scheduler.alter(func(o *op) {
 		if o.broken != nil {
 			o.ready, o.ends, o.left = nil, []end{*o.broken}, nil
 		}
-	}
+	})
 }
 
 // readers notes which tenures of fan-out have read what the log has lost.

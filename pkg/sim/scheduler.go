@@ -111,6 +111,16 @@ func (s *scheduler) waiting() []*op {
 	return list
 }
 
+// alter changes the calls that wait. They may end of themselves meanwhile: time
+// goes on within a step, too.
+func (s *scheduler) alter(change func(*op)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.mu.waiting {
+		change(o)
+	}
+}
+
 // release lets a waiting call go on.
 func (s *scheduler) release(o *op) {
 	s.mu.Lock()
