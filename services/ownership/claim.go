@@ -49,6 +49,9 @@ func (h *holder) claim(ctx context.Context) error {
 		if err := h.checkTopic(ctx, topic); err != nil {
 			return err
 		}
+		if err := h.judgeInput(ctx); err != nil {
+			return err
+		}
 		err := h.appendClaim(ctx)
 		if err == nil {
 			h.deps.Observe.claimed(h.partition, lacked)

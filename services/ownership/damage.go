@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
@@ -93,58 +92,6 @@ func (h *holder) confirmEnd(ctx context.Context, end uint64) error {
 		return fmt.Errorf("ownership: the log of partition %d was read to end at %d, which the stream does not confirm: %w", h.partition, end, err)
 	}
 	return nil
-}
-
-// Bounds of what the input is judged by.
-const (
-	// inputSkew is by how much the clocks of two servers of NATS may differ.
-	inputSkew = 5 * time.Second
-	// inputDoubt is how long the inbound stream must be seen to be too short
-	// before that is believed where another leader may exist: a deposed one
-	// steps down within twice ten seconds.
-	inputDoubt = 30 * time.Second
-)
-
-// checkInput compares the input that the last record, stored at a time, has
-// decided with the inbound stream.
-func (h *holder) checkInput(ctx context.Context, rec *eventlog.Record, stored time.Time) error {
-	if h.refilled {
-		return nil
-	}
-	_, end, _, err := h.deps.Input.InboundRange(ctx)
-	if err != nil {
-		return fmt.Errorf("ownership: state of the inbound stream: %w", err)
-	}
-	if rec.Input > end {
-		return h.doubtInput(halt(DamageInput, "input up to %d is decided, but the inbound stream ends at %d", rec.Input, end))
-	}
-	if rec.Input == 0 {
-		return nil
-	}
-	at, err := h.deps.Input.InboundTime(ctx, rec.Input)
-	switch {
-	case errors.Is(err, bus.ErrNoMessage): // trimmed
-	case errors.Is(err, bus.ErrDamaged):
-		return halt(DamageInput, "input %d: %v", rec.Input, err)
-	case err != nil:
-		return fmt.Errorf("ownership: input %d: %w", rec.Input, err)
-	case !stored.IsZero() && at.After(stored.Add(inputSkew)):
-		return halt(DamageInput, "input %d is decided, but the inbound stream has another in its place, stored %s after the decision",
-			rec.Input, at.Sub(stored).Round(time.Second))
-	}
-	h.doubted = time.Time{}
-	return nil
-}
-
-// doubtInput passes a halt on once it has been asked for over a while.
-func (h *holder) doubtInput(halted error) error {
-	if h.doubted.IsZero() {
-		h.doubted = time.Now()
-	}
-	if h.cfg.Barrier && time.Since(h.doubted) < inputDoubt {
-		return fmt.Errorf("not believed before it has been so for %s: %s", inputDoubt, halted.Error())
-	}
-	return halted
 }
 
 // topicPosition is how far the control topic has the partition's changes; zero

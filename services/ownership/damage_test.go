@@ -88,9 +88,26 @@ func TestOtherInputInItsPlaceHalts(t *testing.T) {
 	w.consumed(0, w.arrive(w.message(person(0, 0))))
 	w.stop()
 	w.input.at = func(at time.Time) time.Time { return at.Add(time.Hour) }
+	w.input.data = batch(t, w.message(person(0, 1)))
 	w.start()
 	w.halts("has another in its place")
 	if st := w.svc.Statuses()[0]; st.Damage != DamageInput {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestServersWhoseClocksDifferHaltNothing: by the clock of the input's leader all
+// was stored an hour after the log's leader has stored its decision. Nothing is
+// decided twice.
+func TestServersWhoseClocksDifferHaltNothing(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	w.stop()
+	w.input.at = func(at time.Time) time.Time { return at.Add(time.Hour) }
+	w.start()
+	w.consumed(0, w.arrive(w.message(person(0, 1))))
+	if st := w.svc.Statuses()[0]; !st.Held || st.Halted != "" {
 		t.Errorf("%+v", st)
 	}
 }
@@ -129,7 +146,7 @@ func TestInputIsDoubtedBeforeItHalts(t *testing.T) {
 	if _, halts := asHalt(h.doubtInput(why)); halts {
 		t.Error("it halts at once")
 	}
-	h.doubted = time.Now().Add(-inputDoubt)
+	h.doubts.short = time.Now().Add(-inputDoubt)
 	if halted, halts := asHalt(h.doubtInput(why)); !halts || halted.damage != DamageInput {
 		t.Error("it never halts")
 	}

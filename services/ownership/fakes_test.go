@@ -308,6 +308,7 @@ type faultyInput struct {
 	Input
 	mu   sync.Mutex
 	at   func(time.Time) time.Time
+	data []byte        // of any message that is asked for; nil for its own
 	gate chan struct{} // nil: open
 	err  error         // what a read meets instead of the next message
 }
@@ -328,6 +329,17 @@ func (i *faultyInput) InboundTime(ctx context.Context, sequence uint64) (time.Ti
 		at = i.at(at)
 	}
 	return at, err
+}
+
+// Inbound is that of the stream, or what a test says.
+func (i *faultyInput) Inbound(ctx context.Context, p int, sequence uint64) (bus.Message, error) {
+	m, err := i.Input.Inbound(ctx, p, sequence)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.data != nil && err == nil {
+		m.Data = i.data
+	}
+	return m, err
 }
 
 func (i *faultyInput) close() (open func()) {

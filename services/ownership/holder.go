@@ -73,8 +73,8 @@ type holder struct {
 	current   atomic.Pointer[Status]
 	halted    atomic.Pointer[haltError]
 	mended    chan struct{} // signalled when it is halted no more
-	doubted   time.Time     // since when the inbound stream seems too short
-	refilled  bool          // the inbound stream was repaired; until the next claim it is not judged
+	doubts    inputDoubts
+	refilled  bool // the inbound stream was repaired; until the next claim it is not judged
 	repairing atomic.Bool
 	decidedTo atomic.Uint64 // input decided for good, logged or without an event
 	skipped   atomic.Uint64 // records of ended epochs found at claims

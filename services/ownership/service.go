@@ -32,6 +32,7 @@ type Log interface {
 // Input is where inbound events come from. Implemented by *bus.Conn.
 type Input interface {
 	ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error
+	Inbound(ctx context.Context, p int, sequence uint64) (bus.Message, error)
 	InboundTime(ctx context.Context, sequence uint64) (time.Time, error)
 	LastInbound(ctx context.Context, p int) (uint64, error)
 	InboundRange(ctx context.Context) (first, last, bytes uint64, err error)

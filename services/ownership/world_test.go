@@ -256,11 +256,17 @@ func (w *world) message(person uint64) *inboundv1.Event {
 // arrive publishes events as one inbound message of the first one's partition.
 func (w *world) arrive(events ...*inboundv1.Event) uint64 {
 	w.t.Helper()
+	return w.arriveRaw(partition.Of(thread(events[0].GetPerson()), partitions), batch(w.t, events...))
+}
+
+// batch is an inbound message of events.
+func batch(t *testing.T, events ...*inboundv1.Event) []byte {
+	t.Helper()
 	data, err := proto.Marshal(&inboundv1.Batch{Events: events})
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return w.arriveRaw(partition.Of(thread(events[0].GetPerson()), partitions), data)
+	return data
 }
 
 func (w *world) arriveRaw(p int, data []byte) uint64 {
