@@ -368,35 +368,3 @@ func (h *holder) await(ctx context.Context, s *step, w wakes) error {
 	}
 	return nil
 }
-
-func (h *holder) publishStatus(held bool) {
-	st := &Status{
-		Partition: h.partition, Held: held, Epoch: h.epoch, Position: h.applied.Position, Input: h.consumed,
-		RosterVersion: h.applied.RosterVersion, TimersStopped: held && h.time.doubtful(),
-	}
-	if held {
-		st.Threads = h.threads.len()
-	}
-	h.current.Store(st)
-}
-
-func (h *holder) status() Status {
-	st := *h.current.Load()
-	if st.Held {
-		st.Input = max(st.Input, h.decidedTo.Load())
-	} else {
-		a := h.part.Applied()
-		st.Epoch, st.Position, st.Input, st.RosterVersion = a.Epoch, a.Position, a.Input, a.RosterVersion
-	}
-	st.Skipped = h.skipped.Load()
-	if halted := h.halted.Load(); halted != nil {
-		st.Halted, st.Damage = halted.reason, halted.damage
-	}
-	return st
-}
-
-func (h *holder) setHalted(why haltError) {
-	h.halted.Store(&why)
-	h.deps.Observe.halted(h.partition, why.reason)
-	h.log.Error("partition halted", "damage", string(why.damage), "reason", why.reason)
-}

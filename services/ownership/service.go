@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baton-router/baton/pkg/bus"
-	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/store"
@@ -198,26 +197,6 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-// Status is the state of one partition on this node.
-type Status struct {
-	Partition     int
-	Held          bool
-	Epoch         uint64
-	Position      control.Position
-	Input         uint64
-	RosterVersion uint64
-	Threads       int
-	// Halted says why the partition takes no work, in words, and Damage what
-	// the matter is; empty when it does.
-	Halted string
-	Damage Damage
-	// TimersStopped: the clock is doubtful.
-	TimersStopped bool
-	// Skipped counts the records of ended epochs that were found in the log:
-	// the fence did not hold. The partition works.
-	Skipped uint64
 }
 
 // Hold makes a partition one that this node holds, from Run on and until Yield,
