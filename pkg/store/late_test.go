@@ -146,10 +146,10 @@ func compareReadOnly(t *rapid.T, fs store.FS, want *store.Partition) {
 // leave more than a bounded tail.
 func TestRowsAreSettledByThemselves(t *testing.T) {
 	t.Parallel()
-	for _, events := range []int{1, 200} {
+	for events, records := range map[int]uint64{1: 600, 200: 60} {
 		s, source := opened(t), newTraffic(50)
 		p, most := partition(t, s, 0), 0
-		for sequence := range uint64(600) {
+		for sequence := range records {
 			r, raw, changes := source.next(events)
 			if err := p.Apply(r, raw, sequence+1, changes); err != nil {
 				t.Fatal(err)

@@ -103,7 +103,7 @@ func TestMemoryTakesNoKnownKeyForNew(t *testing.T) {
 	t.Parallel()
 	seeds := uint64(60)
 	if testing.Short() {
-		seeds = 20
+		seeds = 8
 	}
 	for seed := range seeds {
 		c := rand.New(rand.NewPCG(seed, seed))
