@@ -16,10 +16,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/baton-router/baton/pkg/partition"
 	"github.com/baton-router/baton/tools/localcluster"
 )
 
@@ -66,7 +68,7 @@ const help = `
   kill  NAME      kill -9           (b1 b2 b3: Baton, n1 n2 n3: NATS)
   stop  NAME      stop in good order: it hands its partitions over
   pause NAME      SIGSTOP           resume NAME   SIGCONT
-  start NAME      start again       wait          until every partition is held
+  start NAME      start again       wait          until every partition is where it belongs
   cut   NAME      no way to the (other) NATS servers, and nobody is told
   mend  NAME      the way is open again
   wait  5s        that long
@@ -78,6 +80,7 @@ const help = `
 type menu struct {
 	cluster *localcluster.Cluster
 	traffic *traffic
+	away    map[string]bool // what is cut off
 	out     io.Writer
 }
 
@@ -105,7 +108,7 @@ func newMenu(ctx context.Context, dir, baton string, out io.Writer) (*menu, erro
 		t.close()
 		return nil, err
 	}
-	m := &menu{cluster: c, traffic: t, out: out}
+	m := &menu{cluster: c, traffic: t, away: map[string]bool{}, out: out}
 	fmt.Fprintln(out, "starting three NATS servers and three Baton nodes")
 	within, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -229,6 +232,7 @@ func (m *menu) steer(p *localcluster.Process, verb string) error {
 }
 
 func (m *menu) cut(name string, how localcluster.Cut) {
+	m.away[name] = how != localcluster.Whole
 	for _, s := range m.cluster.Servers {
 		if s.Name != name {
 			m.cluster.Cut(name, s.Name, how)
@@ -236,10 +240,10 @@ func (m *menu) cut(name string, how localcluster.Cut) {
 	}
 }
 
-// running is the number of a node that runs; -1 for none.
+// running is the number of a node that runs and is not cut off; -1 for none.
 func (m *menu) running() int {
 	for i, p := range m.cluster.Nodes {
-		if p.State() == "running" {
+		if p.State() == "running" && !m.away[p.Name] {
 			return i
 		}
 	}
@@ -270,8 +274,8 @@ func (m *menu) show(ctx context.Context) error {
 	return nil
 }
 
-// wait waits until every partition of both roles is held by a node that runs, as
-// that node sees it.
+// wait waits until every partition of both roles is held by the node that it belongs
+// to among those that run, as one of these sees it.
 func (m *menu) wait(ctx context.Context) error {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -281,7 +285,7 @@ func (m *menu) wait(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not every partition is held: %w", ctx.Err())
+			return fmt.Errorf("not every partition is where it belongs: %w", ctx.Err())
 		case <-ticker.C:
 		}
 	}
@@ -292,14 +296,18 @@ func (m *menu) allHeld(ctx context.Context, i int, role string) bool {
 	if err != nil {
 		return false
 	}
-	found := map[int]bool{}
+	var running []string
 	for _, p := range m.cluster.Nodes {
-		if p.State() != "running" && len(held[p.Name]) > 0 {
+		if p.State() == "running" && !m.away[p.Name] {
+			running = append(running, p.Name)
+		} else if len(held[p.Name]) > 0 {
 			return false // not noticed yet
 		}
-		for _, n := range held[p.Name] {
-			found[n] = true
+	}
+	for n := range partitions {
+		if !slices.Contains(held[partition.Rendezvous(n, running)], n) {
+			return false
 		}
 	}
-	return len(found) == partitions
+	return true
 }
