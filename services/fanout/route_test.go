@@ -62,7 +62,7 @@ func TestPartitionsMoveUnderTraffic(t *testing.T) {
 	w := newWorld(t)
 	bot := w.hook("s1")
 	w.adopt(document(appEntry(faq, bot)))
-	long := func(c *Config, _ *Deps) { c.LeaseFor = time.Hour }
+	long := func(c *Config, _ *Deps) { c.LeaseFor, c.SaveTimeout, c.DrainFor = time.Hour, time.Minute, time.Minute }
 	from, to := w.start(twoNodes, long), w.start(twoNodes, long, none)
 	var talk sync.WaitGroup
 	over := make(chan struct{})
@@ -90,16 +90,14 @@ func TestPartitionsMoveUnderTraffic(t *testing.T) {
 	}
 	close(over)
 	talk.Wait()
-	all := slices.Concat(said...)
-	w.until("all there", func() bool { return len(bot.ids()) >= len(all) })
-	got := make([][]string, testPartitions)
-	for _, id := range bot.ids() {
-		p := int(id[0] - '0')
-		got[p] = append(got[p], id)
-	}
 	for p := range testPartitions {
-		if !slices.Equal(got[p], said[p]) {
-			t.Errorf("partition %d: got %v, want each once and in order: %v", p, got[p], said[p])
+		var got []string
+		w.until("all there", func() bool {
+			got = slices.DeleteFunc(bot.ids(), func(id string) bool { return int(id[0]-'0') != p })
+			return len(got) >= len(said[p])
+		})
+		if !slices.Equal(got, said[p]) {
+			t.Errorf("partition %d: got %v, want each once and in order: %v", p, got, said[p])
 		}
 	}
 	if w.count(&w.deposed)+w.count(&w.halted) != 0 {
