@@ -35,8 +35,9 @@ func (h *holder) claim(ctx context.Context) error {
 		return err
 	}
 	for tries := range claimTries {
-		// Between the look at the log's end and the claim there is no other request:
-		// a holder that does not know of its successor may write at any time.
+		// Between the look at the log's end and the claim there is no other request,
+		// unless an input is in doubt: a holder that does not know of its successor may
+		// write at any time.
 		if err := h.ascertain(ctx); err != nil {
 			return err
 		}
