@@ -82,8 +82,8 @@ func (s *Service) readPayloads(ctx context.Context) error {
 }
 
 // readLog hands every record to the holder of its partition. It reads those of
-// all partitions: one that is taken over joins it where it is, and none of the
-// others has to wait for that.
+// all partitions: one that is taken over joins it where it is, and the others wait
+// for a few questions at most.
 func (s *Service) readLog(ctx context.Context) error {
 	s.route.stop()
 	defer s.route.stop()
