@@ -24,15 +24,21 @@ type Digest [sha256.Size]byte
 // not usable.
 type Digester struct {
 	sum hash.Hash
-	buf []byte
+	buf []byte // fed and not hashed yet
 }
 
+// digestAtOnce is how many bytes are hashed together: rows are shorter than what
+// the hash takes at once.
+const digestAtOnce = 4 << 10
+
 // NewDigester returns a Digester that was fed nothing.
-func NewDigester() *Digester { return &Digester{sum: sha256.New()} }
+func NewDigester() *Digester {
+	return &Digester{sum: sha256.New(), buf: make([]byte, 0, digestAtOnce+512)}
+}
 
 // Thread feeds a thread, with the canonical encoding of its state.
 func (d *Digester) Thread(key control.ThreadKey, canonical []byte) {
-	d.start('T')
+	d.buf = append(d.buf, 'T')
 	d.buf = binary.BigEndian.AppendUint64(d.buf, key.Asset)
 	d.buf = binary.BigEndian.AppendUint64(d.buf, key.Person)
 	d.end(canonical)
@@ -40,31 +46,36 @@ func (d *Digester) Thread(key control.ThreadKey, canonical []byte) {
 
 // Seen feeds a de-duplication key with the time at which it was decided on.
 func (d *Digester) Seen(key [16]byte, at control.Millis) {
-	d.start('S')
-	d.buf = append(d.buf, key[:]...)
+	d.buf = append(append(d.buf, 'S'), key[:]...)
 	d.buf = binary.BigEndian.AppendUint64(d.buf, uint64(at))
 	d.end(nil)
 }
 
 // Answer feeds an answer, encoded by AppendAnswer.
 func (d *Digester) Answer(key [16]byte, encoded []byte) {
-	d.start('A')
-	d.buf = append(d.buf, key[:]...)
+	d.buf = append(append(d.buf, 'A'), key[:]...)
 	d.end(encoded)
 }
 
 // Sum returns the digest of what was fed.
 func (d *Digester) Sum() (sum Digest) {
+	d.hash()
 	d.sum.Sum(sum[:0])
 	return sum
 }
 
-func (d *Digester) start(table byte) { d.buf = append(d.buf[:0], table) }
-
+// end ends a row with its value.
 func (d *Digester) end(value []byte) {
 	d.buf = binary.BigEndian.AppendUint32(d.buf, uint32(len(value)))
 	d.buf = append(d.buf, value...)
+	if len(d.buf) >= digestAtOnce {
+		d.hash()
+	}
+}
+
+func (d *Digester) hash() {
 	d.sum.Write(d.buf)
+	d.buf = d.buf[:0]
 }
 
 // Total is the digest over partitions: SHA-256 over the partition numbers with
