@@ -5,10 +5,7 @@ import (
 	"encoding/binary"
 	"hash"
 	"maps"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -90,25 +87,14 @@ func Total(partitions map[uint32]Digest) (total Digest) {
 	return total
 }
 
-// DigestsOf calls digest for each of these partitions, on several goroutines. The error is the first one of digest.
+// DigestsOf calls digest for each of these partitions, as EachOf does.
 func DigestsOf(partitions []uint32, digest func(p uint32) (Digest, error)) (map[uint32]Digest, error) {
-	digests := make([]Digest, len(partitions))
-	faults := make([]error, len(partitions))
-	var next atomic.Int64
-	var running sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(partitions)) {
-		running.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(partitions)); i = next.Add(1) - 1 {
-				digests[i], faults[i] = digest(partitions[i])
-			}
-		})
+	digests, err := EachOf(partitions, digest)
+	if err != nil {
+		return nil, err
 	}
-	running.Wait()
 	all := make(map[uint32]Digest, len(partitions))
 	for i, p := range partitions {
-		if faults[i] != nil {
-			return nil, faults[i]
-		}
 		all[p] = digests[i]
 	}
 	return all, nil

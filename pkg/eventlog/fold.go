@@ -49,7 +49,7 @@ func (f *Fold) Digest() Digest { return Total(f.Digests()) }
 // Threads is how many threads have a state.
 func (f *Fold) Threads() (n uint64) {
 	for _, p := range f.partitions {
-		n += uint64(len(p.states))
+		n += p.ThreadCount()
 	}
 	return n
 }
@@ -105,6 +105,9 @@ func (p *Partition) State(thread control.ThreadKey) (control.State, bool) {
 	s, ok := p.states[thread]
 	return s, ok
 }
+
+// ThreadCount is how many threads have a state.
+func (p *Partition) ThreadCount() uint64 { return uint64(len(p.states)) }
 
 // Threads yields the threads with their states, by key.
 func (p *Partition) Threads() iter.Seq2[control.ThreadKey, control.State] {
