@@ -72,6 +72,14 @@ type shape struct {
 	apps []int
 	// undelivered leaves out the wait for deliveries.
 	undelivered bool
+	// further adds the latencies to those of the load before.
+	further bool
+}
+
+// following is the load with its latencies added to those of the one before, or not.
+func (sh shape) following(further bool) shape {
+	sh.further = further
+	return sh
 }
 
 // connections of the platform, as many as the baseline has workers.
@@ -105,7 +113,7 @@ func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisec
 // play posts a load and waits until all apps have all of it. It is an error
 // when one of them did not get every event once, in order and signed.
 func (s *stage) play(ctx context.Context, sh shape) (o outcome, err error) {
-	if _, err := s.order(traffic.SinkOrder{Do: "reset"}); err != nil {
+	if _, err := s.order(traffic.SinkOrder{Do: "reset", Further: sh.further}); err != nil {
 		return o, err
 	}
 	before, err := s.usages()

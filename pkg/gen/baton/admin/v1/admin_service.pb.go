@@ -1182,7 +1182,7 @@ type App struct {
 	Parked uint32 `protobuf:"varint,10,opt,name=parked,proto3" json:"parked,omitempty"`
 	// Requests under way.
 	InFlight uint32 `protobuf:"varint,11,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	// Threads it controls.
+	// Threads it controls. SteerApp does not count them.
 	Owned uint64 `protobuf:"varint,12,opt,name=owned,proto3" json:"owned,omitempty"`
 	// closed, open or half_open: whether its deliveries flow.
 	Breaker string `protobuf:"bytes,13,opt,name=breaker,proto3" json:"breaker,omitempty"`
@@ -4162,8 +4162,8 @@ type RepairStep struct {
 	Partition int32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	// What the matter was.
 	Damage string `protobuf:"bytes,2,opt,name=damage,proto3" json:"damage,omitempty"`
-	// restore, export, rebuild, refill-input, lower-topic, move-cursor,
-	// move-store, raise-format.
+	// restore, export, rebuild, refill-input, skip-input, lower-topic,
+	// move-cursor, move-store, raise-format.
 	Way string `protobuf:"bytes,3,opt,name=way,proto3" json:"way,omitempty"`
 	// First position of the log that it concerns, or the one that is left.
 	From uint64 `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`
