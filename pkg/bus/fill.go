@@ -63,28 +63,37 @@ func (g *gatherer) fill(ctx context.Context) *flight {
 		case <-g.wake:
 			continue
 		case <-late.C:
+			g.late(had)
 		case <-ctx.Done():
 		}
 		break
 	}
-	f := g.depart()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.mu.before.waited(had, len(f.parts))
-	return f
+	return g.depart()
 }
 
-// lacks returns how many parts the next bundle has, and how long it may wait for
-// more: zero when it has enough, or there is none.
+// late notes that not all came for whom a bundle with some parts has waited.
+func (g *gatherer) late(had int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.before.waited(had, g.waiting())
+}
+
+// lacks returns how many parts wait, and how long the next bundle may wait for more:
+// zero when it has enough, or there is none.
 func (g *gatherer) lacks() (parts int, patience time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.mu.queue) == 0 {
-		return 0, 0
-	}
-	parts = len(g.mu.queue[0].parts)
-	if len(g.mu.queue) > 1 || parts >= g.mu.before.expected {
+	parts = g.waiting()
+	if len(g.mu.queue) != 1 || parts >= g.mu.before.expected {
 		return parts, 0
 	}
 	return parts, g.mu.before.patience()
+}
+
+// waiting is how many parts wait, with the lock held.
+func (g *gatherer) waiting() (parts int) {
+	for _, f := range g.mu.queue {
+		parts += len(f.parts)
+	}
+	return parts
 }

@@ -359,11 +359,7 @@ func (g *gatherer) land(f *flight, sequence uint64, err error) {
 	g.mu.Lock()
 	if err == nil && len(f.parts) > 0 {
 		g.mu.base = sequence
-		waiting := 0
-		for _, next := range g.mu.queue {
-			waiting += len(next.parts)
-		}
-		g.mu.before.after(f, waiting)
+		g.mu.before.after(f, g.waiting())
 	}
 	for _, p := range f.parts {
 		if err == nil {
