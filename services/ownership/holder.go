@@ -10,6 +10,7 @@ import (
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/store"
 )
@@ -62,7 +63,7 @@ type holder struct {
 	delayed    delayedJobs                  // effects whose time has not come
 
 	// folding guards part, applied and threads while no tenure owns them.
-	folding  longLock
+	folding  lifecycle.Lock
 	tenured  bool                                    // a tenure owns them
 	counted  bool                                    // the threads' owners are in the gauges
 	replayed int                                     // records of others applied
@@ -96,7 +97,7 @@ func newHolder(s *Service, p int) (*holder, error) {
 		waiting:  map[control.ThreadKey][]call{},
 		busy:     map[busyKey]busyState{},
 		refusals: newRefusalLog(),
-		folding:  make(longLock, 1),
+		folding:  lifecycle.NewLock(),
 		mended:   make(chan struct{}, 1),
 	}
 	if halted, ok := asHalt(damage); ok {

@@ -193,13 +193,3 @@ func (s *Service) Unable() (list []int) {
 // unknown is more than any sequence: where a standby, or its reader of the
 // input, stands is not known yet.
 const unknown = ^uint64(0)
-
-// longLock is a lock that is held over calls on the bus. It is a channel, so
-// that testing/synctest knows a goroutine that waits for it to be blocked.
-type longLock chan struct{}
-
-// Lock implements sync.Locker.
-func (l longLock) Lock() { l <- struct{}{} }
-
-// Unlock implements sync.Locker.
-func (l longLock) Unlock() { <-l }
