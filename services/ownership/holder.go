@@ -33,6 +33,8 @@ type holder struct {
 	epoch    uint64
 	sequence uint64 // of the last record of this partition on BATON_LOG
 	trusted  trust  // that it is there
+	foreseen foresight
+	wrote    written
 	applied  store.Applied
 	time     partitionClock
 	snapshot *roster.Snapshot
@@ -365,6 +367,9 @@ func (h *holder) await(ctx context.Context, s *step, w wakes) error {
 	case <-w.clock:
 		s.now = h.time.now()
 	case <-wake.C:
+		if h.time.unknown() {
+			h.compareClock(ctx)
+		}
 		s.now = h.time.now()
 	}
 	return nil
