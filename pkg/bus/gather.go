@@ -231,10 +231,14 @@ func (g *gatherer) refuseAll() {
 	g.recent.close()
 }
 
-// depart takes the next bundle. Whoever is ready to run goes first, which costs
-// nothing when nobody is: while the processors are busy, more share the write.
+// depart takes the next bundle. Whoever is ready to run goes first, for as long
+// as that brings more parts, which costs nothing when nobody is: while the
+// processors are busy, more share the write.
 func (g *gatherer) depart() *flight {
-	runtime.Gosched()
+	for waiting, before := g.waiting(), -1; waiting != before; {
+		runtime.Gosched()
+		waiting, before = g.waiting(), waiting
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.mu.queue) == 0 {
@@ -244,6 +248,16 @@ func (g *gatherer) depart() *flight {
 	g.mu.queue[0] = nil
 	g.mu.queue = g.mu.queue[1:]
 	return f
+}
+
+// waiting is how many parts the next bundle has.
+func (g *gatherer) waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.mu.queue) == 0 {
+		return 0
+	}
+	return len(g.mu.queue[0].parts)
 }
 
 // fly stores a bundle, or finds out that it is not stored.

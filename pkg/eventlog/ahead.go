@@ -18,7 +18,8 @@ const (
 //
 // source gives each record to put, with the place where it was found; put copies
 // raw. use gets the records in that order, on the caller's goroutine, with the
-// error of Decode if there was one, and may keep them. Ahead blocks until
+// error of Decode if there was one; a record's memory is used again when use has
+// returned, that of its events is not. Ahead blocks until
 // source has returned, and returns the first error of use or else of source;
 // an error of use or the end of ctx makes put return an error, with which
 // source is to return. At most some megabytes wait between the two.
@@ -26,7 +27,10 @@ func Ahead[P any](ctx context.Context, source func(put func(place P, raw []byte)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	workers := runtime.GOMAXPROCS(0)
-	a := ahead[P]{ctx: ctx, work: make(chan *batch[P], workers*aheadBatches), inOrder: make(chan *batch[P], workers*aheadBatches)}
+	most := workers * aheadBatches
+	a := ahead[P]{
+		ctx: ctx, work: make(chan *batch[P], most), inOrder: make(chan *batch[P], most), free: make(chan *batch[P], most),
+	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
@@ -36,10 +40,14 @@ func Ahead[P any](ctx context.Context, source func(put func(place P, raw []byte)
 	}
 	for b := range a.inOrder {
 		<-b.decoded
-		for i := range b.records {
+		for i := range b.ends {
 			if err := use(b.places[i], &b.records[i], b.faults[i]); err != nil {
 				return err
 			}
+		}
+		select {
+		case a.free <- b:
+		default:
 		}
 	}
 	return a.fault
@@ -50,6 +58,7 @@ type ahead[P any] struct {
 	ctx     context.Context //nolint:containedctx // of one call
 	work    chan *batch[P]
 	inOrder chan *batch[P]
+	free    chan *batch[P] // used ones
 	next    *batch[P]
 	fault   error // of the source; set before inOrder is closed
 }
@@ -59,9 +68,20 @@ type batch[P any] struct {
 	raw     []byte
 	ends    []int // of each record in raw
 	places  []P
-	records []Record
+	records []Record // as many as ever were in the batch
 	faults  []error
-	decoded chan struct{}
+	decoded chan struct{} // takes one word, that they are
+}
+
+// empty is a batch without records.
+func (a *ahead[P]) empty() *batch[P] {
+	select {
+	case b := <-a.free:
+		b.raw, b.ends, b.places, b.faults = b.raw[:0], b.ends[:0], b.places[:0], b.faults[:0]
+		return b
+	default:
+		return &batch[P]{decoded: make(chan struct{}, 1)}
+	}
 }
 
 // read takes the source to its end.
@@ -76,7 +96,7 @@ func (a *ahead[P]) read(source func(put func(place P, raw []byte) error) error) 
 
 func (a *ahead[P]) put(place P, raw []byte) error {
 	if a.next == nil {
-		a.next = &batch[P]{raw: make([]byte, 0, aheadBytes+len(raw)), decoded: make(chan struct{})}
+		a.next = a.empty()
 	}
 	b := a.next
 	b.raw = append(b.raw, raw...)
@@ -106,13 +126,14 @@ func (a *ahead[P]) flush() error {
 // decode works on batches until there are no more.
 func (a *ahead[P]) decode() {
 	for b := range a.work {
-		b.records, b.faults = make([]Record, len(b.ends)), make([]error, len(b.ends))
 		begin := 0
 		for i, end := range b.ends {
-			b.records[i], b.faults[i] = Decode(b.raw[begin:end])
+			if i == len(b.records) {
+				b.records = append(b.records, Record{})
+			}
+			b.faults = append(b.faults, DecodeInto(&b.records[i], b.raw[begin:end]))
 			begin = end
 		}
-		b.raw = nil
-		close(b.decoded)
+		b.decoded <- struct{}{}
 	}
 }

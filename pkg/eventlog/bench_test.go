@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"testing"
 
@@ -89,17 +90,34 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeInto is BenchmarkDecode into a record that is used again.
+func BenchmarkDecodeInto(b *testing.B) {
+	for _, n := range []int{1, 256} {
+		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
+			raw := eventlog.Encode(ordinary(n))
+			var r eventlog.Record
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := eventlog.DecodeInto(&r, raw); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/event")
+		})
+	}
+}
+
+// BenchmarkFold folds records of one partition; the fold begins anew before it
+// has remembered more than a partition does.
 func BenchmarkFold(b *testing.B) {
 	r := ordinary(256)
 	var p eventlog.Partition
-	claim := &eventlog.Record{Partition: 3, Epoch: 7, Claim: true, First: 1}
-	eventlog.Encode(claim)
-	if err := p.Apply(claim); err != nil {
-		b.Fatal(err)
-	}
-	r.First = 1
 	b.ReportAllocs()
-	for b.Loop() {
+	for n := 0; b.Loop(); n++ {
+		if n%64 == 0 {
+			p = begun(b)
+			r.First = 1
+		}
 		r.Prev = p.Head().Hash
 		r.BatonID, r.Hash[0] = p.Head().BatonID, r.Hash[0]+1
 		if err := p.Apply(r); err != nil {
@@ -108,4 +126,40 @@ func BenchmarkFold(b *testing.B) {
 		r.First += 256
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*256), "ns/event")
+}
+
+// begun is a partition after its first claim.
+func begun(b *testing.B) (p eventlog.Partition) {
+	b.Helper()
+	claim := &eventlog.Record{Partition: 3, Epoch: 7, Claim: true, First: 1}
+	eventlog.Encode(claim)
+	if err := p.Apply(claim); err != nil {
+		b.Fatal(err)
+	}
+	return p
+}
+
+// BenchmarkDigest is of a partition that remembers some 16,000 events.
+func BenchmarkDigest(b *testing.B) {
+	p, r := begun(b), ordinary(256)
+	r.First = 1
+	for n := range 64 {
+		r.Prev, r.BatonID, r.Hash[0] = p.Head().Hash, p.Head().BatonID, byte(n)
+		for i := range r.Entries {
+			if e, ok := r.Entries[i].Event.(control.Routed); ok {
+				sum := sha256.Sum256([]byte{byte(n), byte(i), byte(i >> 8)})
+				e.Dedupe = [16]byte(sum[:])
+				r.Entries[i].Event = e
+			}
+		}
+		if err := p.Apply(r); err != nil {
+			b.Fatal(err)
+		}
+		r.First += 256
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Digest()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*64*256), "ns/event")
 }

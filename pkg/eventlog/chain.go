@@ -3,6 +3,7 @@ package eventlog
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -113,6 +114,15 @@ func (c *Chain) Check(r *Record) error {
 	}
 	c.heads[r.Partition] = next
 	return err
+}
+
+// add takes what another Chain checked on other partitions.
+func (c *Chain) add(other *Chain) {
+	if c.heads == nil {
+		c.heads = make(map[uint32]Head)
+	}
+	maps.Copy(c.heads, other.heads)
+	c.skipped = append(c.skipped, other.skipped...)
 }
 
 // Head returns where the log of partition p stands, the zero Head when no

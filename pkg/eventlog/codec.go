@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -56,31 +57,37 @@ func Append(dst []byte, r *Record) []byte {
 
 // Decode reads a record as Encode wrote it. The record shares no memory with
 // data. The error is ErrNewerVersion or ErrDamaged, with what was found.
-func Decode(data []byte) (Record, error) {
-	v, err := Look(data)
-	if err != nil {
+func Decode(data []byte) (r Record, err error) {
+	if err := DecodeInto(&r, data); err != nil {
 		return Record{}, err
 	}
-	if v.parts.count == 0 {
-		return v.head, nil
+	return r, nil
+}
+
+// DecodeInto is Decode into r, whose entries' memory is used again: for a reader
+// that keeps no record. After an error r is not a record.
+func DecodeInto(r *Record, data []byte) error {
+	v, err := Look(data)
+	if err != nil {
+		return err
 	}
-	r := v.head
-	r.Entries = make([]Entry, 0, v.parts.count)
+	entries := slices.Grow(r.Entries[:0], v.parts.count)
 	for rest := v.parts.rest; len(rest) > 0; {
 		var value []byte
 		if value, rest, err = nextEntry(rest); err != nil {
-			return Record{}, err
+			return err
 		}
 		if value == nil {
 			continue
 		}
-		e, err := decodeEntry(value, v.version)
-		if err != nil {
-			return Record{}, fmt.Errorf("position %d: %w", r.First+control.Position(len(r.Entries)), err)
+		entries = append(entries, Entry{})
+		if err := decodeEntry(&entries[len(entries)-1], value, v.version); err != nil {
+			return fmt.Errorf("position %d: %w", v.head.First+control.Position(len(entries)-1), err)
 		}
-		r.Entries = append(r.Entries, e)
 	}
-	return r, nil
+	*r = v.head
+	r.Entries = entries
+	return nil
 }
 
 // View is an encoded record of which entries are read one by one: for one of
@@ -140,8 +147,11 @@ func (v *View) At(p control.Position) (Entry, bool, error) {
 			continue
 		}
 		if at == p {
-			e, err := decodeEntry(value, v.version)
-			return e, err == nil, err
+			var e Entry
+			if err := decodeEntry(&e, value, v.version); err != nil {
+				return Entry{}, false, err
+			}
+			return e, true, nil
 		}
 		at++
 	}
@@ -218,18 +228,19 @@ func nextEntry(fields []byte) (value, rest []byte, err error) {
 	return entry, rest, nil
 }
 
-// decodeEntry reads an entry: by hand if it is as written by hand, else by the
-// generated code.
-func decodeEntry(data []byte, version byte) (Entry, error) {
-	var e Entry
-	if readEntry(&e, data) {
-		return e, nil
+// decodeEntry reads an entry into e, which is zero: by hand if it is as written by
+// hand, else by the generated code. After an error e is not an entry.
+func decodeEntry(e *Entry, data []byte, version byte) error {
+	if readEntry(e, data) {
+		return nil
 	}
 	var m logv1.Entry
 	if err := proto.Unmarshal(data, &m); err != nil {
-		return Entry{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return entryFromWire(&m, version)
+	var err error
+	*e, err = entryFromWire(&m, version)
+	return err
 }
 
 func entryFromWire(m *logv1.Entry, version byte) (Entry, error) {

@@ -5,10 +5,7 @@ import (
 	"encoding/binary"
 	"hash"
 	"maps"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/baton-router/baton/pkg/control"
 )
@@ -24,15 +21,21 @@ type Digest [sha256.Size]byte
 // not usable.
 type Digester struct {
 	sum hash.Hash
-	buf []byte
+	buf []byte // fed and not hashed yet
 }
 
+// digestAtOnce is how many bytes are hashed together: rows are shorter than what
+// the hash takes at once.
+const digestAtOnce = 4 << 10
+
 // NewDigester returns a Digester that was fed nothing.
-func NewDigester() *Digester { return &Digester{sum: sha256.New()} }
+func NewDigester() *Digester {
+	return &Digester{sum: sha256.New(), buf: make([]byte, 0, digestAtOnce+512)}
+}
 
 // Thread feeds a thread, with the canonical encoding of its state.
 func (d *Digester) Thread(key control.ThreadKey, canonical []byte) {
-	d.start('T')
+	d.buf = append(d.buf, 'T')
 	d.buf = binary.BigEndian.AppendUint64(d.buf, key.Asset)
 	d.buf = binary.BigEndian.AppendUint64(d.buf, key.Person)
 	d.end(canonical)
@@ -40,31 +43,36 @@ func (d *Digester) Thread(key control.ThreadKey, canonical []byte) {
 
 // Seen feeds a de-duplication key with the time at which it was decided on.
 func (d *Digester) Seen(key [16]byte, at control.Millis) {
-	d.start('S')
-	d.buf = append(d.buf, key[:]...)
+	d.buf = append(append(d.buf, 'S'), key[:]...)
 	d.buf = binary.BigEndian.AppendUint64(d.buf, uint64(at))
 	d.end(nil)
 }
 
 // Answer feeds an answer, encoded by AppendAnswer.
 func (d *Digester) Answer(key [16]byte, encoded []byte) {
-	d.start('A')
-	d.buf = append(d.buf, key[:]...)
+	d.buf = append(append(d.buf, 'A'), key[:]...)
 	d.end(encoded)
 }
 
 // Sum returns the digest of what was fed.
 func (d *Digester) Sum() (sum Digest) {
+	d.hash()
 	d.sum.Sum(sum[:0])
 	return sum
 }
 
-func (d *Digester) start(table byte) { d.buf = append(d.buf[:0], table) }
-
+// end ends a row with its value.
 func (d *Digester) end(value []byte) {
 	d.buf = binary.BigEndian.AppendUint32(d.buf, uint32(len(value)))
 	d.buf = append(d.buf, value...)
+	if len(d.buf) >= digestAtOnce {
+		d.hash()
+	}
+}
+
+func (d *Digester) hash() {
 	d.sum.Write(d.buf)
+	d.buf = d.buf[:0]
 }
 
 // Total is the digest over partitions: SHA-256 over the partition numbers with
@@ -79,25 +87,14 @@ func Total(partitions map[uint32]Digest) (total Digest) {
 	return total
 }
 
-// DigestsOf calls digest for each of these partitions, on several goroutines. The error is the first one of digest.
+// DigestsOf calls digest for each of these partitions, as EachOf does.
 func DigestsOf(partitions []uint32, digest func(p uint32) (Digest, error)) (map[uint32]Digest, error) {
-	digests := make([]Digest, len(partitions))
-	faults := make([]error, len(partitions))
-	var next atomic.Int64
-	var running sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(partitions)) {
-		running.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(partitions)); i = next.Add(1) - 1 {
-				digests[i], faults[i] = digest(partitions[i])
-			}
-		})
+	digests, err := EachOf(partitions, digest)
+	if err != nil {
+		return nil, err
 	}
-	running.Wait()
 	all := make(map[uint32]Digest, len(partitions))
 	for i, p := range partitions {
-		if faults[i] != nil {
-			return nil, faults[i]
-		}
 		all[p] = digests[i]
 	}
 	return all, nil

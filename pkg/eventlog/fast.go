@@ -118,21 +118,35 @@ type reader struct {
 	odd   bool
 }
 
-// next moves to the next field; false at the end.
+// next moves to the next field; false at the end. The tag of a field up to 15 is
+// one byte, that of any other two.
 func (r *reader) next(kinds uint64) bool {
 	if r.odd || len(r.rest) == 0 {
 		return false
 	}
-	field, kind, n := protowire.ConsumeTag(r.rest)
-	if n < 0 || field <= r.field || field > 31 || protowire.Type(kinds>>(2*field)&3) != kind {
+	tag, size := uint64(r.rest[0]), 1
+	if tag >= 0x80 {
+		if len(r.rest) == 1 || r.rest[1] != 1 {
+			r.odd = true
+			return false
+		}
+		size = 2
+	}
+	field := protowire.Number(tag >> 3)
+	if field <= r.field || kinds>>(2*field)&3 != tag&7 {
 		r.odd = true
 		return false
 	}
-	r.rest, r.field = r.rest[n:], field
+	r.rest, r.field = r.rest[size:], field
 	return true
 }
 
 func (r *reader) varint(limit uint64) uint64 {
+	if len(r.rest) > 0 && r.rest[0] < 0x80 && uint64(r.rest[0]) <= limit {
+		v := uint64(r.rest[0])
+		r.rest = r.rest[1:]
+		return v
+	}
 	v, n := protowire.ConsumeVarint(r.rest)
 	if n < 0 || v > limit {
 		r.odd, r.rest = true, nil
@@ -147,22 +161,23 @@ func (r *reader) small() uint8           { return uint8(r.varint(math.MaxUint8))
 func (r *reader) millis() control.Millis { return control.Millis(r.varint(math.MaxUint64)) }
 
 func (r *reader) fixed() uint64 {
-	v, n := protowire.ConsumeFixed64(r.rest)
-	if n < 0 {
+	if len(r.rest) < 8 {
 		r.odd, r.rest = true, nil
 		return 0
 	}
-	r.rest = r.rest[n:]
+	v := binary.LittleEndian.Uint64(r.rest)
+	r.rest = r.rest[8:]
 	return v
 }
 
 func (r *reader) bytes() []byte {
-	b, n := protowire.ConsumeBytes(r.rest)
-	if n < 0 {
+	size := r.varint(math.MaxInt32)
+	if size > uint64(len(r.rest)) {
 		r.odd, r.rest = true, nil
 		return nil
 	}
-	r.rest = r.rest[n:]
+	b := r.rest[:size]
+	r.rest = r.rest[size:]
 	return b
 }
 
@@ -192,8 +207,8 @@ const (
 	routedTypes  = 1<<(2*5) | 1<<(2*6) | 1<<(2*8) | 2<<(2*9) | 2<<(2*14)
 )
 
-// readEntry reads an entry with a Routed or a change of owner; false for
-// anything else.
+// readEntry reads an entry with a Routed or a change of owner into e, which is
+// zero; false for anything else, and e is not an entry then.
 func readEntry(e *Entry, data []byte) bool {
 	r := reader{rest: data}
 	for r.next(entryTypes) {
@@ -207,8 +222,8 @@ func readEntry(e *Entry, data []byte) bool {
 		case 4:
 			e.Trace = r.id()
 		case routedField:
-			routed, ok := readRouted(r.bytes())
-			if !ok {
+			var routed control.Routed
+			if !readRouted(&routed, r.bytes()) {
 				return false
 			}
 			e.Event = routed
@@ -226,8 +241,7 @@ func readEntry(e *Entry, data []byte) bool {
 	return !r.odd && e.Event != nil
 }
 
-func readRouted(data []byte) (control.Routed, bool) {
-	var e control.Routed
+func readRouted(e *control.Routed, data []byte) bool {
 	r := reader{rest: data}
 	for r.next(routedTypes) {
 		switch r.field {
@@ -268,8 +282,8 @@ func readRouted(data []byte) (control.Routed, bool) {
 		case 18:
 			e.WindowDays = r.small()
 		default:
-			return control.Routed{}, false
+			return false
 		}
 	}
-	return e, !r.odd
+	return !r.odd
 }

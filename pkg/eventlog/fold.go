@@ -49,7 +49,7 @@ func (f *Fold) Digest() Digest { return Total(f.Digests()) }
 // Threads is how many threads have a state.
 func (f *Fold) Threads() (n uint64) {
 	for _, p := range f.partitions {
-		n += uint64(len(p.states))
+		n += p.ThreadCount()
 	}
 	return n
 }
@@ -59,7 +59,7 @@ func (f *Fold) Threads() (n uint64) {
 type Partition struct {
 	head    Head
 	states  map[control.ThreadKey]control.State
-	seen    map[[16]byte]control.Millis
+	seen    seenKeys
 	answers map[[16]byte]Answer
 	swept   control.Millis
 }
@@ -73,7 +73,6 @@ func (p *Partition) Apply(r *Record) error {
 	}
 	if p.states == nil {
 		p.states = make(map[control.ThreadKey]control.State)
-		p.seen = make(map[[16]byte]control.Millis)
 		p.answers = make(map[[16]byte]Answer)
 	}
 	p.head = head
@@ -94,11 +93,9 @@ func (p *Partition) sweep() {
 		return
 	}
 	p.swept = now
-	maps.DeleteFunc(p.seen, func(_ [16]byte, at control.Millis) bool { return !remembered(at, now) })
+	p.seen = p.seen.rememberedAt(now)
 	maps.DeleteFunc(p.answers, func(_ [16]byte, a Answer) bool { return !a.Live(now) })
 }
-
-func remembered(at, now control.Millis) bool { return now-at < DedupeFor }
 
 // Head returns where the partition stands.
 func (p *Partition) Head() Head { return p.head }
@@ -108,6 +105,9 @@ func (p *Partition) State(thread control.ThreadKey) (control.State, bool) {
 	s, ok := p.states[thread]
 	return s, ok
 }
+
+// ThreadCount is how many threads have a state.
+func (p *Partition) ThreadCount() uint64 { return uint64(len(p.states)) }
 
 // Threads yields the threads with their states, by key.
 func (p *Partition) Threads() iter.Seq2[control.ThreadKey, control.State] {
@@ -132,11 +132,7 @@ func (p *Partition) Threads() iter.Seq2[control.ThreadKey, control.State] {
 // Seen returns when a webhook event with this key was decided on, if that is
 // remembered at now.
 func (p *Partition) Seen(key [16]byte, now control.Millis) (at control.Millis, ok bool) {
-	at, ok = p.seen[key]
-	if !ok || !remembered(at, now) {
-		return 0, false
-	}
-	return at, true
+	return p.seen.find(key, now)
 }
 
 // Answer returns the answer of a command id or an idempotency key, if it counts
@@ -157,10 +153,8 @@ func (p *Partition) Digest() Digest {
 		buf = s.AppendCanonical(buf[:0])
 		d.Thread(key, buf)
 	}
-	for _, key := range sortedKeys(p.seen) {
-		if at := p.seen[key]; remembered(at, now) {
-			d.Seen(key, at)
-		}
+	for _, s := range p.seen.byKey(now) {
+		d.Seen(s.key, s.at)
 	}
 	for _, key := range sortedKeys(p.answers) {
 		if a := p.answers[key]; a.Live(now) {
@@ -179,7 +173,9 @@ func sortedKeys[V any](m map[[16]byte]V) [][16]byte {
 // be read from the log; a fold does not keep them.
 type memory struct{ p *Partition }
 
-func (m memory) Remember(key [16]byte, at control.Millis)      { m.p.seen[key] = at }
+func (m memory) Remember(key [16]byte, at control.Millis) {
+	m.p.seen = append(m.p.seen, seenKey{key, at})
+}
 func (m memory) Answer(key [16]byte, a Answer)                 { m.p.answers[key] = a }
 func (memory) Button(control.ThreadKey, uint64, control.AppID) {}
 func (memory) Sent(string, control.Position)                   {}

@@ -38,6 +38,22 @@ func (v *Verifier) Check(r *Record) {
 	}
 }
 
+// Add takes what another Verifier found on other partitions, as if v had checked
+// their records after its own.
+func (v *Verifier) Add(other *Verifier) {
+	v.records += other.records
+	v.events += other.events
+	for _, fault := range other.faults {
+		v.Fault("%s", fault)
+	}
+	v.unlisted += other.unlisted
+	if v.broken == nil {
+		v.broken = map[uint32]bool{}
+	}
+	maps.Copy(v.broken, other.broken)
+	v.Chain.add(&other.Chain)
+}
+
 // Fault adds what a caller found beside the chain.
 func (v *Verifier) Fault(format string, args ...any) {
 	if len(v.faults) == maxFaults {

@@ -37,14 +37,16 @@ func (c *appLs) Run(ctx context.Context, g *Global, s *streams) error {
 	return s.print(g, resp.Msg, func(w *tabwriter.Writer) {
 		row(w, "ID", "NAME", "STATE", "LAG", "PARKED", "OWNED", "CALLBACK", "REASON")
 		for _, a := range resp.Msg.GetApps() {
-			printApp(w, a)
+			printApp(w, a, ownedBy(a))
 		}
 	})
 }
 
-func printApp(w *tabwriter.Writer, a *adminv1.App) {
+func ownedBy(a *adminv1.App) string { return strconv.FormatUint(a.GetOwned(), 10) }
+
+func printApp(w *tabwriter.Writer, a *adminv1.App, owned string) {
 	row(w, a.GetId(), a.GetName(), a.GetState(), strconv.FormatUint(a.GetLagEvents(), 10), strconv.Itoa(int(a.GetParked())),
-		strconv.FormatUint(a.GetOwned(), 10), a.GetCallbackUrl(), a.GetReason())
+		owned, a.GetCallbackUrl(), a.GetReason())
 }
 
 type appShow struct {
@@ -136,7 +138,7 @@ func (c *oneApp) steer(ctx context.Context, g *Global, s *streams, req *adminv1.
 	if err != nil {
 		return err
 	}
-	return s.print(g, resp.Msg, func(w *tabwriter.Writer) { printApp(w, resp.Msg.GetApp()) })
+	return s.print(g, resp.Msg, func(w *tabwriter.Writer) { printApp(w, resp.Msg.GetApp(), "-") })
 }
 
 // wouldSteer shows the app as it is, and says what would be done.
@@ -150,7 +152,7 @@ func (c *oneApp) wouldSteer(ctx context.Context, g *Global, s *streams, verb str
 			continue
 		}
 		_, _ = fmt.Fprintf(s.err, "baton: dry run: would %s %s\n", verb, a.GetName())
-		return s.print(g, &adminv1.SteerAppResponse{App: a}, func(w *tabwriter.Writer) { printApp(w, a) })
+		return s.print(g, &adminv1.SteerAppResponse{App: a}, func(w *tabwriter.Writer) { printApp(w, a, ownedBy(a)) })
 	}
 	return usage("unknown app %q", c.App)
 }

@@ -4,13 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -71,27 +70,18 @@ func writeRecord(w io.Writer, raw []byte) error {
 	return err
 }
 
-// each calls fn with every record of db, a stopped server's store, or else of NATS
-// servers or an exported log.
-func (o offline) each(ctx context.Context, db *store.Store, fn func(*eventlog.Record) error) error {
+// each calls fn with every record of NATS servers or of an exported log, whose
+// memory is used again then.
+func (o offline) each(ctx context.Context, fn func(*eventlog.Record) error) error {
 	source := func(put func(place, []byte) error) error { return eachExported(o.File, put) }
-	switch {
-	case db != nil:
-		source = func(put func(place, []byte) error) error { return eachStored(db, put) }
-	case o.Config != "":
+	if o.Config != "" {
 		source = func(put func(place, []byte) error) error { return eachOnServers(ctx, o.Config, put) }
 	}
 	return eventlog.Ahead(ctx, source, func(at place, rec *eventlog.Record, err error) error {
-		if errors.Is(err, eventlog.ErrNewerVersion) {
-			return codedError{exitUsage, fmt.Errorf("%v: %w; nothing is known about the log from there on: use the Baton that wrote it, or a newer one", at, err)}
-		}
 		if err == nil {
 			err = fn(rec)
 		}
-		if err != nil {
-			return fmt.Errorf("%v: %w", at, err)
-		}
-		return nil
+		return at.fault(err)
 	})
 }
 
@@ -114,6 +104,17 @@ func (p place) String() string {
 		return fmt.Sprintf("partition %d, sequence %d", p.partition, p.sequence)
 	}
 	return fmt.Sprintf("partition %d, position %d", p.partition, p.position)
+}
+
+// fault is an error of the record there; nil for nil.
+func (p place) fault(err error) error {
+	if errors.Is(err, eventlog.ErrNewerVersion) {
+		return codedError{exitUsage, fmt.Errorf("%v: %w; nothing is known about the log from there on: use the Baton that wrote it, or a newer one", p, err)}
+	}
+	if err != nil {
+		return fmt.Errorf("%v: %w", p, err)
+	}
+	return nil
 }
 
 // open opens the stopped server's store; nil when something else is to be read.
@@ -139,28 +140,6 @@ func openOffline(dir string) (*store.Store, error) {
 		return nil, codedError{exitUsage, fmt.Errorf("%s: %w", dir, err)}
 	}
 	return db, nil
-}
-
-func eachStored(db *store.Store, put func(place, []byte) error) error {
-	partitions, err := db.Partitions()
-	if err != nil {
-		return err
-	}
-	for _, p := range partitions {
-		part, err := db.Partition(p)
-		if err != nil {
-			return err
-		}
-		for stored, err := range part.Records(1) {
-			if err == nil {
-				err = put(place{partition: p, position: stored.First}, stored.Raw)
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // eachOnServers reads the log of a configuration's NATS servers, up to its end as
@@ -200,8 +179,9 @@ func eachExported(file string, put func(place, []byte) error) (err error) {
 		return usage("%s is not an exported log", file)
 	}
 	at := place{file: file, record: 1, offset: len(exportHeader)}
+	var raw []byte
 	for ; ; at.record++ {
-		raw, err := readRecord(r)
+		raw, err = readRecord(r, raw)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -215,7 +195,8 @@ func eachExported(file string, put func(place, []byte) error) (err error) {
 	}
 }
 
-func readRecord(r io.Reader) ([]byte, error) {
+// readRecord reads the next record into buf, or into a larger one.
+func readRecord(r io.Reader, buf []byte) ([]byte, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -227,67 +208,9 @@ func readRecord(r io.Reader) ([]byte, error) {
 	if n > 2*eventlog.MaxBytes {
 		return nil, fmt.Errorf("record of %d bytes", n)
 	}
-	raw := make([]byte, n)
+	raw := slices.Grow(buf[:0], int(n))[:n]
 	if _, err := io.ReadFull(r, raw); err != nil {
 		return nil, errors.New("truncated record")
 	}
 	return raw, nil
-}
-
-// verifyOffline checks the chains of a stopped server's store or of an export.
-func verifyOffline(ctx context.Context, o offline) (*adminv1.VerifyLogResponse, error) {
-	db, err := o.open()
-	if err != nil {
-		return nil, err
-	}
-	v := new(eventlog.Verifier)
-	err = o.each(ctx, db, func(rec *eventlog.Record) error {
-		v.Check(rec)
-		return nil
-	})
-	if db != nil {
-		err = errors.Join(err, db.Close())
-	}
-	if err != nil {
-		var coded codedError
-		if errors.As(err, &coded) || ctx.Err() != nil {
-			return nil, err
-		}
-		v.Fault("%v", err)
-	}
-	return &adminv1.VerifyLogResponse{
-		Ok: len(v.Faults()) == 0, Records: v.Records(), Events: v.Events(),
-		Partitions: uint32(len(v.Partitions())), Faults: v.Faults(),
-	}, nil
-}
-
-// replayOffline folds a log without a server. Of a stopped server's store the
-// digest is compared with that of the fold; an exported log stands alone.
-func replayOffline(ctx context.Context, o offline) (resp *adminv1.ReplayResponse, err error) {
-	began := time.Now()
-	db, err := o.open()
-	if err != nil {
-		return nil, err
-	}
-	if db != nil {
-		defer func() { err = errors.Join(err, db.Close()) }()
-	}
-	var fold eventlog.Fold
-	resp = &adminv1.ReplayResponse{Equal: true}
-	err = o.each(ctx, db, func(rec *eventlog.Record) error {
-		resp.Events += uint64(len(rec.Entries))
-		return fold.Apply(rec)
-	})
-	if err != nil {
-		return nil, err
-	}
-	resp.Threads = fold.Threads()
-	digest := fold.Digest()
-	resp.ReplayedDigest, resp.Millis = hex.EncodeToString(digest[:]), time.Since(began).Milliseconds()
-	if db == nil {
-		return resp, nil
-	}
-	stored, err := db.Digest(store.MaxPartitions)
-	resp.StoreDigest, resp.Equal = hex.EncodeToString(stored[:]), stored == digest
-	return resp, err
 }

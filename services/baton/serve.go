@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -45,9 +48,24 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return openFailure(err)
 	}
+	if n.server != nil && n.cfg.Durability != roster.DurabilityDev {
+		processorForSync()
+	}
 	n.announce()
 	return n.run(ctx)
 }
+
+// processorForSync gives the Go scheduler one processor more than the machine
+// has, unless GOMAXPROCS says how many. An fsync of the server in this process
+// keeps its processor until the runtime takes it away, which may take as long as
+// the fsync; on a machine of few cores the decisions would stand still meanwhile.
+//
+//nolint:gochecknoglobals // of the process, as what it sets
+var processorForSync = sync.OnceFunc(func() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
+})
 
 // announce logs what an operator wants to know at the start.
 func (n *node) announce() {

@@ -92,6 +92,11 @@ func (s *Service) ShowApp(ctx context.Context, req *connect.Request[adminv1.Show
 	if err != nil {
 		return nil, err
 	}
+	owned, err := s.owned(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp.App.Owned = owned[id]
 	return connect.NewResponse(resp), nil
 }
 
@@ -103,18 +108,14 @@ func (s *Service) knownApp(name string) (control.AppID, error) {
 	return id, nil
 }
 
+// showApp is an app with its places, but for the threads it owns: to count them, all
+// threads are read.
 func (s *Service) showApp(ctx context.Context, id control.AppID) (*adminv1.ShowAppResponse, error) {
 	states, missing, err := s.deps.Apps.Show(ctx, id)
 	if err != nil {
 		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("deliveries of %s: %w", id, err))
 	}
-	owned, err := s.owned(ctx)
-	if err != nil {
-		return nil, err
-	}
-	resp := &adminv1.ShowAppResponse{App: s.app(id, states)}
-	resp.App.Owned = owned[id]
-	resp.Missing = numbers(missing)
+	resp := &adminv1.ShowAppResponse{App: s.app(id, states), Missing: numbers(missing)}
 	for _, pl := range states[id].Places {
 		resp.Places = append(resp.Places, &adminv1.AppPlace{
 			Partition: uint32(pl.Partition), Node: pl.Node, Watermark: uint64(pl.Watermark), Read: uint64(pl.Read),

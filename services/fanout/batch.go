@@ -134,6 +134,15 @@ func (e *engine) open(now time.Time) (ok, probe bool) {
 	return e.mu.breaker.admits(now)
 }
 
+// lives reports whether the app would take deliveries, as far as is known, and flows
+// whether they are not held back by hand.
+func (e *engine) lives() (lives, flows bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	lives = e.mu.verified && !e.mu.closing && e.mu.breaker.state == BreakerClosed
+	return lives, lives && !e.mu.paused
+}
+
 // concurrency is how many POSTs may be under way.
 func (e *engine) concurrency() int { return e.mu.pace.now() }
 

@@ -4,26 +4,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
 )
 
-// Why an app's own reader ends a read. None of them is a failure.
+// Why a read for apps that lag ends. None of them is a failure.
 var (
 	errCaughtUp = errors.New("fanout: caught up")
 	errNoRoom   = errors.New("fanout: no room")
 	errTurn     = errors.New("fanout: it is another's turn")
 )
 
-// reading is a place that its app's own reader brings up: from which sequence
-// on, and in which round.
+// reading is a place that is brought up, for an engine: in which round, and from
+// which sequence on.
 type reading struct {
-	place *place
-	round uint64
-	after uint64
+	place  *place
+	engine *engine
+	round  uint64
+	after  uint64
+	unread uint64 // positions that the partition's reader is ahead
+}
+
+// unreadOf is how many positions some places have not read together.
+func unreadOf(places []reading) (n uint64) {
+	for _, r := range places {
+		n += r.unread
+	}
+	return n
 }
 
 // catchUp reads the log for an app that fell behind, whenever its engine has
@@ -50,16 +58,16 @@ func (s *Service) catchUp(ctx context.Context, e *engine) {
 
 // catchUpOnce reads for an app that lags; false when there is nothing to do.
 func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
-	places, unread := s.lagging(e)
+	places := s.lagging(e)
 	if len(places) == 0 {
 		return false
 	}
 	var err error
-	if min(unread, e.space()) <= fewRecords {
+	if min(unreadOf(places), e.space()) <= fewRecords {
 		err = s.readFew(ctx, places)
 	}
 	if err == nil {
-		err = s.readFor(ctx, places)
+		err = s.readInTurn(ctx, e)
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errCaughtUp) && !errors.Is(err, errNoRoom) && !errors.Is(err, errTurn) {
 		e.log.Warn("catching up interrupted, trying again", "err", err)
@@ -68,19 +76,18 @@ func (s *Service) catchUpOnce(ctx context.Context, e *engine) bool {
 	return true
 }
 
-// lagging are the places of an app, by partition, that are behind and have room
-// in their cursor, and how many positions they have not read together.
-func (s *Service) lagging(e *engine) (places map[int]reading, unread uint64) {
-	places = map[int]reading{}
+// lagging are the places of an app that are behind and have room in their cursor.
+func (s *Service) lagging(e *engine) (places []reading) {
 	for _, h := range s.allHolders() {
 		h.mu.Lock()
 		if pl := h.mu.places[e.id]; pl != nil && pl.engine == e && pl.behind() && !pl.limited && h.mu.halted == nil {
-			places[h.partition] = reading{place: pl, round: pl.round, after: pl.track.at.sequence}
-			unread += uint64(h.mu.read.position - pl.track.read)
+			places = append(places, reading{
+				place: pl, engine: e, round: pl.round, after: pl.track.at.sequence, unread: uint64(h.mu.read.position - pl.track.read),
+			})
 		}
 		h.mu.Unlock()
 	}
-	return places, unread
+	return places
 }
 
 // fewRecords is how many are read one by one: a consumer costs as much as some
@@ -90,13 +97,14 @@ const fewRecords = 16
 // readFew brings the places up record by record: many apps that fall behind are
 // only a few events behind, or have room for a few. nil when they need more than
 // that.
-func (s *Service) readFew(ctx context.Context, places map[int]reading) error {
+func (s *Service) readFew(ctx context.Context, places []reading) error {
 	n := 0
-	for p, r := range places {
+	for _, r := range places {
 		for more := true; more; n++ {
 			if n == fewRecords {
 				return nil
 			}
+			p := r.place.holder.partition
 			m, err := s.deps.Log.NextLog(ctx, p, r.after)
 			if err != nil {
 				return fmt.Errorf("fanout: record of partition %d behind sequence %d: %w", p, r.after, err)
@@ -105,88 +113,9 @@ func (s *Service) readFew(ctx context.Context, places map[int]reading) error {
 				return err
 			}
 			r.after = m.Sequence
-			places[p] = r
 		}
-		delete(places, p)
 	}
 	return errCaughtUp
-}
-
-// Bounds of the reads for apps that lag: how many apps are read for at once, and
-// how many messages wait for each of them. All of it is memory, and what a full
-// engine leaves unread was read in vain. While others wait, a turn ends after
-// catchUpTurn events: so apps that lag stay near one another, and what was planned
-// for one is still kept when the others come to it.
-const (
-	maxCatchUps  = 2
-	catchUpAhead = 64
-	catchUpTurn  = 1024
-)
-
-// turns bounds how many read at once. The others wait in the order in which they
-// came. Safe for concurrent use.
-type turns struct {
-	slots   chan struct{}
-	waiting atomic.Int32
-}
-
-// begin waits for a turn, which end ends; false when ctx ended first.
-func (t *turns) begin(ctx context.Context) bool {
-	t.waiting.Add(1)
-	defer t.waiting.Add(-1)
-	select {
-	case t.slots <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (t *turns) end() { <-t.slots }
-
-// over reports whether so many events are a turn's worth, and another waits.
-func (t *turns) over(events int) bool { return events >= catchUpTurn && t.waiting.Load() > 0 }
-
-// readFor reads the log with a consumer from where the places stand until all
-// have caught up, the engine is full, or it is another's turn.
-func (s *Service) readFor(ctx context.Context, places map[int]reading) error {
-	if !s.catchUps.begin(ctx) {
-		return ctx.Err()
-	}
-	defer s.catchUps.end()
-	o := bus.ReadOptions{After: ^uint64(0), Ahead: catchUpAhead}
-	for p, r := range places {
-		o.Partitions = append(o.Partitions, p)
-		o.After = min(o.After, r.after)
-	}
-	slices.Sort(o.Partitions)
-	var rest time.Duration
-	events := 0
-	return s.deps.Log.ReadLog(ctx, o, func(m bus.Message) error {
-		r, open := places[m.Partition]
-		if !open {
-			return nil
-		}
-		n, more, err := r.place.feed(ctx, m, r.round)
-		if err != nil {
-			return err
-		}
-		if rest += s.throttle.rest(n, time.Now()); rest > throttleEvery {
-			sleep(ctx, rest)
-			rest = 0
-		}
-		if !more {
-			delete(places, m.Partition)
-		}
-		events += n
-		switch {
-		case len(places) == 0:
-			return errCaughtUp
-		case s.catchUps.over(events):
-			return errTurn
-		}
-		return nil
-	})
 }
 
 // feed takes a record of n events in for one app. more is false when the place has caught
@@ -220,13 +149,13 @@ func (pl *place) feed(ctx context.Context, m bus.Message, round uint64) (n int, 
 		return 0, false, nil
 	}
 	h.touch()
-	// The plan is kept, and may be taken from again: its letters stay drafts.
-	if !pl.accept(slices.Clone(p.mail.of(pl.app)), before, p.after) {
-		if pl.limited {
-			return 0, false, nil
-		}
-		return p.events, false, errNoRoom
+	all := pl.accept(p.mail.of(pl.app), before, p.after)
+	h.plans.taken(p, pl.app) // its letters are in the engine: what it had no room for is planned again
+	switch {
+	case all:
+		return p.events, pl.behind(), nil
+	case pl.limited:
+		return 0, false, nil
 	}
-	h.plans.taken(p, pl.app)
-	return p.events, pl.behind(), nil
+	return p.events, false, errNoRoom
 }

@@ -8,7 +8,7 @@
 //
 // The parts, in the order of an event's way:
 //
-//	reader.go    the ordered reader of the log; catchup.go an app's own when it lags
+//	reader.go    the ordered reader of the log; catchup.go that of an app that lags, convoy.go of those that lag together
 //	plan.go      record -> letters: who gets what, rendered once for all apps; planned.go shares it among those that lag
 //	payload.go   the bounded cache of webhook payloads
 //	hold.go      which partitions are held, and how one is given back

@@ -64,7 +64,7 @@ type holder struct {
 func newHolder(s *Service, p int) *holder {
 	h := &holder{
 		service: s, partition: p, log: s.log.With("partition", p), base: time.Now(), poke: make(chan struct{}, 1),
-		plans: newPlans(s.config.CacheBytes / 2 / s.config.All), following: lifecycle.NewLock(),
+		plans: newPlans(s.config.CacheBytes/s.config.All, s.anyFlows), following: lifecycle.NewLock(),
 	}
 	h.mu.places = map[control.AppID]*place{}
 	h.mu.read = &mark{}

@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
@@ -18,13 +19,21 @@ type planned struct {
 	losses        []DeadLetter
 	awaited       appSet // those that have not taken it in yet
 	size          int
+	kept          time.Time // since when
 }
 
+// keptFor is how long those that take deliveries have to come for a record that is
+// kept, before it gives way to newer ones. Until then the newer ones are not kept:
+// whoever comes behind asks for the oldest first.
+const keptFor = 5 * time.Second
+
 // plans keeps a partition's records that other lagging apps still wait for, within
-// bounds: what had to go is planned again. Safe for concurrent use.
+// bounds: what was not kept is planned again. Safe for concurrent use.
 type plans struct {
 	turn  chan struct{} // held while one is made: two apps side by side do not make it twice
 	limit int           // bytes
+	// wanted reports whether any of some apps takes deliveries now.
+	wanted func(appSet) bool
 
 	mu    sync.Mutex
 	by    map[uint64]*planned // by the sequence of the record
@@ -32,8 +41,8 @@ type plans struct {
 	bytes int
 }
 
-func newPlans(limit int) *plans {
-	return &plans{turn: make(chan struct{}, 1), limit: limit, by: map[uint64]*planned{}}
+func newPlans(limit int, wanted func(appSet) bool) *plans {
+	return &plans{turn: make(chan struct{}, 1), limit: limit, wanted: wanted, by: map[uint64]*planned{}}
 }
 
 // of is the record with a sequence for an app that stands at a mark; nil for one
@@ -52,20 +61,29 @@ func (ps *plans) of(sequence uint64, app control.AppID, at *mark, version uint64
 func (ps *plans) keep(p *planned) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	sequence := p.after.sequence
+	now, sequence := time.Now(), p.after.sequence
 	ps.drop(sequence)
-	if len(p.awaited) < 2 || p.size > ps.limit {
+	if len(p.awaited) < 2 {
 		return
 	}
+	for len(ps.order) > 0 && ps.crowded(p.size, now) {
+		ps.drop(ps.order[0])
+		ps.order = ps.order[1:]
+	}
+	if ps.bytes+p.size > ps.limit {
+		return
+	}
+	p.kept = now
 	ps.by[sequence] = p
 	ps.order = append(ps.order, sequence)
 	ps.bytes += p.size
-	for ps.bytes > ps.limit || len(ps.order) > 2*len(ps.by)+8 {
-		if oldest := ps.order[0]; oldest != sequence {
-			ps.drop(oldest)
-		}
-		ps.order = ps.order[1:]
-	}
+}
+
+// crowded reports whether the oldest record is to give way to another one. Called
+// with the lock held.
+func (ps *plans) crowded(size int, now time.Time) bool {
+	oldest := ps.by[ps.order[0]]
+	return oldest == nil || ps.bytes+size > ps.limit && (now.Sub(oldest.kept) >= keptFor || !ps.wanted(oldest.awaited))
 }
 
 // drop lets a record go. Called with the lock held.
@@ -128,12 +146,16 @@ func (pl *place) plan(ctx context.Context, m bus.Message, before *mark, replays 
 	return made, nil
 }
 
-// lack adds the apps that read for themselves and have not read up to a mark.
+// lack adds the apps that read for themselves, have not read up to a mark, and are
+// not known to be dead.
 func (h *holder) lack(apps appSet, upTo *mark) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for app, pl := range h.mu.places {
-		if pl.engine != nil && pl.behind() && pl.track.read < upTo.position {
+		if pl.engine == nil || !pl.behind() || pl.track.read >= upTo.position {
+			continue
+		}
+		if lives, _ := pl.engine.lives(); lives {
 			apps[app] = struct{}{}
 		}
 	}
@@ -147,4 +169,18 @@ func (p *planned) lost(app control.AppID) (lost []DeadLetter) {
 		}
 	}
 	return lost
+}
+
+// anyFlows reports whether any of some apps takes deliveries now.
+func (s *Service) anyFlows(apps appSet) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for app := range apps {
+		if e := s.mu.engines[app]; e != nil {
+			if _, flows := e.lives(); flows {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -121,8 +121,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s := &Service{
 		config: c, deps: d, log: d.Logger, observers: &d.Observers, id: newIdentity(), joined: make(chan struct{}, 1),
-		catchUps: turns{slots: make(chan struct{}, maxCatchUps)},
-		memory:   &budget{limit: int64(c.TotalBytes)}, sockets: &sockets{limit: c.TotalPosts},
+		memory: &budget{limit: int64(c.TotalBytes)}, sockets: &sockets{limit: c.TotalPosts},
 	}
 	s.payloads = newPayloads(d.Inbound, c.CacheBytes, s.observers)
 	s.mu.engines = map[control.AppID]*engine{}

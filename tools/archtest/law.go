@@ -52,7 +52,8 @@ var rules = []rule{
 	adapter("pkg/store", "github.com/cockroachdb/pebble/v2"),
 	{packages: []string{"pkg/store/storetest"}, may: append([]string{"pkg/store"}, below...), vendor: append([]string{"github.com/cockroachdb/pebble/v2"}, testVendor...), why: whyAdapter},
 	adapter("pkg/bus", "github.com/nats-io/nats.go", "github.com/nats-io/nuid", "google.golang.org/protobuf"),
-	{packages: []string{"pkg/bus/embedded"}, may: append([]string{"pkg/bus"}, below...), vendor: append([]string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go"}, extended...), testMay: []string{"pkg/..."}, why: whyAdapter},
+	{packages: []string{"pkg/bus/embedded/streamindex"}, vendor: []string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go", "github.com/minio/highwayhash"}, why: whyAdapter},
+	{packages: []string{"pkg/bus/embedded"}, may: append([]string{"pkg/bus", "pkg/bus/embedded/streamindex"}, below...), vendor: append([]string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go"}, extended...), testMay: []string{"pkg/..."}, why: whyAdapter},
 	{packages: []string{"pkg/bus/embedded/embeddedtest"}, may: append([]string{"pkg/bus", "pkg/bus/embedded"}, below...), vendor: testVendor, why: whyAdapter},
 	adapter("pkg/roster", "github.com/goccy/go-yaml"),
 	adapter("pkg/telemetry", "github.com/prometheus", "go.opentelemetry.io/otel"),
@@ -83,7 +84,7 @@ var homes = []struct {
 	why      string
 }{
 	{"github.com/cockroachdb/pebble", []string{"pkg/store/..."}, "the key layout and the crash rules live in one place"},
-	{"github.com/nats-io/nats-server", []string{"pkg/bus/embedded"}, "who wants a server asks embedded for one"},
+	{"github.com/nats-io/nats-server", []string{"pkg/bus/embedded", "pkg/bus/embedded/streamindex"}, "who wants a server asks embedded for one"},
 	{"github.com/nats-io/nats.go", []string{"pkg/bus/..."}, "the fence holds only if every publish goes through one place"},
 }
 

@@ -15,9 +15,11 @@ import (
 // Bounds of one direction of a pipe, in bytes.
 const (
 	// pipeFull is what may wait before a writer does.
-	pipeFull = 4 << 20
-	// keepPipe is the largest empty buffer that is kept.
-	keepPipe = 256 << 10
+	pipeFull = 256 << 10
+	// keepPipe is the largest empty buffer that is kept: one that was filled up
+	// to pipeFull by a writer of small pieces, so that a batch for the control
+	// topic takes no new memory.
+	keepPipe = 2 * pipeFull
 )
 
 // serveConn has the server serve a connection of its own process, as its

@@ -12,6 +12,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,6 +36,8 @@ type Server struct {
 	lock     *Lock
 	password string
 	readers  []Reader
+	indexing sync.WaitGroup // keepIndexes
+	unindex  context.CancelFunc
 }
 
 // Start locks the data directory, starts the server and returns when it serves.
@@ -72,8 +75,15 @@ func (s *Server) start(o Options) error {
 	}
 	log := &logger{log: o.Logger, fatal: make(chan string, 1)}
 	s.nats.SetLoggerV2(log, false, false, false)
+	refreshIndexes(o)
 	s.nats.Start()
-	return s.ready(o, log)
+	if err := s.ready(o, log); err != nil {
+		return err
+	}
+	var ctx context.Context
+	ctx, s.unindex = context.WithCancel(context.Background())
+	s.indexing.Go(func() { s.keepIndexes(ctx) })
+	return nil
 }
 
 // ready waits until the server serves, or says why it does not.
@@ -97,6 +107,10 @@ func (s *Server) ready(o Options, log *logger) error {
 // Stop ends the server and gives the data directory free. It returns when the
 // streams are closed; a second call does nothing.
 func (s *Server) Stop() {
+	if s.unindex != nil {
+		s.unindex()
+		s.indexing.Wait()
+	}
 	if s.nats != nil {
 		s.nats.Shutdown()
 		s.nats.WaitForShutdown()

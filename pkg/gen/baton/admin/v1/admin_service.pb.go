@@ -1182,7 +1182,7 @@ type App struct {
 	Parked uint32 `protobuf:"varint,10,opt,name=parked,proto3" json:"parked,omitempty"`
 	// Requests under way.
 	InFlight uint32 `protobuf:"varint,11,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	// Threads it controls.
+	// Threads it controls. SteerApp does not count them.
 	Owned uint64 `protobuf:"varint,12,opt,name=owned,proto3" json:"owned,omitempty"`
 	// closed, open or half_open: whether its deliveries flow.
 	Breaker string `protobuf:"bytes,13,opt,name=breaker,proto3" json:"breaker,omitempty"`
