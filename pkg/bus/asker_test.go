@@ -117,3 +117,14 @@ func TestAskerEndsWithoutAnswer(t *testing.T) {
 		t.Error("not answered")
 	}
 }
+
+// TestTheServersAckIsPlain: the answer to a record needs no JSON package.
+func TestTheServersAckIsPlain(t *testing.T) {
+	t.Parallel()
+	_, c := sole(t)
+	a := must[bus.Asker](t)(c.NewAsker())
+	answer := must[string](t)(a.Ask(brief(t), "baton.log.0", "record"))
+	if sequence, ok := bus.PlainAck(answer); !ok || sequence != 1 {
+		t.Errorf("%s: %d %v", answer, sequence, ok)
+	}
+}

@@ -51,6 +51,9 @@ func (a Asker) Ask(ctx context.Context, subject, question string) (answer string
 	return string(m.Data), nil
 }
 
+// PlainAck reads the answer to a publish without the JSON package, if it can.
+func PlainAck(answer string) (sequence uint64, ok bool) { return plainAck([]byte(answer)) }
+
 // Waiting is how many answers wait for an asker that asks nothing.
 func (a Asker) Waiting() int { return len(a.answers) }
 

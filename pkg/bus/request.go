@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -100,6 +101,24 @@ type ack struct {
 	Count    int       `json:"count"`
 }
 
+// plainAck reads the answer to a publish that succeeded as the server writes it,
+// {"stream":"NAME","seq":N}; false for any other, which may succeed as well.
+func plainAck(data []byte) (sequence uint64, ok bool) {
+	name, rest, _ := bytes.Cut(data, []byte(`","seq":`))
+	name, named := bytes.CutPrefix(name, []byte(`{"stream":"`))
+	digits, ended := bytes.CutSuffix(rest, []byte("}"))
+	if !named || !ended || len(digits) == 0 || digits[0] == '0' {
+		return 0, false
+	}
+	for _, b := range name {
+		if b != '_' && (b < 'A' || b > 'Z') {
+			return 0, false
+		}
+	}
+	sequence, err := strconv.ParseUint(string(digits), 10, 64)
+	return sequence, err == nil
+}
+
 // requester sends a message and waits for the answer, as a link does.
 type requester interface {
 	request(ctx context.Context, m *nats.Msg) (*nats.Msg, error)
@@ -115,6 +134,9 @@ func publish(ctx context.Context, l requester, m *nats.Msg) (uint64, error) {
 	reply, err := l.request(ctx, m)
 	if err != nil {
 		return 0, fmt.Errorf("publish on %s: %w", m.Subject, publishError(l, err))
+	}
+	if sequence, ok := plainAck(reply.Data); ok {
+		return sequence, nil
 	}
 	var a ack
 	if err := json.Unmarshal(reply.Data, &a); err != nil {
