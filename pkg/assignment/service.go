@@ -23,6 +23,10 @@ type Notes interface {
 
 // Role is what holds partitions.
 type Role interface {
+	// Prepare does beforehand what Hold of a partition would begin with, while
+	// another node holds it still. It blocks until that is done or ctx ends; that
+	// it may have failed does not matter.
+	Prepare(ctx context.Context, p int)
 	// Hold makes a partition one that this node holds until Yield, whatever it
 	// takes. It does not block.
 	Hold(p int)
@@ -33,6 +37,8 @@ type Role interface {
 	Epoch(p int) uint64
 	// Unable lists the partitions that another node should rather hold.
 	Unable() []int
+	// CatchingUp reports whether Unable lists some of them for a short while only.
+	CatchingUp() bool
 	// Load is how much work waits in the partitions that this node holds.
 	Load() int
 }
@@ -122,13 +128,14 @@ type Service struct {
 	log   *slog.Logger
 
 	// Owned by Run's goroutine.
-	table   *table
-	mine    Beat
-	moving  bool
-	again   *time.Timer  // when to act although nothing is heard
-	ending  map[int]bool // yields under way
-	yielded chan int
-	crew    sync.WaitGroup
+	table    *table
+	mine     Beat
+	moving   bool
+	again    *time.Timer  // when to act although nothing is heard
+	ending   map[int]bool // yields under way
+	yielded  chan int
+	prepares preparation
+	crew     sync.WaitGroup
 
 	beats chan Beat
 	view  atomic.Pointer[[]Node]
@@ -170,6 +177,7 @@ func (s *Service) Run(ctx context.Context) error {
 		defer stop()
 	}
 	defer s.crew.Wait()
+	s.prepares = newPreparation(ctx)
 	ticker := time.NewTicker(s.cfg.Every)
 	defer ticker.Stop()
 	s.again = time.NewTimer(0)
@@ -192,6 +200,8 @@ func (s *Service) Run(ctx context.Context) error {
 			s.hear(b)
 		case p := <-s.yielded:
 			s.gave(p)
+		case p := <-s.prepares.done:
+			s.isPrepared(p)
 		}
 	}
 }
@@ -221,6 +231,7 @@ func (s *Service) hear(b Beat) {
 
 // gave notes that a partition was given up, and tells.
 func (s *Service) gave(p int) {
+	s.log.Debug("partition given up", "partition", p)
 	delete(s.ending, p)
 	delete(s.mine.Held, p)
 	s.moving = len(s.ending) > 0
@@ -250,6 +261,7 @@ func (s *Service) act() bool {
 	s.noteTwin(s.table.hasTwin(now))
 	s.noteBusy(d.busy, now)
 	for _, p := range d.hold {
+		s.log.Debug("partition to be held", "partition", p)
 		s.mine.Held[p] = 0
 		s.role.Hold(p)
 	}
@@ -263,8 +275,9 @@ func (s *Service) act() bool {
 	if d.more {
 		s.again.Reset(claimPoll)
 	}
-	asks := d.want != s.mine.Wants
-	s.mine.Wants = d.want
+	want := s.prepare(d.want)
+	asks := want != s.mine.Wants
+	s.mine.Wants = want
 	return asks || len(d.hold) > 0
 }
 
@@ -274,6 +287,7 @@ func (s *Service) refresh() {
 		s.mine.Held[p] = s.role.Epoch(p)
 	}
 	s.mine.Unable, s.mine.Load = s.role.Unable(), s.role.Load()
+	s.table.nearing = s.role.CatchingUp()
 }
 
 // giveUp begins to yield a partition; gave is told of the end.

@@ -68,6 +68,10 @@ type desk struct {
 	held  map[int]uint64
 	begun map[int]time.Time
 	most  int // claims under way at once
+
+	prepared map[int]time.Time // partitions that Prepare has ended for
+	catching bool
+	unable   []int
 }
 
 func (d *desk) Hold(p int) {
@@ -113,7 +117,34 @@ func (d *desk) Epoch(p int) uint64 {
 	return d.held[p]
 }
 
-func (*desk) Unable() []int { return nil }
+func (d *desk) Prepare(_ context.Context, p int) {
+	time.Sleep(20 * time.Millisecond) // a few questions; likewise
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.prepared == nil {
+		d.prepared = map[int]time.Time{}
+	}
+	d.prepared[p] = time.Now()
+}
+
+func (d *desk) Unable() []int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.unable
+}
+
+func (d *desk) CatchingUp() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.catching
+}
+
+// lacks sets what the role is unable to hold.
+func (d *desk) lacks(catching bool, unable ...int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.catching, d.unable = catching, unable
+}
 
 func (d *desk) Load() int { return d.count() }
 
@@ -262,6 +293,55 @@ func waitsForAnother(t *testing.T, slow time.Duration) {
 	for _, closeIt := range []func(){closeTwo, closeOne, closeSecond, closeFirst} {
 		closeIt()
 	}
+}
+
+// A node asks for a partition once it is prepared for it: then the giver's last
+// record is all that is between.
+func TestNothingIsGivenBeforeTheTakerIsPrepared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		_, _, closeA := o.open("a", false)
+		time.Sleep(2 * time.Second)
+		b, _, closeB := o.open("b", false)
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if b.count() == 0 {
+			t.Fatal("the second node holds nothing")
+		}
+		for p, begun := range b.begun {
+			if took := begun.Sub(b.prepared[p]); b.prepared[p].IsZero() || took > 50*time.Millisecond {
+				t.Errorf("partition %d was taken %s after the node was prepared for it", p, took)
+			}
+		}
+		closeB()
+		closeA()
+	})
+}
+
+// A partition that is halted here is held by another node, and nothing waits for it;
+// one that this node has still to read is waited for.
+func TestAHaltedPartitionKeepsNoRoleBusy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		_, _, closeA := o.open("a", false)
+		b, s, closeB := o.open("b", false)
+		b.lacks(false, 3)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if s.Busy() {
+			t.Error("busy with a partition that is halted here")
+		}
+		b.lacks(true, 3)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !s.Busy() {
+			t.Error("not busy while the node catches up")
+		}
+		closeB()
+		closeA()
+	})
 }
 
 // begins are the times at which claims began, ascending.

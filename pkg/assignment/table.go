@@ -36,6 +36,7 @@ type table struct {
 	members map[string]member
 	twin    time.Time // when another process of the same name was heard last
 	waits   bool      // nothing is asked for at the moment
+	nearing bool      // the node will soon be able to hold more than it says
 	want    int
 	asked   time.Time
 	claims  map[int]time.Time // when those under way here began
@@ -135,7 +136,7 @@ func (t *table) decide(now time.Time, mine Beat, moving bool) decision {
 		}
 	}
 	claims := len(d.hold) > 0 || claiming(mine)
-	d.busy = claims || d.more || len(wants) > 0 || len(mine.Unable) > 0 || now.Before(t.settled)
+	d.busy = claims || d.more || len(wants) > 0 || t.nearing || now.Before(t.settled)
 	if claims || t.waits { // one move at a time
 		d.more = d.more || len(wants) > 0
 		wants = nil

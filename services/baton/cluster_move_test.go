@@ -86,28 +86,18 @@ func (p *prober) note() {
 
 // gap is the longest time between two accepted changes of which the second lies
 // behind a moment.
-func (p *prober) gap(from time.Time) (longest time.Duration) {
+func (p *prober) gap(from time.Time) time.Duration { return p.pause(from).took }
+
+func (p *prober) pause(from time.Time) lull {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := 1; i < len(p.accepted); i++ {
-		if p.accepted[i].After(from) {
-			longest = max(longest, p.accepted[i].Sub(p.accepted[i-1]))
-		}
-	}
-	return longest
+	return longestLull(p.accepted, from)
 }
 
 // silence is the longest time between two deliveries of the thread's events, to
 // any app, of which the second lies behind a moment.
-func (p *prober) silence(from time.Time) (longest time.Duration) {
-	var last time.Time
-	for _, at := range p.c.worlds[0].apps.arrivals(p.person, from.Add(-time.Second)) {
-		if at.After(from) && !last.IsZero() {
-			longest = max(longest, at.Sub(last))
-		}
-		last = at
-	}
-	return longest
+func (p *prober) silence(from time.Time) lull {
+	return longestLull(p.c.worlds[0].apps.arrivals(p.person, from.Add(-time.Second)), from)
 }
 
 // count is how many changes were accepted after a moment.
@@ -133,7 +123,7 @@ func TestClusterMove(t *testing.T) {
 	skipShort(t)
 	takeSlot(t)
 	rounds := rounds("BATON_CLUSTER_MOVES", 1)
-	c := newCluster(t)
+	c := newCluster(t, tellsAll)
 	c.spread("ownership", len(c.Nodes))
 	probes, stop := c.probe(0)
 	defer stop()
@@ -201,9 +191,16 @@ func (c *clusterWorld) judgeMove(what string, probes []*prober, moved []int, fro
 		if !within(20*time.Second, func() bool { return p.acceptedAfter(now) }) {
 			c.t.Fatalf("%s: partition %d takes no change any more", what, p.partition)
 		}
-		gap, silence := p.gap(from).Round(time.Millisecond), p.silence(from).Round(time.Millisecond)
+		pause, still := p.pause(from), p.silence(from)
+		gap, silence := pause.took.Round(time.Millisecond), still.took.Round(time.Millisecond)
 		if slices.Contains(moved, p.partition) {
 			pauses, silences = append(pauses, gap), append(silences, silence)
+			if gap > movedWithin {
+				c.t.Logf("%s: no change: %s", what, c.stages(p.partition, pause))
+			}
+			if silence > movedWithin {
+				c.t.Logf("%s: no delivery: %s", what, c.stages(p.partition, still))
+			}
 		} else {
 			noise, quiet = max(noise, gap), max(quiet, silence)
 		}

@@ -51,7 +51,7 @@ func (h *holder) claimOnce(ctx context.Context) error {
 	if err := h.restore(c); err != nil {
 		return err
 	}
-	if err := h.compare(ctx, h.mu.read); err != nil {
+	if err := h.compareSoon(ctx, h.mu.read); err != nil {
 		return err
 	}
 	h.mu.epoch = c.GetEpoch() + 1
@@ -75,6 +75,14 @@ func (h *holder) claimOnce(ctx context.Context) error {
 	return nil
 }
 
+// compareSoon is compare, with the record as it was read a moment ago if it was.
+func (h *holder) compareSoon(ctx context.Context, at *mark) error {
+	if m, ok := h.service.route.saw(h.partition, at.sequence); ok {
+		return at.fits(&m)
+	}
+	return h.compare(ctx, at)
+}
+
 // compare checks a mark against the log: positions are checked, not trusted. A log
 // that ends before the mark, or has another record where it stands, is not the log
 // that was read. The error is an ErrCursor then, else temporary.
@@ -92,6 +100,11 @@ func (h *holder) compare(ctx context.Context, at *mark) error {
 	if m.Sequence != at.sequence { // trimmed; whether what follows fits is seen when it is read
 		return nil
 	}
+	return at.fits(&m)
+}
+
+// fits compares the mark with the record that stands there.
+func (at *mark) fits(m *bus.Message) error {
 	r, err := eventlog.Decode(m.Data)
 	if err != nil {
 		return fmt.Errorf("%w: record at sequence %d: %w", ErrCursor, at.sequence, err)

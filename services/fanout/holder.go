@@ -12,6 +12,7 @@ import (
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	cursorv1 "github.com/baton-router/baton/pkg/gen/baton/cursor/v1"
+	"github.com/baton-router/baton/pkg/lifecycle"
 )
 
 // renewWithin is how long after the last activity the lease of a partition is
@@ -43,7 +44,7 @@ type holder struct {
 	// saving lets one save at a time be under way.
 	saving sync.Mutex
 	// following lets one record at a time be taken in.
-	following longLock
+	following lifecycle.Lock
 
 	mu struct {
 		sync.Mutex
@@ -63,22 +64,12 @@ type holder struct {
 func newHolder(s *Service, p int) *holder {
 	h := &holder{
 		service: s, partition: p, log: s.log.With("partition", p), base: time.Now(), poke: make(chan struct{}, 1),
-		plans: newPlans(s.config.CacheBytes/s.config.All, s.anyFlows), following: make(longLock, 1),
+		plans: newPlans(s.config.CacheBytes/s.config.All, s.anyFlows), following: lifecycle.NewLock(),
 	}
 	h.mu.places = map[control.AppID]*place{}
 	h.mu.read = &mark{}
 	return h
 }
-
-// longLock is a lock that is held over calls on the bus. It is a channel, so
-// that testing/synctest knows a goroutine that waits for it to be blocked.
-type longLock chan struct{}
-
-// Lock implements sync.Locker.
-func (l longLock) Lock() { l <- struct{}{} }
-
-// Unlock implements sync.Locker.
-func (l longLock) Unlock() { <-l }
 
 // mayStart reports whether a POST for the partition may start now. It does not
 // block.

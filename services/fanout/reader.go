@@ -31,7 +31,7 @@ func (s *Service) read(ctx context.Context) {
 
 // readHeld reads until a partition lies behind the readers or ctx ends.
 func (s *Service) readHeld(ctx context.Context) {
-	if len(s.allHolders()) == 0 {
+	if len(s.allHolders()) == 0 && s.route.aimedAt() == 0 {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -112,6 +112,9 @@ func (s *Service) readLog(ctx context.Context) error {
 // counts is its next record.
 func (s *Service) startAt(ctx context.Context, holders []*holder) (uint64, error) {
 	newest, oldest := uint64(0), ^uint64(0)
+	if len(holders) == 0 {
+		return s.route.aimedAt(), nil
+	}
 	for _, h := range holders {
 		at := h.readerAt().sequence
 		newest = max(newest, at)

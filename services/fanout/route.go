@@ -23,6 +23,9 @@ type route struct {
 		sync.Mutex
 		holders map[int]*holder // nil while nothing reads
 		passed  uint64          // sequence that the reader has come to
+		aimed   uint64          // where to begin while nothing is held; 0 for not at all
+		kept    passage
+		came    chan struct{} // closed when a record comes; nil while nobody waits
 	}
 }
 
@@ -31,6 +34,7 @@ func (r *route) start(after uint64, holders []*holder) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.holders, r.mu.passed = make(map[int]*holder, len(holders)), after
+	r.mu.kept.begin(after)
 	for _, h := range holders {
 		r.mu.holders[h.partition] = h
 	}
@@ -40,7 +44,46 @@ func (r *route) start(after uint64, holders []*holder) {
 func (r *route) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.holders = nil
+	if r.mu.holders != nil {
+		r.mu.holders, r.mu.aimed = nil, r.mu.passed
+	}
+}
+
+// aim has the reader begin behind a sequence even if nothing is held.
+func (r *route) aim(after uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.holders == nil {
+		r.mu.aimed = after
+	}
+}
+
+// aimedAt is where to begin while nothing is held; 0 for not at all.
+func (r *route) aimedAt() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.aimed
+}
+
+// await blocks until the reader has come to a sequence, or ctx ends.
+func (r *route) await(ctx context.Context, sequence uint64) error {
+	for {
+		r.mu.Lock()
+		there := r.mu.holders != nil && r.mu.passed >= sequence
+		if r.mu.came == nil {
+			r.mu.came = make(chan struct{})
+		}
+		came := r.mu.came
+		r.mu.Unlock()
+		if there {
+			return nil
+		}
+		select {
+		case <-came:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // open reports whether anything reads.
@@ -56,19 +99,58 @@ func (r *route) come(m bus.Message) *holder {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.passed = m.Sequence
-	return r.mu.holders[m.Partition]
+	if r.mu.came != nil {
+		close(r.mu.came)
+		r.mu.came = nil
+	}
+	h := r.mu.holders[m.Partition]
+	if h == nil {
+		r.mu.kept.keep(m)
+	}
+	return h
 }
 
-// add has a holder get what lies behind the sequence returned; false while
-// nothing reads.
-func (r *route) add(h *holder) (after uint64, ok bool) {
+// seam is where a holder joins the reader.
+type seam struct {
+	after   uint64        // it gets what lies behind
+	records []bus.Message // of it, before
+	whole   bool          // there are no others behind its mark
+}
+
+// add has a holder that stands at a sequence get what comes; false while nothing
+// reads.
+func (r *route) add(h *holder, at uint64) (s seam, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mu.holders == nil {
-		return 0, false
+		return s, false
 	}
 	r.mu.holders[h.partition] = h
-	return r.mu.passed, true
+	s.after = r.mu.passed
+	s.records, s.whole = r.mu.kept.behind(h.partition, at)
+	return s, true
+}
+
+// whole reports whether all that the reader has come by of a partition behind a
+// sequence is kept; false while nothing reads.
+func (r *route) whole(p int, sequence uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.holders == nil {
+		return false
+	}
+	_, whole := r.mu.kept.behind(p, sequence)
+	return whole
+}
+
+// saw is a partition's record at a sequence, if the reader came by it a moment ago.
+func (r *route) saw(p int, sequence uint64) (bus.Message, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.holders == nil {
+		return bus.Message{}, false
+	}
+	return r.mu.kept.saw(p, sequence)
 }
 
 // remove ends that.
@@ -77,24 +159,42 @@ func (r *route) remove(h *holder) {
 	defer r.mu.Unlock()
 	if r.mu.holders[h.partition] == h {
 		delete(r.mu.holders, h.partition)
+		r.mu.kept.left[h.partition] = r.mu.passed
 	}
 }
 
 // joinReader brings a claimed partition to where the reader of the log is, which
-// goes on with it from there. It reports whether it could: when nothing reads, or
-// much lies in between, the reader must begin anew.
+// goes on with it from there: with what the reader has kept, or by questions. It
+// reports whether it could: when nothing reads, or much lies in between, the reader
+// must begin anew.
 func (h *holder) joinReader(ctx context.Context) bool {
-	if !h.service.route.open() || !h.readUpTo(ctx, ^uint64(0), nearRecords) {
+	r := &h.service.route
+	if !r.open() || !r.whole(h.partition, h.readerAt().sequence) && !h.readUpTo(ctx, ^uint64(0), nearRecords) {
 		return false
 	}
 	h.following.Lock() // what the reader brings meanwhile waits
 	defer h.following.Unlock()
-	after, ok := h.service.route.add(h)
-	if ok && h.readUpTo(ctx, after, lastRecords) {
+	s, ok := r.add(h, h.readerAt().sequence)
+	switch {
+	case !ok:
+		return false
+	case s.whole && h.followAll(ctx, s.records):
+		return true
+	case !s.whole && h.readUpTo(ctx, s.after, lastRecords):
 		return true
 	}
-	h.service.route.remove(h)
+	r.remove(h)
 	return false
+}
+
+// followAll follows records that the reader has kept; false when ctx ended.
+func (h *holder) followAll(ctx context.Context, records []bus.Message) bool {
+	for _, m := range records {
+		if h.followNext(ctx, m) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // readUpTo follows the partition's records up to a sequence, one by one; false

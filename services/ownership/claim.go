@@ -23,17 +23,11 @@ var errOutrun = errors.New("ownership: another holder writes while the partition
 // claim with the next epoch. An accepted claim proves that everything before it
 // has been read. The error is a halt, errOutrun, one of the bus, or ctx's.
 func (h *holder) claim(ctx context.Context) error {
-	if err := h.checkPositions(ctx); err != nil {
-		return err
-	}
-	if err := h.load(); err != nil {
-		return err
-	}
-	lacked := -h.replayed
-	topic, err := h.topicPosition(ctx) // first: what it has, the log had before
+	topic, ready, err := h.outset(ctx)
 	if err != nil {
 		return err
 	}
+	lacked := -h.replayed
 	for tries := range claimTries {
 		// Between the look at the log's end and the claim there is no other request,
 		// unless an input is in doubt: a holder that does not know of its successor may
@@ -41,7 +35,9 @@ func (h *holder) claim(ctx context.Context) error {
 		if err := h.ascertain(ctx); err != nil {
 			return err
 		}
-		if err := h.catchUp(ctx); err != nil {
+		if ready && tries == 0 {
+			h.sequence = h.applied.Sequence // the record is refused if the log goes on
+		} else if err := h.catchUp(ctx); err != nil {
 			return err
 		}
 		if tries == 0 {
@@ -56,6 +52,7 @@ func (h *holder) claim(ctx context.Context) error {
 		err := h.appendClaim(ctx)
 		if err == nil {
 			h.deps.Observe.claimed(h.partition, lacked)
+			h.log.Debug("partition claimed", "epoch", h.epoch, "prepared", ready, "tries", tries+1)
 		}
 		if !errors.Is(err, errDeposed) {
 			return err
@@ -65,27 +62,35 @@ func (h *holder) claim(ctx context.Context) error {
 }
 
 // checkPositions compares the store with the streams before anything is
-// written. Source: design, "Positions are checked, not trusted".
-func (h *holder) checkPositions(ctx context.Context) error {
+// written, and returns where the log ends. Source: design, "Positions are checked,
+// not trusted".
+func (h *holder) checkPositions(ctx context.Context) (end uint64, err error) {
 	h.applied = h.part.Applied()
 	a := h.applied
 	if a.Sequence != 0 && a.BatonID != h.cfg.BatonID {
-		return halt(DamageForeign, "the store belongs to installation %x, the streams to %x", a.BatonID, h.cfg.BatonID)
+		return 0, halt(DamageForeign, "the store belongs to installation %x, the streams to %x", a.BatonID, h.cfg.BatonID)
 	}
+	began := h.trustNow()
 	last, err := h.deps.Log.LastLog(ctx, h.partition)
 	if errors.Is(err, bus.ErrNoMessage) {
 		if a.Sequence != 0 {
-			return h.shorter(ctx, 0, "the store has applied log sequence %d but the log is empty", a.Sequence)
+			return 0, h.shorter(ctx, 0, "the store has applied log sequence %d but the log is empty", a.Sequence)
 		}
-		return nil
+		return 0, nil
 	}
 	if errors.Is(err, bus.ErrDamaged) {
-		return halt(DamageRecord, "last record: %v", err)
+		return 0, halt(DamageRecord, "last record: %v", err)
 	}
 	if err != nil {
-		return fmt.Errorf("ownership: last record of partition %d: %w", h.partition, err)
+		return 0, fmt.Errorf("ownership: last record of partition %d: %w", h.partition, err)
 	}
-	return h.compareLast(ctx, a, last)
+	if err := h.compareLast(ctx, a, last); err != nil {
+		return 0, err
+	}
+	if a.Sequence == last.Sequence {
+		h.trusted = began
+	}
+	return last.Sequence, nil
 }
 
 func (h *holder) compareLast(ctx context.Context, a store.Applied, last bus.Message) error {
@@ -208,11 +213,8 @@ func (h *holder) appendClaim(ctx context.Context) error {
 	}
 	h.deps.Observe.reached(PointClaimAcked, h.partition)
 	h.epoch, h.refilled = rec.Epoch, false
-	if err := h.applied1(&rec, raw, sequence, nil); err != nil {
-		return err
-	}
-	h.compareClock(ctx, sequence, wrote)
-	return nil
+	h.wrote = written{sequence, wrote, h.time.wall()}
+	return h.applied1(&rec, raw, sequence, nil)
 }
 
 // record starts the next record of this holder.
@@ -236,6 +238,7 @@ func (h *holder) load() error {
 	if h.threads != nil {
 		return nil
 	}
+	defer h.deps.Store.ReadOnce()()
 	threads := newThreads()
 	err := threads.fill(func(put func(control.ThreadKey, slot)) error {
 		return h.part.EachThread(func(key control.ThreadKey, st control.State) error {

@@ -54,8 +54,11 @@ func (c *partitionClock) compareDue() bool {
 	if c.apart {
 		wait = compareWhileApart
 	}
-	return c.checked.IsZero() || c.clock.Now().Sub(c.checked) >= wait
+	return c.unknown() || c.clock.Now().Sub(c.checked) >= wait
 }
+
+// unknown reports whether compare has not been called yet.
+func (c *partitionClock) unknown() bool { return c.checked.IsZero() }
 
 // compare notes whether the time that NATS put on a record that was written
 // between two readings of wall differs from both by more than maxDoubt.

@@ -198,7 +198,7 @@ func (n *figureNode) follow(b *testing.B) time.Duration {
 	for _, s := range n.w.sequences {
 		last = max(last, s)
 	}
-	after, err := n.svc.standbyStart(b.Context())
+	after, _, err := n.svc.standbyStart(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -59,31 +59,37 @@ func (h *holder) commit(ctx context.Context, s *step) error {
 	}
 	h.deps.Observe.appended(time.Since(began), len(rec.Entries))
 	h.deps.Observe.reached(PointRecordAcked, h.partition)
+	h.wrote = written{sequence, wrote, h.time.wall()}
 	if err := h.applied1(&rec, raw, sequence, s); err != nil {
 		return err
 	}
 	h.deps.Observe.reached(PointApplied, h.partition)
 	s.answer()
 	h.after(&rec, s)
-	h.compareClock(ctx, sequence, wrote)
+	if h.time.compareDue() {
+		h.compareClock(ctx)
+	}
 	return nil
 }
 
-// compareClock compares, now and then, the time that NATS put on the record just
-// written, begun at wrote, with this holder's.
-func (h *holder) compareClock(ctx context.Context, sequence uint64, wrote time.Time) {
-	if !h.time.compareDue() {
-		return
-	}
-	acked := h.time.wall()
+// written is this holder's last record: when its write began, and when it was
+// acknowledged.
+type written struct {
+	sequence uint64
+	from, to time.Time
+}
+
+// compareClock compares the time that NATS put on this holder's last record with
+// this holder's.
+func (h *holder) compareClock(ctx context.Context) {
 	msg, err := h.deps.Log.LastLog(ctx, h.partition)
-	if err != nil || msg.Sequence != sequence {
+	if err != nil || msg.Sequence != h.wrote.sequence {
 		return // deposed, or a matter of the next publish
 	}
 	before := h.time.doubtful()
-	h.time.compare(msg.At, wrote, acked)
+	h.time.compare(msg.At, h.wrote.from, h.wrote.to)
 	if after := h.time.doubtful(); after != before {
-		h.log.Warn("the clock against the time of NATS", "doubtful", after, "nats", msg.At, "here", acked)
+		h.log.Warn("the clock against the time of NATS", "doubtful", after, "nats", msg.At, "here", h.wrote.to)
 		h.publishStatus(h.current.Load().Held)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
+	"github.com/baton-router/baton/pkg/lifecycle"
 	"github.com/baton-router/baton/pkg/roster"
 	"github.com/baton-router/baton/pkg/store"
 )
@@ -32,6 +33,8 @@ type holder struct {
 	epoch    uint64
 	sequence uint64 // of the last record of this partition on BATON_LOG
 	trusted  trust  // that it is there
+	foreseen foresight
+	wrote    written
 	applied  store.Applied
 	time     partitionClock
 	snapshot *roster.Snapshot
@@ -62,7 +65,7 @@ type holder struct {
 	delayed    delayedJobs                  // effects whose time has not come
 
 	// folding guards part, applied and threads while no tenure owns them.
-	folding  longLock
+	folding  lifecycle.Lock
 	tenured  bool                                    // a tenure owns them
 	counted  bool                                    // the threads' owners are in the gauges
 	replayed int                                     // records of others applied
@@ -96,7 +99,7 @@ func newHolder(s *Service, p int) (*holder, error) {
 		waiting:  map[control.ThreadKey][]call{},
 		busy:     map[busyKey]busyState{},
 		refusals: newRefusalLog(),
-		folding:  make(longLock, 1),
+		folding:  lifecycle.NewLock(),
 		mended:   make(chan struct{}, 1),
 	}
 	if halted, ok := asHalt(damage); ok {
@@ -364,6 +367,9 @@ func (h *holder) await(ctx context.Context, s *step, w wakes) error {
 	case <-w.clock:
 		s.now = h.time.now()
 	case <-wake.C:
+		if h.time.unknown() {
+			h.compareClock(ctx)
+		}
 		s.now = h.time.now()
 	}
 	return nil

@@ -145,6 +145,7 @@ type Service struct {
 	witness witness                                 // of the inbound stream
 	again   atomic.Pointer[context.CancelCauseFunc] // ends the standby's reader, which begins anew
 	shrunk  atomic.Bool                             // the log has lost records; not all partitions are compared yet
+	near    atomic.Bool                             // the standby's reader has come to where the log ended when it began
 
 	snapshots atomic.Pointer[SnapshotStatus]
 }

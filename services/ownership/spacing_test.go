@@ -133,23 +133,115 @@ func TestNothingComesBetweenTheLogsEndAndAClaim(t *testing.T) {
 	a.consumed(0, a.arrive(a.message(person(0, 0))))
 	b := a.second()
 	a.held()
-	var mu sync.Mutex
-	var calls []string
-	b.log.inject(func(l *faultyLog) {
-		l.asked = func(p int, call string) {
-			mu.Lock()
-			defer mu.Unlock()
-			if p == 0 {
-				calls = append(calls, call)
-			}
-		}
-	})
+	calls := b.asks(0)
 	before := a.svc.Epoch(0)
 	b.svc.Hold(0)
 	b.until("the second node holds the partition", func() bool { return b.svc.Epoch(0) > before })
-	mu.Lock()
-	defer mu.Unlock()
-	if at := slices.Index(calls, "append"); at < 1 || calls[at-1] != "end" {
-		t.Errorf("the claim asked for %v", calls)
+	if list := calls(); !slices.Contains(list, "append") || slices.Index(list, "append") < 1 || list[slices.Index(list, "append")-1] != "end" {
+		t.Errorf("the claim asked for %v", list)
+	}
+}
+
+// asks notes what a node asks of the log for a partition from now on; calls are the
+// names of that.
+func (w *world) asks(partition int) (calls func() []string) {
+	var mu sync.Mutex
+	var list []string
+	w.log.inject(func(l *faultyLog) {
+		l.asked = func(p int, call string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if p == partition {
+				list = append(list, call)
+			}
+		}
+	})
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(list)
+	}
+}
+
+// prepare waits until the standby has what the other node has, and has it prepare.
+func (w *world) prepare(a *world) {
+	w.t.Helper()
+	w.until("the standby has everything", func() bool {
+		return len(w.svc.Unable()) == 0 && w.svc.holders[0].part.Applied().Sequence == a.logEnd(0)
+	})
+	w.svc.Prepare(w.t.Context(), 0)
+}
+
+// Who is prepared asks for nothing before the claim: its record tells whether the
+// standby has read the log to its end.
+func TestAPreparedClaimIsItsRecordAlone(t *testing.T) {
+	t.Parallel()
+	a := started(t, several)
+	a.consumed(0, a.arrive(a.message(person(0, 0))))
+	b := a.second()
+	a.held()
+	b.prepare(a)
+	a.svc.Yield(0)
+	calls := b.asks(0)
+	b.svc.Hold(0)
+	b.until("the second node holds the partition", func() bool { return b.svc.Epoch(0) > 0 })
+	if list := calls(); len(list) == 0 || list[0] != "append" {
+		t.Errorf("the claim asked for %v", list)
+	}
+	b.consumed(0, b.arrive(b.message(person(0, 0))))
+	b.check()
+}
+
+// Nor does a record that comes after that go by: the claim is refused, and the log
+// is read.
+func TestAPreparedClaimPassesNoRecordOver(t *testing.T) {
+	t.Parallel()
+	a := started(t, several)
+	a.consumed(0, a.arrive(a.message(person(0, 0))))
+	b := a.second()
+	a.held()
+	b.prepare(a)
+	h := b.svc.holders[0]
+	h.folding.Lock() // its reader waits
+	a.consumed(0, a.arrive(a.message(person(0, 1))))
+	a.svc.Yield(0)
+	end := a.logEnd(0)
+	h.applied = h.part.Applied()
+	topic, ready, err := h.outset(t.Context())
+	if !ready || err != nil || h.applied.Sequence >= end {
+		t.Fatalf("prepared %t, at %d of %d, topic %d, %v", ready, h.applied.Sequence, end, topic, err)
+	}
+	h.foreseen = foresight{h.trustNow(), topic} // as it was
+	h.tenured = true
+	err = h.claim(t.Context())
+	h.reset()
+	h.tenured = false
+	h.folding.Unlock()
+	if err != nil || h.part.Applied().Sequence <= end {
+		t.Errorf("claimed at %d behind %d: %v", h.part.Applied().Sequence, end, err)
+	}
+	b.svc.Hold(0)
+	b.until("the second node holds the partition", func() bool { return b.svc.Epoch(0) > 0 })
+	b.check()
+}
+
+// What was found a while ago counts no more.
+func TestAPreparationLapses(t *testing.T) {
+	t.Parallel()
+	a := started(t, several)
+	a.consumed(0, a.arrive(a.message(person(0, 0))))
+	b := a.second()
+	a.held()
+	b.prepare(a)
+	h := b.svc.holders[0]
+	h.folding.Lock()
+	h.foreseen.since = h.foreseen.since.Add(-trustFor)
+	h.folding.Unlock()
+	calls := b.asks(0)
+	a.svc.Yield(0)
+	b.svc.Hold(0)
+	b.until("the second node holds the partition", func() bool { return b.svc.Epoch(0) > 0 })
+	if list := calls(); len(list) < 2 || !slices.Contains(list[:slices.Index(list, "append")], "last") {
+		t.Errorf("the claim asked for %v", list)
 	}
 }

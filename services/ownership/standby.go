@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -34,9 +35,12 @@ func (s *Service) followAll(ctx context.Context) error {
 	defer again(nil)
 	s.again.Store(&again)
 	defer s.again.Store(nil)
-	after, err := s.standbyStart(ctx)
+	after, end, err := s.standbyStart(ctx)
 	if err != nil {
 		return err
+	}
+	if after >= end {
+		s.near.Store(true)
 	}
 	for _, h := range s.holders {
 		h.folding.Lock()
@@ -44,10 +48,15 @@ func (s *Service) followAll(ctx context.Context) error {
 		h.folding.Unlock()
 	}
 	err = s.deps.Log.ReadLog(ctx, bus.ReadOptions{After: after}, func(m bus.Message) error {
-		if m.Partition >= len(s.holders) {
-			return nil
+		if m.Partition < len(s.holders) {
+			if err := s.holders[m.Partition].follow(ctx, m); err != nil {
+				return err
+			}
 		}
-		return s.holders[m.Partition].follow(ctx, m)
+		if m.Sequence >= end {
+			s.near.Store(true)
+		}
+		return nil
 	})
 	return cmp.Or(context.Cause(ctx), err)
 }
@@ -64,40 +73,46 @@ func (s *Service) readAgain() {
 }
 
 // standbyStart compares each partition with its log, and returns the sequence
-// behind which everything lies that some partition lacks. A partition that is
-// quiet for a year has its last record a year back: what counts is its next.
-func (s *Service) standbyStart(ctx context.Context) (uint64, error) {
+// behind which everything lies that some partition lacks, and the end of what it
+// does. A partition that is quiet for a year has its last record a year back: what
+// counts is its next.
+func (s *Service) standbyStart(ctx context.Context) (after, end uint64, err error) {
 	newest, oldest := uint64(0), ^uint64(0)
-	for _, h := range s.holders {
-		next, err := h.prepare(ctx)
-		if err != nil {
-			return 0, err
-		}
+	for _, h := range s.holders { // first: what comes behind a look at a partition lies behind all this
 		newest = max(newest, h.part.Applied().Sequence)
+	}
+	for _, h := range s.holders {
+		next, err := h.stand(ctx)
+		if err != nil {
+			return 0, 0, err
+		}
+		if h.halted.Load() == nil {
+			end = max(end, h.behind.Load())
+		}
 		if next > 0 {
 			oldest = min(oldest, next-1)
 		}
 	}
-	return min(newest, oldest), nil
+	return min(newest, oldest), end, nil
 }
 
-// prepare looks where the partition stands against its log. It returns the
+// stand looks where the partition stands against its log. It returns the
 // sequence of its next record, zero when it has all of them.
-func (h *holder) prepare(ctx context.Context) (next uint64, err error) {
+func (h *holder) stand(ctx context.Context) (next uint64, err error) {
 	h.folding.Lock()
 	defer h.folding.Unlock()
 	if h.tenured || h.halted.Load() != nil {
 		h.behind.Store(0) // the tenure has read everything; see Unable for the other
 		return 0, nil
 	}
-	if err := h.checkPositions(ctx); err != nil {
+	end, err := h.checkPositions(ctx)
+	if err != nil {
 		return 0, h.haltOr(err)
 	}
-	last, err := h.deps.Log.LastLog(ctx, h.partition)
-	if err != nil && !errors.Is(err, bus.ErrNoMessage) {
-		return 0, fmt.Errorf("ownership: last record of partition %d: %w", h.partition, err)
+	h.behind.Store(end)
+	if end <= h.applied.Sequence {
+		return 0, nil
 	}
-	h.behind.Store(last.Sequence)
 	m, err := h.deps.Log.NextLog(ctx, h.partition, h.applied.Sequence)
 	if errors.Is(err, bus.ErrNoMessage) {
 		return 0, nil
@@ -183,23 +198,24 @@ func (s *Service) CatchUp(ctx context.Context, p int) error {
 // halted here, or have far to go until they could be.
 func (s *Service) Unable() (list []int) {
 	for p, h := range s.holders {
-		if h.halted.Load() != nil || s.cfg.Standby && h.part.Applied().Sequence < h.behind.Load() {
+		if h.halted.Load() != nil || s.far(h) {
 			list = append(list, p)
 		}
 	}
 	return list
 }
 
+// CatchingUp reports whether what Unable lists is soon less.
+func (s *Service) CatchingUp() bool {
+	return slices.ContainsFunc(s.holders, func(h *holder) bool { return h.halted.Load() == nil && s.far(h) })
+}
+
+// far reports whether the partition is not near the end of its log here, or would
+// not stay there: a node that has just started compares and reads the others first.
+func (s *Service) far(h *holder) bool {
+	return s.cfg.Standby && (!s.near.Load() && !h.current.Load().Held || h.part.Applied().Sequence < h.behind.Load())
+}
+
 // unknown is more than any sequence: where a standby, or its reader of the
 // input, stands is not known yet.
 const unknown = ^uint64(0)
-
-// longLock is a lock that is held over calls on the bus. It is a channel, so
-// that testing/synctest knows a goroutine that waits for it to be blocked.
-type longLock chan struct{}
-
-// Lock implements sync.Locker.
-func (l longLock) Lock() { l <- struct{}{} }
-
-// Unlock implements sync.Locker.
-func (l longLock) Unlock() { <-l }

@@ -73,7 +73,7 @@ func (h *holder) tail(ctx context.Context) uint64 {
 	if err != nil || last.Sequence <= h.part.Applied().Sequence {
 		return 0
 	}
-	if h.checkPositions(ctx) != nil || h.load() != nil {
+	if _, err := h.checkPositions(ctx); err != nil || h.load() != nil {
 		return 0
 	}
 	return last.Sequence

@@ -41,6 +41,7 @@ const (
 	workerRetry  = 5 * time.Millisecond // queued effects: is a worker free?
 	doubtRetry   = time.Second          // due timers on a doubtful clock
 	waitingRetry = 200 * time.Millisecond
+	clockAfter   = 250 * time.Millisecond // a claim: until then commands waited for it
 	longestWait  = time.Minute
 )
 
@@ -63,6 +64,9 @@ func (h *holder) alarm() *time.Timer {
 	}
 	if len(h.todo) > 0 {
 		wait = min(wait, workerRetry)
+	}
+	if h.time.unknown() {
+		wait = min(wait, clockAfter)
 	}
 	if h.bell == nil {
 		h.bell = time.NewTimer(wait)
@@ -93,7 +97,13 @@ func (h *holder) decideDue(ctx context.Context, s *step) bool {
 
 // findDue looks up the rows that are due and the input to consume before them.
 func (h *holder) findDue(ctx context.Context, s *step) bool {
-	if h.dueAt == 0 || h.dueAt > s.now || h.time.doubtful() {
+	if h.dueAt == 0 || h.dueAt > s.now {
+		return false
+	}
+	if h.time.unknown() {
+		h.compareClock(ctx)
+	}
+	if h.time.doubtful() {
 		return false
 	}
 	rows, err := h.part.Timers(maxInstant, dueBatch)

@@ -39,7 +39,7 @@ func (h *holder) trustNow() trust {
 
 // trusts is true in a repair, which puts back what the log has lost.
 func (h *holder) trusts() bool {
-	return !h.cfg.Barrier || h.repairing.Load() || h.deps.Log.Reconnects() == h.trusted.reconnects && time.Since(h.trusted.since) < trustFor
+	return !h.cfg.Barrier || h.repairing.Load() || h.trusted.fresh(h.deps.Log)
 }
 
 // ascertain makes sure that the log still has this holder's last record, unless
