@@ -130,11 +130,11 @@ func TestAPayloadThatIsHeldGivesWay(t *testing.T) {
 	c := newPayloads(w.conn, 1<<20, &Observers{})
 	old := []payload{{raw: []byte("before"), dedupe: [16]byte{9}}}
 	c.shelf(p).put(ref.Sequence, old, 100, 1<<20)
-	got, err := c.get(t.Context(), p, ref, [16]byte{})
+	got, err := c.get(t.Context(), p, &message{}, ref, [16]byte{})
 	if err != nil || string(got.raw) == "before" {
 		t.Fatalf("%v %v", got, err)
 	}
-	if again, err := c.get(t.Context(), p, ref, [16]byte{}); err != nil || again != got {
+	if again, err := c.get(t.Context(), p, &message{}, ref, [16]byte{}); err != nil || again != got {
 		t.Errorf("it is not held then: %v", err)
 	}
 }

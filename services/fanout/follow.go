@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -48,8 +49,10 @@ func (h *holder) followNext(ctx context.Context, m bus.Message) error {
 	after := markAfter(r, m.Sequence)
 	behind := h.behind(before)
 	p := h.planFor(behind.lacks)
-	if err := h.plan(ctx, p, r, before); err != nil {
-		return err
+	if !h.unwanted(r, behind, before) {
+		if err := h.plan(ctx, p, r, before); err != nil {
+			return err
+		}
 	}
 	if err := h.bury(ctx, p.losses); err != nil {
 		return err
@@ -95,32 +98,46 @@ func markAfter(r *eventlog.Record, sequence uint64) *mark {
 // start are the first bytes of a record's hash.
 func start(hash [eventlog.HashSize]byte) uint64 { return binary.BigEndian.Uint64(hash[:]) }
 
-// appSet is a set of apps.
-type appSet map[control.AppID]struct{}
+// appSet is a set of apps: a handful, so that looking one up by scanning is
+// cheapest.
+type appSet []control.AppID
 
-func (s appSet) has(app control.AppID) bool {
-	_, ok := s[app]
-	return ok
+func (s appSet) has(app control.AppID) bool { return slices.Contains(s, app) }
+
+// without is the set but for an app; s is of no use afterwards.
+func (s appSet) without(app control.AppID) appSet {
+	return slices.DeleteFunc(s, func(a control.AppID) bool { return a == app })
 }
 
 func (s appSet) lacks(app control.AppID) bool { return !s.has(app) }
 
 // behind are the apps that do not stand at a mark or beyond: the record that
 // follows is not planned for them.
-func (h *holder) behind(at *mark) appSet {
+func (h *holder) behind(at *mark) (set appSet) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var set appSet // of none, as a rule
 	for app, pl := range h.mu.places {
 		if pl.engine == nil || pl.track.read < at.position || pl.replays(at) {
-			if set == nil {
-				set = appSet{}
-			}
-			set[app] = struct{}{}
+			set = append(set, app)
 		}
 	}
 	h.alone.Store(len(set) > 0 && len(set) == len(h.mu.places))
 	return set
+}
+
+// unwanted reports whether all apps that there are read a record for themselves: then
+// it need not be planned to know what becomes of it.
+func (h *holder) unwanted(r *eventlog.Record, behind appSet, before *mark) bool {
+	if !h.alone.Load() || r.RosterVersion != before.roster || changesRoster(r) {
+		return false
+	}
+	apps, _ := h.service.today()
+	for app := range apps {
+		if !behind.has(app) {
+			return false
+		}
+	}
+	return true
 }
 
 func (h *holder) planFor(wanted func(control.AppID) bool) *plan {

@@ -111,7 +111,7 @@ func TestShelfIsBoundedAndKeepsWhatTheLogStillNeeds(t *testing.T) {
 	if _, kept := s.batches[3]; !kept || len(s.batches) != 2 || s.bytes != 60 {
 		t.Fatalf("batches %v, %d bytes", s.batches, s.bytes)
 	}
-	s.put(1, nil, 40, 100) // fetched again: the first to go
+	s.put(1, nil, 10, 100) // the log is past it
 	s.put(13, nil, 40, 100)
 	if _, kept := s.batches[1]; kept || s.bytes != 100 {
 		t.Fatalf("batches %v, %d bytes", s.batches, s.bytes)

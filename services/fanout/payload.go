@@ -89,9 +89,10 @@ func (c *payloads) fill(m bus.Message) {
 	c.shelf(m.Partition).put(m.Sequence, batch, 2*len(m.Data), c.share())
 }
 
-// put adds a batch when there is room, making some of what the log is past.
+// put adds a batch that the log is not past when there is room, making some of what
+// it is past.
 func (s *shelf) put(sequence uint64, batch []payload, size, share int) {
-	if _, have := s.batches[sequence]; have {
+	if _, have := s.batches[sequence]; have || sequence <= s.passed {
 		return
 	}
 	for len(s.order) > 0 && s.bytes+size > share && s.order[0] <= s.passed {
@@ -104,10 +105,6 @@ func (s *shelf) put(sequence uint64, batch []payload, size, share int) {
 	}
 	s.batches[sequence] = batch
 	s.bytes += size
-	if sequence <= s.passed { // fetched again for an app that lags: the first to go
-		s.order, s.sizes = slices.Insert(s.order, 0, sequence), slices.Insert(s.sizes, 0, size)
-		return
-	}
 	s.order, s.sizes = append(s.order, sequence), append(s.sizes, size)
 }
 
@@ -139,25 +136,35 @@ func (c *payloads) drop(p int) {
 	delete(c.by, p)
 }
 
+// message is one of BATON_IN as whoever plans a record has it at hand: its events lie
+// side by side there, and so do those of the record.
+type message struct {
+	sequence uint64
+	events   []payload
+}
+
 // get returns the payload of the event that was decided with a de-duplication key,
-// from the shelf or by its sequence. The error is errNoPayload when there is none
-// any more, errOtherPayload when the stream has another there, else that of the
-// bus.
-func (c *payloads) get(ctx context.Context, p int, ref control.Ref, dedupe [16]byte) (*payload, error) {
-	c.mu.Lock()
-	batch, have := c.shelf(p).batches[ref.Sequence]
-	c.mu.Unlock()
-	if have {
-		if event, err := pick(batch, ref, dedupe); err == nil {
+// from the message at hand, from the shelf, or by its sequence; its message is the
+// one at hand then. The error is errNoPayload when there is none any more,
+// errOtherPayload when the stream has another there, else that of the bus.
+func (c *payloads) get(ctx context.Context, p int, at *message, ref control.Ref, dedupe [16]byte) (*payload, error) {
+	if at.sequence != ref.Sequence {
+		c.mu.Lock()
+		at.events = c.shelf(p).batches[ref.Sequence]
+		c.mu.Unlock()
+		at.sequence = ref.Sequence
+	}
+	if at.events != nil {
+		if event, err := pick(at.events, ref, dedupe); err == nil {
 			return event, nil
 		}
 		c.discard(p, ref.Sequence) // of a stream that has lost its end since
 	}
-	batch, err := c.fetch(ctx, p, ref.Sequence)
-	if err != nil {
+	var err error
+	if at.events, err = c.fetch(ctx, p, ref.Sequence); err != nil {
 		return nil, err
 	}
-	return pick(batch, ref, dedupe)
+	return pick(at.events, ref, dedupe)
 }
 
 // pick finds the event of a batch that was decided.

@@ -29,12 +29,13 @@ type plan struct {
 	losses  []DeadLetter
 	size    int // of letters, in bytes
 	entries int // left in the record, the one at hand included
+	input   message
 }
 
 // begin forgets what was planned and takes the apps as they are now.
 func (pl *plan) begin() {
 	pl.apps, pl.version = pl.holder.service.today()
-	pl.mail, pl.losses, pl.size = nil, nil, 0
+	pl.mail, pl.losses, pl.size, pl.input = nil, nil, 0, message{}
 }
 
 // mail is the letters of a record, by app: a handful, so that looking one up by
@@ -208,7 +209,7 @@ func (pl *plan) render(ctx context.Context, d *delivery.Delivery, e *delivery.En
 	if d.Body != delivery.BodyEvent && d.Body != delivery.BodyNoPayload {
 		return webhook.AppendHandover(nil, handover(d, e, v.numeric)), nil
 	}
-	p, err := pl.holder.service.payloads.get(ctx, pl.holder.partition, d.Input, dedupe(e.Event))
+	p, err := pl.holder.service.payloads.get(ctx, pl.holder.partition, &pl.input, d.Input, dedupe(e.Event))
 	if err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func (ps *plans) drop(sequence uint64) {
 func (ps *plans) taken(p *planned, app control.AppID) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	delete(p.awaited, app)
+	p.awaited = p.awaited.without(app)
 	if len(p.awaited) == 0 && ps.by[p.after.sequence] == p {
 		ps.drop(p.after.sequence)
 	}
@@ -128,12 +128,12 @@ func (pl *place) plan(ctx context.Context, m bus.Message, before *mark, replays 
 	if r == nil {
 		return nil, ctx.Err() //nolint:nilnil // does not count
 	}
-	made := &planned{before: before, after: markAfter(r, m.Sequence), events: len(r.Entries), awaited: appSet{pl.app: {}}}
+	made := &planned{before: before, after: markAfter(r, m.Sequence), events: len(r.Entries), awaited: appSet{pl.app}}
 	p := h.planFor(func(app control.AppID) bool { return app == pl.app })
 	if replays {
 		p.as = h.service.deps.Rosters.Current()
 	} else {
-		h.lack(made.awaited, made.after)
+		made.awaited = h.lack(made.awaited, made.after)
 		p.wanted = made.awaited.has
 	}
 	if err := h.plan(ctx, p, r, before); err != nil {
@@ -146,19 +146,20 @@ func (pl *place) plan(ctx context.Context, m bus.Message, before *mark, replays 
 	return made, nil
 }
 
-// lack adds the apps that read for themselves, have not read up to a mark, and are
-// not known to be dead.
-func (h *holder) lack(apps appSet, upTo *mark) {
+// lack adds to a set the apps that read for themselves, have not read up to a mark,
+// and are not known to be dead.
+func (h *holder) lack(apps appSet, upTo *mark) appSet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for app, pl := range h.mu.places {
-		if pl.engine == nil || !pl.behind() || pl.track.read >= upTo.position {
+		if pl.engine == nil || !pl.behind() || pl.track.read >= upTo.position || apps.has(app) {
 			continue
 		}
 		if lives, _ := pl.engine.lives(); lives {
-			apps[app] = struct{}{}
+			apps = append(apps, app)
 		}
 	}
+	return apps
 }
 
 // lost are the deliveries of the record to an app that cannot be made.
@@ -175,7 +176,7 @@ func (p *planned) lost(app control.AppID) (lost []DeadLetter) {
 func (s *Service) anyFlows(apps appSet) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for app := range apps {
+	for _, app := range apps {
 		if e := s.mu.engines[app]; e != nil {
 			if _, flows := e.lives(); flows {
 				return true

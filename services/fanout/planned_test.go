@@ -18,7 +18,7 @@ func recordFor(sequence uint64, size int, apps ...control.AppID) *planned {
 		version: 7, awaited: appSet{}, size: size,
 	}
 	for _, app := range apps {
-		p.awaited[app] = struct{}{}
+		p.awaited = append(p.awaited, app)
 	}
 	return p
 }
