@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"slices"
+	"time"
 )
 
 // flight is a bundle in the making or under way, and what its callers wait for.
@@ -15,6 +16,7 @@ type flight struct {
 	// What became of it, once done is closed. refused are parts that did not
 	// go along.
 	sequence uint64
+	took     time.Duration
 	err      error
 	refused  map[int]error
 }

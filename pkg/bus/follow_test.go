@@ -6,8 +6,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
+	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 )
 
 // A reader in the writer's process gets every message once and in order: what
@@ -103,6 +105,10 @@ func TestAskWithoutTheServer(t *testing.T) {
 	}
 	if _, err := ask(ctx, c, 1, strings.Repeat("x", bus.MaxRecord*2)); !errors.Is(err, bus.ErrTooLarge) {
 		t.Errorf("too large: %v, wanted ErrTooLarge", err)
+	}
+	talkative := &commandv1.Request{Verb: &commandv1.Request_Take{Take: &commandv1.Take{Metadata: strings.Repeat("x", bus.MaxRecord*2)}}}
+	if _, err := c.Ask(ctx, 1, talkative, time.Hour); !errors.Is(err, bus.ErrTooLarge) {
+		t.Errorf("too much metadata: %v, wanted ErrTooLarge", err)
 	}
 	short, cancel := context.WithCancel(ctx)
 	cancel()

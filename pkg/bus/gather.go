@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -51,6 +50,7 @@ type gatherer struct {
 		lasts  []uint64  // last sequence by partition, 0 for none
 		queue  []*flight // in order; the last one is being filled
 		newest []*flight // by partition: the one under way that holds it
+		before formation // of the last one that was stored
 	}
 }
 
@@ -183,9 +183,11 @@ func (g *gatherer) board(data []byte, part flightPart) (*flight, error) {
 	part.body, part.to = f.open-len(data), f.open
 	f.parts = append(f.parts, part)
 	g.mu.newest[p] = f
-	select {
-	case g.wake <- struct{}{}:
-	default:
+	if n := len(f.parts); n == 1 || n == g.mu.before.expected {
+		select {
+		case g.wake <- struct{}{}:
+		default:
+		}
 	}
 	return f, nil
 }
@@ -215,7 +217,7 @@ func (g *gatherer) run(ctx context.Context) {
 			return
 		case <-g.wake:
 		}
-		for f := g.depart(); f != nil; f = g.depart() {
+		for f := g.fill(ctx); f != nil; f = g.fill(ctx) {
 			g.fly(ctx, f)
 		}
 	}
@@ -231,14 +233,8 @@ func (g *gatherer) refuseAll() {
 	g.recent.close()
 }
 
-// depart takes the next bundle. Whoever is ready to run goes first, for as long
-// as that brings more parts, which costs nothing when nobody is: while the
-// processors are busy, more share the write.
+// depart takes the next bundle.
 func (g *gatherer) depart() *flight {
-	for waiting, before := g.waiting(), -1; waiting != before; {
-		runtime.Gosched()
-		waiting, before = g.waiting(), waiting
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.mu.queue) == 0 {
@@ -250,21 +246,13 @@ func (g *gatherer) depart() *flight {
 	return f
 }
 
-// waiting is how many parts the next bundle has.
-func (g *gatherer) waiting() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.mu.queue) == 0 {
-		return 0
-	}
-	return len(g.mu.queue[0].parts)
-}
-
 // fly stores a bundle, or finds out that it is not stored.
 func (g *gatherer) fly(ctx context.Context, f *flight) {
 	for {
+		began := time.Now()
 		sequence, err := g.send(ctx, f)
 		if !errors.Is(err, ErrWrongSequence) {
+			f.took = time.Since(began)
 			g.land(f, sequence, err)
 			return
 		}
@@ -371,6 +359,7 @@ func (g *gatherer) land(f *flight, sequence uint64, err error) {
 	g.mu.Lock()
 	if err == nil && len(f.parts) > 0 {
 		g.mu.base = sequence
+		g.mu.before.after(f, g.waiting())
 	}
 	for _, p := range f.parts {
 		if err == nil {

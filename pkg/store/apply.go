@@ -118,6 +118,9 @@ func (p *Partition) check(before Applied, r *eventlog.Record, raw []byte, sequen
 
 // covers reports whether changes has exactly the threads that r evolves.
 func (p *Partition) covers(r *eventlog.Record, changes []Change) error {
+	if coversOne(r, changes) {
+		return nil
+	}
 	if p.open == nil {
 		p.open = map[control.ThreadKey]bool{}
 	}
@@ -154,6 +157,24 @@ func (p *Partition) covers(r *eventlog.Record, changes []Change) error {
 		}
 	}
 	return nil
+}
+
+// coversOne reports whether changes is the one thread that all of r evolves, as
+// most records do.
+func coversOne(r *eventlog.Record, changes []Change) bool {
+	if len(changes) != 1 {
+		return false
+	}
+	evolves := false
+	for i := range r.Entries {
+		if e := &r.Entries[i]; e.Evolves() {
+			if e.Thread != changes[0].Thread {
+				return false
+			}
+			evolves = true
+		}
+	}
+	return evolves
 }
 
 // batch collects what one record changes. It is the eventlog.Tables of the

@@ -90,7 +90,6 @@ func (o *Options) fill() {
 // lapsed reach the disk soon, and files are deleted at a pace.
 func (o *Options) engine() *pebble.Options {
 	e := &pebble.Options{
-		CacheSize:                   o.CacheBytes,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(2, runtime.GOMAXPROCS(0)/2) },
 		FlushDelayDeleteRange:       10 * time.Second,
 		FormatMajorVersion:          formatMajorVersion,

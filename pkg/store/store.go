@@ -20,9 +20,10 @@ const Format = 2
 // Store is a node's database. It is safe for concurrent use; Close must come
 // last.
 type Store struct {
-	db   *pebble.DB
-	lock *pebble.Lock
-	fs   FS
+	db    *pebble.DB
+	lock  *pebble.Lock
+	fs    FS
+	cache thrift
 
 	readOnly bool
 
@@ -63,14 +64,17 @@ func open(o *Options) (*Store, error) {
 	}
 	e := o.engine()
 	e.Lock = lock
+	e.Cache = pebble.NewCache(o.CacheBytes)
 	db, err := pebble.Open(o.Dir, e)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: %w", errMissing, err)
 	}
 	if err != nil {
+		e.Cache.Unref()
 		return nil, errors.Join(err, lock.Close())
 	}
 	s := &Store{db: db, lock: lock, fs: o.FS, readOnly: o.ReadOnly}
+	s.cache.cache, s.cache.reserve = e.Cache, max(0, int(o.CacheBytes)-int(o.MemTableBytes)-thriftBytes)
 	s.mu.partitions = make(map[int]*Partition)
 	return s, nil
 }
@@ -187,7 +191,11 @@ func (s *Store) Digest(partitions int) (eventlog.Digest, error) {
 func (s *Store) Sync() error { return s.db.LogData(nil, pebble.Sync) }
 
 // Close flushes and closes the store. No other call may be under way or follow.
-func (s *Store) Close() error { return errors.Join(s.db.Close(), s.lock.Close()) }
+func (s *Store) Close() error {
+	err := errors.Join(s.db.Close(), s.lock.Close())
+	s.cache.cache.Unref()
+	return err
+}
 
 // Use is how a store stands, for metrics.
 type Use struct {

@@ -45,11 +45,23 @@ func (s *Service) eachMessage(ctx context.Context, fn func(bus.Message) error) e
 	return err
 }
 
-// eachDecoded is eachMessage with the records decoded, or why they could not be.
+// eachDecoded is eachMessage with the records decoded, or why they could not be;
+// a record's memory is used again when fn has returned. The work is that of one
+// goroutine at a pace that leaves room: live traffic comes first. A log that no
+// running server has is read on all processors.
 func (s *Service) eachDecoded(ctx context.Context, fn func(bus.Message, *eventlog.Record, error) error) error {
-	return eventlog.Ahead(ctx, func(put func(bus.Message, []byte) error) error {
-		return s.eachMessage(ctx, func(m bus.Message) error { return put(m, m.Data) })
-	}, fn)
+	var rec eventlog.Record
+	var pace pace
+	read := 0
+	return s.eachMessage(ctx, func(m bus.Message) error {
+		if read++; read%paceEvery == 0 {
+			if err := pace.step(ctx); err != nil {
+				return err
+			}
+		}
+		err := eventlog.DecodeInto(&rec, m.Data)
+		return fn(m, &rec, err)
+	})
 }
 
 // eachRecord is eachDecoded for logs that are intact.
@@ -110,7 +122,10 @@ func (s *Service) Replay(ctx context.Context, _ *connect.Request[adminv1.ReplayR
 	if err != nil {
 		return nil, err
 	}
-	digests := fold.Digests()
+	digests, err := digestsInTurn(ctx, &fold)
+	if err != nil {
+		return nil, err
+	}
 	for p, at := range want {
 		if digests[p] != at.digest {
 			resp.Equal, resp.Differ = false, append(resp.Differ, p)
@@ -123,6 +138,19 @@ func (s *Service) Replay(ctx context.Context, _ *connect.Request[adminv1.ReplayR
 	return connect.NewResponse(resp), nil
 }
 
+// digestsInTurn is fold.Digests without its other goroutines, at a pace.
+func digestsInTurn(ctx context.Context, fold *eventlog.Fold) (map[uint32]eventlog.Digest, error) {
+	var pace pace
+	digests := map[uint32]eventlog.Digest{}
+	for _, p := range fold.Partitions() {
+		if err := pace.step(ctx); err != nil {
+			return nil, err
+		}
+		digests[p] = fold.Partition(p).Digest()
+	}
+	return digests, nil
+}
+
 // storeDigest is the digest of a partition of the store and where it stood.
 type storeDigest struct {
 	eventlog.Head
@@ -131,7 +159,11 @@ type storeDigest struct {
 
 func (s *Service) storeDigests(ctx context.Context) (map[uint32]storeDigest, eventlog.Digest, error) {
 	all, digests := map[uint32]storeDigest{}, map[uint32]eventlog.Digest{}
+	var pace pace
 	for p := range s.deps.Node.Partitions {
+		if err := pace.step(ctx); err != nil {
+			return nil, eventlog.Digest{}, err
+		}
 		part, err := s.fresh(ctx, p)
 		if err != nil {
 			return nil, eventlog.Digest{}, err

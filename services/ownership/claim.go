@@ -238,6 +238,7 @@ func (h *holder) load() error {
 	if h.threads != nil {
 		return nil
 	}
+	defer h.deps.Store.ReadOnce()()
 	threads := newThreads()
 	err := threads.fill(func(put func(control.ThreadKey, slot)) error {
 		return h.part.EachThread(func(key control.ThreadKey, st control.State) error {

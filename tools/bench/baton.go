@@ -39,6 +39,7 @@ type baton struct {
 	ended  chan struct{}
 	err    error         // of the end, once ended is closed
 	up     time.Duration // from the start of the process until it was ready
+	upUse  proc.Usage    // of that time
 }
 
 // startBaton starts Baton in dir, which holds its baton.yaml, and returns when
@@ -81,6 +82,9 @@ func startBaton(ctx context.Context, program, dir string) (_ *baton, err error) 
 		return b, err
 	}
 	b.up = time.Since(began)
+	if b.upUse, err = b.usage(); err != nil {
+		return b, err
+	}
 	return b, b.poll(ctx, "apps verified", b.verified)
 }
 

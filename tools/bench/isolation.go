@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/baton-router/baton/tools/bench/proc"
 	"github.com/baton-router/baton/tools/bench/report"
 	"github.com/baton-router/baton/tools/bench/traffic"
 )
@@ -18,49 +19,76 @@ const (
 	slowAnswer = 3 * time.Second
 )
 
+// windows is how many pieces the load is cut into beside a bad app, and as many
+// without: they take turns, so that whatever else the machine does meets both.
+const windows = 8
+
 // isolation measures the apps that are well while another is slow, and while
-// another is dead with a backlog, against the same run before.
+// another is dead with a backlog, against a second Baton with the same past where
+// all are well.
 func (b *bench) isolation(ctx context.Context) error {
-	return b.onBaton(ctx, "isolation", isolated, b.size.threads, setup{maxBatch: 20}, func(s *batonStage) error {
-		if err := b.others(ctx, s, "isolation/all well", 0, 1, 2); err != nil {
-			return err
-		}
-		if err := s.behave(slowApp, 200, slowAnswer); err != nil {
-			return err
-		}
-		if err := b.others(ctx, s, "isolation/slow app", 0, 1, 2); err != nil {
-			return err
-		}
-		if err := s.behave(slowApp, 200, 0); err != nil {
-			return err
-		}
-		return b.dead(ctx, s)
+	pair := func(name string, measure func(*batonStage) error) error {
+		return b.onBaton(ctx, name, isolated, b.size.threads, setup{maxBatch: 20}, measure)
+	}
+	return pair("isolation", func(s *batonStage) error {
+		return pair("isolation-well", func(well *batonStage) error {
+			if err := s.behave(slowApp, 200, slowAnswer); err != nil {
+				return err
+			}
+			if err := b.beside(ctx, "isolation/slow app", s, well); err != nil {
+				return err
+			}
+			if err := s.behave(slowApp, 200, 0); err != nil {
+				return err
+			}
+			return b.dead(ctx, s, well)
+		})
 	})
 }
 
-// others measures the delay at some apps under the quiet load.
-func (b *bench) others(ctx context.Context, s *batonStage, name string, apps ...int) error {
-	sh := steady(pacedRate, b.size.isolation)
-	sh.apps = apps
-	o, err := s.play(ctx, sh)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+// quietly is the quiet load and what it came to, over all of its windows.
+type quietly struct {
+	stage  *batonStage
+	name   string
+	last   outcome // its latency is that of all
+	cpu    time.Duration
+	events int
+}
+
+// beside measures the delay at the apps that are well under the quiet load, in turn
+// beside a bad one and on the Baton where all are well.
+func (b *bench) beside(ctx context.Context, name string, bad, well *batonStage) error {
+	sides := []*quietly{{stage: bad, name: name}, {stage: well, name: name + "/all well"}}
+	sh := steady(pacedRate, b.size.isolation/windows)
+	sh.apps = []int{0, 1, 2}
+	for window := range 2 * windows {
+		side := sides[(window+1)/2%2] // ABBA: none is always the first
+		o, err := side.stage.play(ctx, sh.following(side.events > 0))
+		if err != nil {
+			return fmt.Errorf("%s: %w", side.name, err)
+		}
+		side.last, side.cpu, side.events = o, side.cpu+o.router.CPU, side.events+o.events
 	}
-	b.note(name+"/p50 of the others", report.Millis, millis(o.latency.P50))
-	b.note(name+"/p99 of the others", report.Millis, millis(o.latency.P99))
-	b.note(name+"/CPU per event", report.Micros, perEvent(o.router, o.events))
-	b.say("%-40s p50 %.2f  p99 %.2f ms of the others", name, millis(o.latency.P50), millis(o.latency.P99))
+	for _, side := range sides {
+		latency := side.last.latency
+		b.note(side.name+"/p50 of the others", report.Millis, millis(latency.P50))
+		b.note(side.name+"/p99 of the others", report.Millis, millis(latency.P99))
+		b.note(side.name+"/CPU per event", report.Micros, perEvent(proc.Usage{CPU: side.cpu}, side.events))
+		b.say("%-40s p50 %.2f  p99 %.2f ms of the others", side.name, millis(latency.P50), millis(latency.P99))
+	}
 	return nil
 }
 
 // dead lets a backlog wait for an app that refuses everything.
-func (b *bench) dead(ctx context.Context, s *batonStage) error {
+func (b *bench) dead(ctx context.Context, s, well *batonStage) error {
 	const name = "isolation/dead app"
 	backlog := min(b.options.backlog, b.size.largest)
 	// Caches fill and buffers grow under any load: first the same to apps that
 	// are all well.
-	if _, err := s.play(ctx, shape{events: min(backlog, 100_000), perPost: perWarm, apps: []int{0, 1, 2, deadApp}}); err != nil {
-		return fmt.Errorf("%s: before: %w", name, err)
+	for _, s := range []*batonStage{s, well} {
+		if _, err := s.play(ctx, shape{events: min(backlog, 100_000), perPost: perWarm, apps: []int{0, 1, 2, deadApp}}); err != nil {
+			return fmt.Errorf("%s: before: %w", name, err)
+		}
 	}
 	before, err := b.resident(ctx, s)
 	if err != nil {
@@ -79,7 +107,10 @@ func (b *bench) dead(ctx context.Context, s *batonStage) error {
 	b.note(name+"/events waiting", report.Count, float64(backlog))
 	b.note(name+"/memory before", report.MiB, before)
 	b.note(name+"/memory grown", report.MiB, after-before)
-	return b.others(ctx, s, name, 0, 1, 2)
+	if _, err := well.play(ctx, shape{events: backlog, perPost: perWarm}); err != nil {
+		return fmt.Errorf("%s: the same events, all well: %w", name, err)
+	}
+	return b.beside(ctx, name, s, well)
 }
 
 // behave tells an app how to answer from now on.

@@ -15,6 +15,9 @@ import (
 // beyond is where the memory per idle thread is counted from.
 const beyond = 100_000
 
+// scaleRate is a load in events per second that every number of threads takes.
+const scaleRate = 1000
+
 // scale measures installations with more and more threads, one app each: what
 // an event and an idle thread take, and how long a restart does.
 func (b *bench) scale(ctx context.Context) error {
@@ -65,6 +68,12 @@ func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (residen
 	}
 	b.note(name+"/webhooks", report.PerSecond, o.rate())
 	b.note(name+"/CPU per event", report.Micros, perEvent(o.router, o.events))
+	// Fuller batches take less for an event, so it also counts at one rate for all.
+	paced, err := s.play(ctx, shape{during: b.size.paced, perPost: 20, rate: scaleRate})
+	if err != nil {
+		return 0, err
+	}
+	b.note(fmt.Sprintf("%s/CPU per event at %d per s", name, scaleRate), report.Micros, perEvent(paced.router, paced.events))
 	if err := b.idle(ctx, s, name); err != nil { // the cursors are saved meanwhile
 		return 0, err
 	}
@@ -72,6 +81,7 @@ func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (residen
 		return 0, err
 	}
 	b.note(name+"/restart", report.Seconds, s.up.Seconds())
+	b.note(name+"/CPU of the restart", report.Seconds, s.upUse.CPU.Seconds())
 	if resident, err = b.resident(ctx, s); err != nil {
 		return 0, err
 	}

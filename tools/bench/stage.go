@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -72,6 +73,14 @@ type shape struct {
 	apps []int
 	// undelivered leaves out the wait for deliveries.
 	undelivered bool
+	// further adds the latencies to those of the load before.
+	further bool
+}
+
+// following is the load with its latencies added to those of the one before, or not.
+func (sh shape) following(further bool) shape {
+	sh.further = further
+	return sh
 }
 
 // connections of the platform, as many as the baseline has workers.
@@ -105,7 +114,7 @@ func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisec
 // play posts a load and waits until all apps have all of it. It is an error
 // when one of them did not get every event once, in order and signed.
 func (s *stage) play(ctx context.Context, sh shape) (o outcome, err error) {
-	if _, err := s.order(traffic.SinkOrder{Do: "reset"}); err != nil {
+	if _, err := s.order(traffic.SinkOrder{Do: "reset", Further: sh.further}); err != nil {
 		return o, err
 	}
 	before, err := s.usages()
@@ -213,17 +222,31 @@ func (s *batonStage) again(ctx context.Context, program string) error {
 	return err
 }
 
-// resident is the memory in use, in MiB, after a collection and some time in
-// which the runtime gives back what that has freed.
+// settlings is how often resident looks at most.
+const settlings = 6
+
+// resident is the memory in use, in MiB, after a collection and once no more of
+// what that has freed is given back: on a busy machine that takes its time.
 func (b *bench) resident(ctx context.Context, s *batonStage) (float64, error) {
 	if _, err := s.get(ctx, "/debug/pprof/heap?gc=1"); err != nil {
 		return 0, err
 	}
-	if err := traffic.Pause(ctx, b.size.idle); err != nil {
-		return 0, err
+	least := math.Inf(1)
+	for range settlings {
+		if err := traffic.Pause(ctx, b.size.idle); err != nil {
+			return 0, err
+		}
+		u, err := s.baton.usage()
+		if err != nil {
+			return 0, err
+		}
+		now := float64(u.Resident) / (1 << 20)
+		if now > least-1 {
+			return min(now, least), nil
+		}
+		least = now
 	}
-	u, err := s.baton.usage()
-	return float64(u.Resident) / (1 << 20), err
+	return least, nil
 }
 
 // onBaton measures with a fresh Baton, warmed up. Its directory is removed

@@ -102,6 +102,8 @@ type SinkOrder struct {
 	// ends the wait.
 	Count uint64
 	Quiet time.Duration
+	// Further keeps the latencies at a reset: those to come are added.
+	Further bool
 	// Delay and Status of each answer, to behave.
 	Delay  time.Duration
 	Status int
@@ -123,7 +125,7 @@ func (s *Sink) Obey(ctx context.Context, o SinkOrder) (SinkReport, error) {
 	switch o.Do {
 	case "reset":
 		for _, a := range apps {
-			a.reset()
+			a.reset(o.Further)
 		}
 	case "await":
 		s.await(ctx, apps, o)

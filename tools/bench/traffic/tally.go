@@ -100,12 +100,15 @@ func (l *ledger) await(count uint64) <-chan struct{} {
 	return reached
 }
 
-// reset begins to count anew; what each thread waits for, and faults, stay.
-func (l *ledger) reset() {
+// reset begins to count anew; what each thread waits for, and faults, stay, and the
+// latencies if they are to be further ones.
+func (l *ledger) reset(further bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tally.Deliveries, l.tally.Posts, l.tally.Other, l.tally.First, l.tally.Last = 0, 0, 0, 0, 0
-	l.latency = histogram{}
+	if !further {
+		l.latency = histogram{}
+	}
 }
 
 func (l *ledger) count() uint64 {

@@ -77,6 +77,27 @@ func TestLoadIsCountedAndInOrder(t *testing.T) {
 	}
 }
 
+// TestFurtherLatenciesAreAdded: of loads that take turns with others, the counts are
+// those of the last one, the latencies those of all.
+func TestFurtherLatenciesAreAdded(t *testing.T) {
+	t.Parallel()
+	s := NewSink(SinkSpec{Apps: 1, Threads: 10, Secret: secret}, "")
+	load := &LoadSpec{Page: 1, Threads: 10}
+	for i, c := range []struct {
+		further bool
+		latest  uint64
+	}{{false, 1}, {true, 2}, {true, 3}, {false, 1}} {
+		if _, err := s.Obey(t.Context(), SinkOrder{Do: "reset", Further: c.further}); err != nil {
+			t.Fatal(err)
+		}
+		s.apps[0].take(AppendWebhook(nil, load, i, 10, 1, time.Now()), time.Now(), true)
+		got, err := s.Obey(t.Context(), SinkOrder{Do: "tally"})
+		if err != nil || got.All.Count != c.latest || got.Apps[0].Deliveries != 1 {
+			t.Errorf("load %d: %+v, %v", i, got, err)
+		}
+	}
+}
+
 // TestSinkSeesFaults: what is lost, doubled, overtaken or not signed is counted.
 func TestSinkSeesFaults(t *testing.T) {
 	t.Parallel()

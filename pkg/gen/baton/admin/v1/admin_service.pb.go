@@ -4162,8 +4162,8 @@ type RepairStep struct {
 	Partition int32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	// What the matter was.
 	Damage string `protobuf:"bytes,2,opt,name=damage,proto3" json:"damage,omitempty"`
-	// restore, export, rebuild, refill-input, lower-topic, move-cursor,
-	// move-store, raise-format.
+	// restore, export, rebuild, refill-input, skip-input, lower-topic,
+	// move-cursor, move-store, raise-format.
 	Way string `protobuf:"bytes,3,opt,name=way,proto3" json:"way,omitempty"`
 	// First position of the log that it concerns, or the one that is left.
 	From uint64 `protobuf:"varint,4,opt,name=from,proto3" json:"from,omitempty"`
