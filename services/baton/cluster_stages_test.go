@@ -57,7 +57,7 @@ func (c *clusterWorld) stages(partition int, l lull) string {
 			if !ok || err != nil || !about.MatchString(line) || at.Before(l.began.Add(-around)) || at.After(l.began.Add(l.took)) {
 				continue
 			}
-			found = append(found, stage{at, node.Name + ": " + about.ReplaceAllString(what, "")})
+			found = append(found, stage{at, node.Name + ": " + about.ReplaceAllString(what, "$1")})
 		}
 	}
 	slices.SortStableFunc(found, func(a, b stage) int { return a.at.Compare(b.at) })

@@ -1,13 +1,16 @@
 package fanout
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/roster"
 )
 
@@ -133,4 +136,59 @@ func TestDeposedNodeClaimsAgain(t *testing.T) {
 	w.until("held again", func() bool { return len(a.Partitions()) == testPartitions })
 	id := w.say(9001, "b")
 	w.until("delivered", func() bool { return slices.Contains(bot.ids(), id[0]) })
+}
+
+// slowCursors hold saves up while they are told to.
+type slowCursors struct {
+	*bus.Conn
+	gate    atomic.Pointer[chan struct{}]
+	entered chan struct{}
+	cutOff  atomic.Bool
+}
+
+func (s *slowCursors) SaveCursor(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+	if gate := s.gate.Load(); gate != nil {
+		signal(s.entered)
+		select {
+		case <-*gate:
+		case <-ctx.Done():
+			s.cutOff.Store(true)
+		}
+	}
+	return s.Conn.SaveCursor(ctx, p, data, expected)
+}
+
+// A save that is under way when a partition is given back is waited for: cut off, it
+// would meet the last one at the stream, and the next node would wait for the lease.
+func TestASaveUnderWayIsWaitedForWhenAPartitionIsGivenBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bot := w.hook("s1")
+	w.adopt(document(appEntry(faq, bot)))
+	cursors := &slowCursors{Conn: w.conn, entered: make(chan struct{}, 1)}
+	quick := func(c *Config, d *Deps) {
+		c.LeaseFor, c.SaveTimeout, c.SaveEvery, d.Cursors = time.Hour, time.Minute, time.Millisecond, cursors
+	}
+	n := w.start(twoNodes, quick)
+	w.got(bot, w.say(personIn(0, 0), "first")...)
+	gate := make(chan struct{})
+	cursors.gate.Store(&gate)
+	w.say(personIn(0, 0), "second")
+	<-cursors.entered
+	given := make(chan struct{})
+	go func() { n.Yield(0); close(given) }()
+	w.until("being given back", func() bool { return n.holding(0) == nil })
+	cursors.gate.Store(nil)
+	close(gate)
+	<-given
+	if c := w.stored(0); cursors.cutOff.Load() || !c.GetReleased() {
+		t.Errorf("the save under way was cut off: %t; the cursor %v", cursors.cutOff.Load(), c)
+	}
+}
+
+// holding is the tenure of a partition; nil for none.
+func (s *Service) holding(p int) *tenure {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.tenures[p]
 }

@@ -203,7 +203,8 @@ func (h *holder) keep(ctx context.Context) {
 			return
 		}
 		last = time.Now()
-		if err := h.save(ctx, false); err != nil && ctx.Err() == nil && !h.stopped.Load() {
+		// Not cut off: the one that gives the cursor back would meet it at the stream.
+		if err := h.save(context.WithoutCancel(ctx), false); err != nil && ctx.Err() == nil && !h.stopped.Load() {
 			h.log.Warn("cursor not saved, trying again", "err", err)
 			h.wake()
 		}

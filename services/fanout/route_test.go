@@ -175,3 +175,14 @@ func TestNothingIsLostAtTheSeam(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// questions counts the questions for single records.
+type questions struct {
+	Log
+	next atomic.Int32
+}
+
+func (l *questions) NextLog(ctx context.Context, p int, after uint64) (bus.Message, error) {
+	l.next.Add(1)
+	return l.Log.NextLog(ctx, p, after)
+}

@@ -20,28 +20,43 @@ import (
 // them for the class cluster, and returns their URLs.
 func cluster(t *testing.T) ([]*server.Server, string) {
 	t.Helper()
+	var servers []*server.Server
+	var urls []string
+	for _, o := range members(t) {
+		servers = append(servers, enter(t, o))
+		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", o.Port))
+	}
+	return servers, strings.Join(urls, ",")
+}
+
+// members are three servers that are not started yet.
+func members(t *testing.T) (list []server.Options) {
+	t.Helper()
 	ports := freePorts(t, 6)
 	var routes []*url.URL
 	for _, port := range ports[3:] {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 	}
-	var servers []*server.Server
-	var urls []string
 	for i := range 3 {
-		s, err := server.NewServer(&server.Options{
+		list = append(list, server.Options{
 			ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: ports[i], NoSigs: true, NoLog: true,
 			JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, MaxPayload: 9 << 20,
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: ports[3+i]}, Routes: routes,
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		servers = append(servers, s)
-		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", ports[i]))
 	}
-	return servers, strings.Join(urls, ",")
+	return list
+}
+
+// enter starts a server of a cluster until the test ends.
+func enter(t *testing.T, o server.Options) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s
 }
 
 func freePorts(t *testing.T, n int) []int {
