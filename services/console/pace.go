@@ -10,13 +10,13 @@ import (
 const (
 	paceWork  = time.Millisecond
 	paceRest  = time.Millisecond
-	paceMost  = 32 * time.Millisecond
+	paceMost  = 4 * time.Millisecond
 	paceLate  = time.Millisecond
 	paceEvery = 32 // records between two looks at the clock
 )
 
 // pace spaces work that can wait: it takes half of one processor at most, and on a
-// busy machine some thirtieth. The zero pace has not begun. It belongs to one
+// busy machine a fifth. The zero pace has not begun. It belongs to one
 // goroutine.
 type pace struct {
 	began time.Time // of the work since the last rest
