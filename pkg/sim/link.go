@@ -24,7 +24,7 @@ type link struct {
 	// scheduler's lock.
 	serving map[int]func(bus.CommandCall)
 	// highest are the epochs that its graphapi has heard of, by partition, and
-	// stale the accepted sends that it heard of from holders of lower ones;
+	// stale the accepted sends that it heard of, true from holders of lower ones alone;
 	// guarded by the truth's lock.
 	highest map[int]uint64
 	stale   map[string]bool

@@ -60,7 +60,8 @@ func (t *truth) send(p int, e control.Event, timer bool, now decidedAt) {
 }
 
 // replied looks at an answer that a graphapi has taken off the network: of an
-// epoch that is over for it, nothing may come of it.
+// epoch that is over for it, nothing may come of it, unless the holder of the newest
+// one says the same, before or after.
 func (t *truth) replied(l *link, p int, answer []byte) {
 	r := new(commandv1.Response)
 	if err := proto.Unmarshal(answer, r); err != nil {
@@ -69,8 +70,11 @@ func (t *truth) replied(l *link, p int, answer []byte) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r.GetEpoch() < l.highest[p] && r.GetPosition() != 0 {
-		l.stale[fmt.Sprintf("baton1:%d-%d", p, r.GetPosition())] = true
+	if at := r.GetPosition(); at != 0 {
+		token := fmt.Sprintf("baton1:%d-%d", p, at)
+		if _, heard := l.stale[token]; !heard || r.GetEpoch() >= l.highest[p] {
+			l.stale[token] = r.GetEpoch() < l.highest[p]
+		}
 	}
 	l.highest[p] = max(l.highest[p], r.GetEpoch())
 }

@@ -36,7 +36,9 @@ func (r *route) start(after uint64, holders []*holder) {
 	r.mu.holders, r.mu.passed = make(map[int]*holder, len(holders)), after
 	r.mu.kept.begin(after)
 	for _, h := range holders {
-		r.mu.holders[h.partition] = h
+		if !h.gone() { // since the list was made
+			r.mu.holders[h.partition] = h
+		}
 	}
 }
 
@@ -125,9 +127,9 @@ func (r *route) add(h *holder, at uint64) (s seam, ok bool) {
 	if r.mu.holders == nil {
 		return s, false
 	}
-	r.mu.holders[h.partition] = h
 	s.after = r.mu.passed
-	s.records, s.whole = r.mu.kept.behind(h.partition, at)
+	s.records, s.whole = r.behind(h.partition, at)
+	r.mu.holders[h.partition] = h
 	return s, true
 }
 
@@ -139,8 +141,18 @@ func (r *route) whole(p int, sequence uint64) bool {
 	if r.mu.holders == nil {
 		return false
 	}
-	_, whole := r.mu.kept.behind(p, sequence)
+	_, whole := r.behind(p, sequence)
 	return whole
+}
+
+// behind are a partition's records behind a sequence as far as they are kept. What
+// came while it was held, though by a holder that is deposed since, is not. Called
+// with the lock held.
+func (r *route) behind(p int, sequence uint64) (records []bus.Message, whole bool) {
+	if r.mu.holders[p] != nil {
+		return nil, false
+	}
+	return r.mu.kept.behind(p, sequence)
 }
 
 // saw is a partition's record at a sequence, if the reader came by it a moment ago.

@@ -90,3 +90,29 @@ func TestAPreparedNodeReadsAlready(t *testing.T) {
 		t.Errorf("%d questions were asked of the log", n)
 	}
 }
+
+// What came while a partition was held is kept nowhere, whether its holder was given
+// back, deposed, or gone already when the reader began.
+func TestWhatAHolderWasHandedIsNotKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.adopt(document(appEntry(faq, w.hook("s1"))))
+	n := w.start(twoNodes, none)
+	deposed, gone := newHolder(n.Service, 0), newHolder(n.Service, 1)
+	gone.ending.Store(true)
+	var r route
+	r.start(10, []*holder{deposed, gone})
+	deposed.stopped.Store(true)
+	for i := range 4 {
+		r.come(bus.Message{Partition: i % 2, Sequence: uint64(11 + i)})
+	}
+	if r.whole(0, 10) || r.whole(0, 14) {
+		t.Error("what came to a deposed holder is taken for none")
+	}
+	if seam, _ := r.add(newHolder(n.Service, 0), 10); seam.whole || seam.after != 14 {
+		t.Errorf("the next holder joins behind %d with nothing, whole %t", seam.after, seam.whole)
+	}
+	if seam, ok := r.add(newHolder(n.Service, 1), 10); !ok || !seam.whole || len(seam.records) != 2 {
+		t.Errorf("of a partition that nobody held there are %d records, whole %t; want 2", len(seam.records), seam.whole)
+	}
+}
