@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/baton-router/baton/pkg/bus"
@@ -31,7 +32,7 @@ func (s *Service) read(ctx context.Context) {
 
 // readHeld reads until a partition lies behind the readers or ctx ends.
 func (s *Service) readHeld(ctx context.Context) {
-	if len(s.allHolders()) == 0 && s.route.aimedAt() == 0 {
+	if len(s.readable()) == 0 && s.route.aimedAt() == 0 {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -87,7 +88,7 @@ func (s *Service) readPayloads(ctx context.Context) error {
 func (s *Service) readLog(ctx context.Context) error {
 	s.route.stop()
 	defer s.route.stop()
-	holders := s.allHolders()
+	holders := s.readable()
 	after, err := s.startAt(ctx, holders)
 	if err != nil {
 		return err
@@ -111,10 +112,10 @@ func (s *Service) readLog(ctx context.Context) error {
 // begins. A partition that is quiet for a year has its mark a year back: what
 // counts is its next record.
 func (s *Service) startAt(ctx context.Context, holders []*holder) (uint64, error) {
-	newest, oldest := uint64(0), ^uint64(0)
 	if len(holders) == 0 {
 		return s.route.aimedAt(), nil
 	}
+	newest, oldest := uint64(0), ^uint64(0)
 	for _, h := range holders {
 		at := h.readerAt().sequence
 		newest = max(newest, at)
@@ -129,6 +130,12 @@ func (s *Service) startAt(ctx context.Context, holders []*holder) (uint64, error
 	}
 	// Without a next record anywhere, whatever comes lies behind the newest.
 	return min(oldest, newest), nil
+}
+
+// readable are the partitions that the reader reads for. One that is halted wants
+// nothing, and its mark may lie behind an end that is gone.
+func (s *Service) readable() []*holder {
+	return slices.DeleteFunc(s.allHolders(), (*holder).isHalted)
 }
 
 func (h *holder) readerAt() *mark {

@@ -77,17 +77,18 @@ func (s *Service) readAgain() {
 // does. A partition that is quiet for a year has its last record a year back: what
 // counts is its next.
 func (s *Service) standbyStart(ctx context.Context) (after, end uint64, err error) {
-	newest, oldest := uint64(0), ^uint64(0)
-	for _, h := range s.holders { // first: what comes behind a look at a partition lies behind all this
-		newest = max(newest, h.part.Applied().Sequence)
+	stood := make([]uint64, len(s.holders)) // first: what comes behind a look at a partition lies behind all this
+	for p, h := range s.holders {
+		stood[p] = h.part.Applied().Sequence
 	}
-	for _, h := range s.holders {
+	newest, oldest := uint64(0), ^uint64(0)
+	for p, h := range s.holders {
 		next, err := h.stand(ctx)
 		if err != nil {
 			return 0, 0, err
 		}
-		if h.halted.Load() == nil {
-			end = max(end, h.behind.Load())
+		if h.halted.Load() == nil { // else it may stand behind an end that is gone
+			newest, end = max(newest, stood[p]), max(end, h.behind.Load())
 		}
 		if next > 0 {
 			oldest = min(oldest, next-1)

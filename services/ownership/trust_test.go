@@ -209,6 +209,34 @@ func TestTheStandbysReaderBeginsAgainAfterALoss(t *testing.T) {
 	b.until("the standby has what came before", func() bool { return b.svc.holders[1].part.Applied().Sequence == a.logEnd(1) })
 }
 
+// TestAStandbyThatStartsAfterALossReadsWhatComes: where the partition stands that has
+// lost its end is no place to read from.
+func TestAStandbyThatStartsAfterALossReadsWhatComes(t *testing.T) {
+	t.Parallel()
+	a, s := among(t)
+	b := a.second()
+	a.held()
+	for p := range 2 {
+		a.consumed(p, a.arrive(a.message(person(p, 0))))
+	}
+	s.Keep(bus.StreamLog)
+	for range 50 {
+		a.appended()
+	}
+	end := a.logEnd(0)
+	b.until("the standby follows", func() bool { return b.svc.holders[0].part.Applied().Sequence == end })
+	b.stop()
+	s.Lose(bus.StreamLog)
+	b.start()
+	b.halts("the log ends at")
+	b.until("the standby reads", func() bool { return b.svc.near.Load() })
+	a.consumed(1, a.arrive(a.message(person(1, 0))))
+	if at := a.logEnd(1); at >= end {
+		t.Fatalf("the log ends at %d, it had %d", at, end)
+	}
+	b.until("the standby has what came", func() bool { return b.svc.holders[1].part.Applied().Sequence == a.logEnd(1) })
+}
+
 // TestARecordOfALowerEpochMayBeAnotherHistory: the log has lost a claim, and who
 // held the partition before has written on. Its records are skipped by those only
 // who find the claim in the log.
