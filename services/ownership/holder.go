@@ -160,6 +160,9 @@ func (h *holder) tenures(ctx context.Context) {
 			return
 		case halts:
 			h.setHalted(halted)
+			if halted.damage == DamageShort { // the standby's reader may wait behind what is lost
+				h.shrunk.Store(true)
+			}
 			continue
 		case errors.Is(err, errDeposed):
 			h.deps.Observe.fenced(h.partition)
