@@ -131,7 +131,6 @@ type replayed struct {
 	begun, stands   bool // it has a record; the store has applied one
 	events, threads uint64
 	folded, stored  eventlog.Digest
-	fault           error // of stored
 }
 
 // replayStore folds the logs of a store, side by side, each compared with what the
@@ -148,9 +147,6 @@ func replayStore(ctx context.Context, db *store.Store) (*adminv1.ReplayResponse,
 	resp := &adminv1.ReplayResponse{}
 	folded, stored := map[uint32]eventlog.Digest{}, map[uint32]eventlog.Digest{}
 	for i, r := range parts {
-		if r.fault != nil {
-			return nil, r.fault
-		}
 		resp.Events += r.events
 		resp.Threads += r.threads
 		if r.begun {
@@ -182,6 +178,6 @@ func replayPartition(ctx context.Context, db *store.Store, p int) (r replayed, e
 		return r, err
 	}
 	r.stands = part.Applied().Sequence > 0
-	r.stored, r.fault = part.Digest()
-	return r, nil
+	r.stored, err = part.Digest()
+	return r, err
 }

@@ -14,11 +14,6 @@ const (
 	keptBytes   = 4 << 20
 )
 
-// trustFor is for how long it is taken for granted that the log still has what was
-// read from it. Servers that have lost it elect a leader in no less than three
-// seconds.
-const trustFor = 2 * time.Second
-
 // passage are the records that the reader has come by lately and handed to nobody.
 // Owned by the route.
 type passage struct {
@@ -64,7 +59,7 @@ func (g *passage) behind(p int, sequence uint64) (records []bus.Message, whole b
 func (g *passage) saw(p int, sequence uint64) (bus.Message, bool) {
 	for i := range g.records {
 		if r := &g.records[i]; r.Partition == p && r.Sequence == sequence {
-			return r.Message, time.Since(r.came) < trustFor
+			return r.Message, time.Since(r.came) < bus.TrustFor
 		}
 	}
 	return bus.Message{}, false

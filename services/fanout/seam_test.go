@@ -55,7 +55,7 @@ func TestPassageForgetsWhatItSaw(t *testing.T) {
 		if _, ok := g.saw(0, 7); ok {
 			t.Error("it is known of another partition")
 		}
-		time.Sleep(trustFor)
+		time.Sleep(bus.TrustFor)
 		if _, ok := g.saw(1, 7); ok {
 			t.Error("it is trusted after a while")
 		}

@@ -150,6 +150,24 @@ func TestContradictionsHaltThePartition(t *testing.T) {
 	}
 }
 
+// TestALogThatIsReadableAgainGoesOn: another server leads, which has what the disk of
+// the first had spoilt; a restart is all that it takes.
+func TestALogThatIsReadableAgainGoesOn(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	w.stop()
+	w.log.inject(func(l *faultyLog) { l.next = fmt.Errorf("%w: spoilt", bus.ErrDamaged) })
+	w.start()
+	w.halts("spoilt")
+	w.log.inject(func(l *faultyLog) { l.next = nil })
+	w.stop()
+	w.start()
+	w.held()
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	w.check()
+}
+
 // halts waits until partition 0 is halted, and why.
 func (w *world) halts(why string) {
 	w.t.Helper()

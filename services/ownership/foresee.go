@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
 )
 
@@ -64,5 +65,5 @@ func (h *holder) compareAll(ctx context.Context) (topic control.Position, err er
 // fresh reports whether what was found then counts still: no server that the log was
 // read from can have lost anything since.
 func (t trust) fresh(log Log) bool {
-	return log.Reconnects() == t.reconnects && time.Since(t.since) < trustFor
+	return log.Reconnects() == t.reconnects && time.Since(t.since) < bus.TrustFor
 }

@@ -235,7 +235,7 @@ func TestAPreparationLapses(t *testing.T) {
 	b.prepare(a)
 	h := b.svc.holders[0]
 	h.folding.Lock()
-	h.foreseen.since = h.foreseen.since.Add(-trustFor)
+	h.foreseen.since = h.foreseen.since.Add(-bus.TrustFor)
 	h.folding.Unlock()
 	calls := b.asks(0)
 	a.svc.Yield(0)

@@ -10,11 +10,6 @@ import (
 	"github.com/baton-router/baton/pkg/eventlog"
 )
 
-// trustFor is how long after an exchange with the stream a holder takes it for
-// granted that its last record is still there. Servers that have lost it must have
-// been down, and elect a leader in no less than three seconds.
-const trustFor = 2 * time.Second
-
 // trust is why a holder looks at the log beside its fence.
 //
 // A fence of sequence numbers holds as long as the stream never gives a number

@@ -184,22 +184,31 @@ func TestAPartitionThatHasLostNothingGoesOn(t *testing.T) {
 	})
 }
 
-// TestTheStandbysReaderBeginsAgainAfterALoss: nothing comes behind the end that is
-// gone, and what is before it is not waited for in vain.
-func TestTheStandbysReaderBeginsAgainAfterALoss(t *testing.T) {
-	t.Parallel()
-	a, s := among(t)
-	b := a.second()
+// ahead is a holder, its standby, and a server that can lose the log's end: records of
+// partition 0, more than holders write that look for what is lost.
+func ahead(t *testing.T) (a, b *world, s *embeddedtest.Server) {
+	t.Helper()
+	a, s = among(t)
+	b = a.second()
 	a.held()
 	for p := range 2 {
 		a.consumed(p, a.arrive(a.message(person(p, 0))))
 	}
 	s.Keep(bus.StreamLog)
-	for range 50 { // more than holders write that look for what is lost
+	for range 50 {
 		a.appended()
 	}
 	end := a.logEnd(0)
 	b.until("the standby follows", func() bool { return b.svc.holders[0].part.Applied().Sequence == end })
+	return a, b, s
+}
+
+// TestTheStandbysReaderBeginsAgainAfterALoss: nothing comes behind the end that is
+// gone, and what is before it is not waited for in vain.
+func TestTheStandbysReaderBeginsAgainAfterALoss(t *testing.T) {
+	t.Parallel()
+	a, b, s := ahead(t)
+	end := a.logEnd(0)
 	s.Lose(bus.StreamLog)
 	a.consumed(1, a.arrive(a.message(person(1, 0))))
 	if at := a.logEnd(1); at >= end {
@@ -213,18 +222,8 @@ func TestTheStandbysReaderBeginsAgainAfterALoss(t *testing.T) {
 // lost its end is no place to read from.
 func TestAStandbyThatStartsAfterALossReadsWhatComes(t *testing.T) {
 	t.Parallel()
-	a, s := among(t)
-	b := a.second()
-	a.held()
-	for p := range 2 {
-		a.consumed(p, a.arrive(a.message(person(p, 0))))
-	}
-	s.Keep(bus.StreamLog)
-	for range 50 {
-		a.appended()
-	}
+	a, b, s := ahead(t)
 	end := a.logEnd(0)
-	b.until("the standby follows", func() bool { return b.svc.holders[0].part.Applied().Sequence == end })
 	b.stop()
 	s.Lose(bus.StreamLog)
 	b.start()

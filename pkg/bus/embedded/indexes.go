@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"log/slog"
 	"path/filepath"
 	"reflect"
 	"time"
@@ -82,7 +81,7 @@ func refreshIndexes(o Options) {
 			log := o.Logger.With("stream", filepath.Base(dir), "took", time.Since(began))
 			switch {
 			case err != nil:
-				log.LogAttrs(context.Background(), slog.LevelInfo, "the stream is read anew", slog.Any("why", err))
+				log.Info("the stream is read anew", "why", err)
 			case read > 0:
 				log.Debug("the stream's index is brought up to date", "bytes", read)
 			}

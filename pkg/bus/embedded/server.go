@@ -80,9 +80,11 @@ func (s *Server) start(o Options) error {
 	if err := s.ready(o, log); err != nil {
 		return err
 	}
-	var ctx context.Context
-	ctx, s.unindex = context.WithCancel(context.Background())
-	s.indexing.Go(func() { s.keepIndexes(ctx) })
+	if o.Sync { // else refreshIndexes has no use for them
+		var ctx context.Context
+		ctx, s.unindex = context.WithCancel(context.Background())
+		s.indexing.Go(func() { s.keepIndexes(ctx) })
+	}
 	return nil
 }
 
