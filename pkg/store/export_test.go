@@ -33,6 +33,32 @@ func (p *Partition) Lapsing() (dedupe, answers int, err error) {
 	return dedupe, answers, errors.Join(p.Settle(), count(tableDedupe, &dedupe), count(tableAnswers, &answers))
 }
 
+// WriteBytes and WriteWithin are when rows are written.
+const (
+	WriteBytes  = writeBytes
+	WriteWithin = writeWithin
+)
+
+// Pending is how many bytes of rows are not written.
+func (p *Partition) Pending() int {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if p.pending.b == nil {
+		return 0
+	}
+	return p.pending.b.Len()
+}
+
+// Spoil makes the next write fail.
+func (p *Partition) Spoil(err error) {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if p.pending.b == nil {
+		p.pending.b = p.db.NewBatch()
+	}
+	p.pending.err = err
+}
+
 // Flush writes what is applied.
 func (s *Store) Flush() error { return s.flush() }
 

@@ -36,9 +36,11 @@ func TestLateRowsAnswerAsSettledOnes(t *testing.T) {
 				apply(t, q, m.record, m.raw, m.sequence)
 				settle(t, q)
 			}
-			switch c.IntN(12) {
+			switch c.IntN(16) {
 			case 0:
 				settle(t, p)
+			case 3, 4, 5, 6:
+				written(t, p)
 			case 1:
 				closeStore(t, late)
 				late = open(t, disk.FS())
