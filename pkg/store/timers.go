@@ -72,26 +72,6 @@ func (p *Partition) Timers(upTo control.Millis, limit int) ([]Timer, error) {
 	return due, nil
 }
 
-// EachTimer calls do for every row, earliest first. It reads as of its
-// beginning.
-func (p *Partition) EachTimer(do func(Timer)) error {
-	if err := p.flush(); err != nil {
-		return err
-	}
-	prefix := p.key(tableTimers)
-	err := scan(p.db, prefix, after(prefix), func(k, _ []byte) (bool, error) {
-		k, err := tail(k, 8+16)
-		if err == nil {
-			do(Timer{Due: parseInstant(k), Thread: parseThread(k[8:])})
-		}
-		return true, err
-	})
-	if err != nil {
-		return fmt.Errorf("store: timers of partition %d: %w", p.number, err)
-	}
-	return nil
-}
-
 // The floor keeps a scan for timers from walking over the tombstones of the
 // rows that were moved since the last compaction.
 
