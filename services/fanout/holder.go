@@ -45,6 +45,7 @@ type holder struct {
 	saving sync.Mutex
 	// following lets one record at a time be taken in.
 	following lifecycle.Lock
+	planning  plan // the record that is taken in; of who follows
 
 	mu struct {
 		sync.Mutex
