@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"time"
 
 	commandv1 "github.com/baton-router/baton/pkg/gen/baton/command/v1"
 	"github.com/baton-router/baton/pkg/graph"
@@ -134,9 +135,12 @@ func (r *reply) headers() http.Header {
 	return r.header
 }
 
+// autoLength is from where on net/http does not count the bytes of a body itself.
+const autoLength = 2048
+
 func (r reply) write(w http.ResponseWriter) {
 	h := w.Header()
-	h["Content-Type"], h["Cache-Control"] = jsonTypes, noStore
+	h["Content-Type"], h["Cache-Control"], h["Date"] = jsonTypes, noStore, date(time.Now())
 	maps.Copy(h, r.header)
 	if r.stream != nil {
 		defer func() { _ = r.stream.Close() }()
@@ -144,7 +148,9 @@ func (r reply) write(w http.ResponseWriter) {
 		_, _ = io.Copy(w, r.stream) // cut off, the client sees that its end is missing
 		return
 	}
-	h["Content-Length"] = []string{strconv.Itoa(len(r.body))}
+	if len(r.body) >= autoLength {
+		h["Content-Length"] = []string{strconv.Itoa(len(r.body))}
+	}
 	w.WriteHeader(r.status)
 	_, _ = w.Write(r.body) // the client's loss
 }
