@@ -29,7 +29,7 @@ type Change struct {
 //
 // It is all or nothing, visible on return, and not durable before Sync: the
 // stream is. Its rows reach the engine with those of other records, within
-// writeWithin. The errors are eventlog.ErrStaleEpoch, eventlog.ErrBrokenChain and
+// a tenth of a second. The errors are eventlog.ErrStaleEpoch, eventlog.ErrBrokenChain and
 // ErrWrongChanges, or that of the engine, also one that an earlier record's rows
 // met; nothing is changed then.
 func (p *Partition) Apply(r *eventlog.Record, raw []byte, sequence uint64, changes []Change) error {

@@ -137,7 +137,8 @@ func TestEachThreadYieldsWhatTheFoldHas(t *testing.T) {
 	}
 }
 
-// filled applies n records of a seeded history to partition number of s.
+// filled applies n records of a seeded history to partition number of s, and has
+// each written by itself, so that the same rows come about at any speed.
 func filled(t *testing.T, s *store.Store, number, n int) (*store.Partition, *eventlog.Partition, [][]byte) {
 	t.Helper()
 	p := partition(t, s, number)
@@ -147,6 +148,7 @@ func filled(t *testing.T, s *store.Store, number, n int) (*store.Partition, *eve
 	for sequence := range n {
 		r, raw := h.Next()
 		apply(t, p, r, raw, uint64(10+2*sequence))
+		written(t, p)
 		if err := fold.Apply(r); err != nil {
 			t.Fatal(err)
 		}

@@ -152,6 +152,7 @@ func readers(all []published) map[string]reader {
 		"Store.Digest": func(_ *testing.T, s *store.Store, _ *store.Partition) (any, error) { return s.Digest(1) },
 		"Partitions":   func(_ *testing.T, s *store.Store, _ *store.Partition) (any, error) { return s.Partitions() },
 		"Checkpoint": func(t *testing.T, s *store.Store, _ *store.Partition) (any, error) {
+			t.Helper()
 			c, err := s.Checkpoint(t.Context(), "copy", store.Origin{BatonID: last.BatonID, Partitions: 1})
 			if err != nil {
 				return nil, err
