@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"math/bits"
 )
 
 // ErrBadState is returned by ParseState for bytes that AppendCanonical does not
@@ -23,13 +24,20 @@ func ParseState(b []byte) (State, error) {
 	s.Owner, s.ExpiresAt, s.Since, s.LastUserAt = p.app(), p.millis(), p.millis(), p.millis()
 	s.LastChange, s.LastChangeAt = p.hash(), p.millis()
 	s.Revision, s.WindowDays = p.uint32(), p.uint8()
-	if flags&flagRare != 0 {
-		s.Rare = p.rare()
+	if flags&flagRare != 0 && !p.failed {
+		s.Rare, p = parseRare(p.rest)
 	}
 	if p.failed || len(p.rest) != 0 {
 		return State{}, ErrBadState
 	}
 	return s, nil
+}
+
+// parseRare reads with a parser of its own: the lists make it escape to the
+// heap, and nearly all states have none.
+func parseRare(b []byte) (*Rare, parser) {
+	p := &parser{rest: b}
+	return p.rare(), *p
 }
 
 // parser reads from rest; after a failure it reads zeros.
@@ -114,13 +122,32 @@ func (p *parser) bool() bool {
 }
 
 func (p *parser) number() uint64 {
-	n, size := binary.Uvarint(p.rest)
+	n, size := uvarint(p.rest)
 	if size <= 0 || size > 1 && p.rest[size-1] == 0 {
 		p.fail()
 		return 0
 	}
 	p.rest = p.rest[size:]
 	return n
+}
+
+// uvarint is binary.Uvarint, without a loop where eight bytes can be looked at: a
+// start parses the states of all threads, and most of a state is times and ids of
+// six or seven bytes.
+func uvarint(b []byte) (n uint64, size int) {
+	if len(b) < 8 {
+		return binary.Uvarint(b)
+	}
+	word := binary.LittleEndian.Uint64(b)
+	ends := ^word & 0x8080808080808080 // bytes that may be the last
+	if ends == 0 {
+		return binary.Uvarint(b)
+	}
+	word &= ends ^ (ends - 1) // up to the first of them
+	word = word&0x007f007f007f007f | word&0x7f007f007f007f00>>1
+	word = word&0x00003fff00003fff | word&0x3fff00003fff0000>>2
+	word = word&0x000000000fffffff | word&0x0fffffff00000000>>4
+	return word, bits.TrailingZeros64(ends)/8 + 1
 }
 
 func (p *parser) app() AppID         { return AppID(p.number()) }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -68,6 +69,30 @@ func TestParseStateRefusesWhatIsNotCanonical(t *testing.T) {
 	} {
 		if _, err := ParseState(b); err == nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestUvarint: it reads what binary.Uvarint reads, numbers of all lengths, cut
+// short, with something behind them or nothing, and not minimal ones.
+func TestUvarint(t *testing.T) {
+	t.Parallel()
+	for shift := range 65 {
+		for _, n := range []uint64{1<<shift - 1, 1 << shift, 0xa5a5a5a5a5a5a5a5 >> (64 - shift)} {
+			written := binary.AppendUvarint(nil, n)
+			long := bytes.Clone(written)
+			long[len(long)-1] |= 0x80
+			for _, b := range [][]byte{written, append(long, 0)} {
+				for behind := range 10 {
+					b := append(bytes.Clone(b), bytes.Repeat([]byte{0xff}, behind)...)
+					for cut := range len(b) + 1 {
+						want, wantSize := binary.Uvarint(b[:cut])
+						if got, size := uvarint(b[:cut]); got != want || size != wantSize {
+							t.Fatalf("%x: %d in %d bytes, want %d in %d", b[:cut], got, size, want, wantSize)
+						}
+					}
+				}
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -37,9 +38,8 @@ func TestReadOnceLeavesTheCacheAlone(t *testing.T) {
 	defer closeStore(t, s)
 	p = partition(t, s, 0)
 	held := func() int64 {
-		n := 0
-		if err := p.EachTimer(func(store.Timer) { n++ }); err != nil || n != rows {
-			t.Fatalf("%d rows, %v", n, err)
+		if found, err := p.Timers(math.MaxInt64, 0); err != nil || len(found) != rows {
+			t.Fatalf("%d rows, %v", len(found), err)
 		}
 		return s.Use().CacheBytes
 	}

@@ -232,8 +232,10 @@ func (h *holder) record() eventlog.Record {
 	return rec
 }
 
-// load loads the threads' states and armed timers into memory, unless they are
-// there; from then on they follow the store.
+// load loads the threads' states into memory, unless they are there; from then on
+// they follow the store. A thread counts as armed for the time at which something
+// is due for it: its row is there or, after activity that moved none, earlier. So
+// the rows need not be read. One that comes early is moved to that time then.
 func (h *holder) load() error {
 	if h.threads != nil {
 		return nil
@@ -242,15 +244,12 @@ func (h *holder) load() error {
 	threads := newThreads()
 	err := threads.fill(func(put func(control.ThreadKey, slot)) error {
 		return h.part.EachThread(func(key control.ThreadKey, st control.State) error {
-			put(key, slot{state: st})
+			put(key, slot{state: st, armed: control.NextDue(st, nil)})
 			return nil
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("ownership: loading the threads of partition %d: %w", h.partition, err)
-	}
-	if err := h.part.EachTimer(func(t store.Timer) { threads.arm(t.Thread, t.Due) }); err != nil {
-		return fmt.Errorf("ownership: loading the timers of partition %d: %w", h.partition, err)
 	}
 	h.threads = threads
 	return nil

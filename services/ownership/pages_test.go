@@ -51,7 +51,7 @@ func TestFillIsPut(t *testing.T) {
 		filled, put := newThreads(), newThreads()
 		key := func(i int) control.ThreadKey { return control.ThreadKey{Asset: uint64(i % 3), Person: uint64(i)} }
 		one := func(i int) slot {
-			s := slot{state: control.State{Owner: control.AppID(i), Revision: uint32(i)}}
+			s := slot{state: control.State{Owner: control.AppID(i), Revision: uint32(i)}, armed: control.Millis(i)}
 			if i%100 == 0 {
 				s.state.Rare = &control.Rare{}
 			}
@@ -67,13 +67,8 @@ func TestFillIsPut(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range n {
-			filled.arm(key(i), control.Millis(i+1))
-			filled.arm(key(i), -1) // it is armed already
-			s := one(i)
-			s.armed = control.Millis(i + 1)
-			put.put(key(i), s)
+			put.put(key(i), one(i))
 		}
-		filled.arm(key(n), 5) // it never came
 		for i := n; i < 2*n; i++ {
 			filled.put(key(i), one(i))
 			put.put(key(i), one(i))

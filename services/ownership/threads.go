@@ -9,7 +9,7 @@ import (
 )
 
 // slot is a thread in memory: its state and the time its timer row is armed
-// for, zero for none.
+// for, zero for none. Since a start the row may be due earlier.
 type slot struct {
 	state control.State
 	armed control.Millis
@@ -107,15 +107,6 @@ func (t *threads) fill(each func(put func(control.ThreadKey, slot)) error) error
 	}
 	t.reindex(places)
 	return err
-}
-
-// arm notes for a thread that is there when its timer row is due; the first
-// time counts.
-func (t *threads) arm(key control.ThreadKey, due control.Millis) {
-	defer runtime.KeepAlive(t)
-	if n := t.index[t.place(&key)]; n != 0 && t.row(n).armed == 0 {
-		t.row(n).armed = due
-	}
 }
 
 // set writes a row.

@@ -134,14 +134,19 @@ func (h *holder) findDue(ctx context.Context, s *step) bool {
 }
 
 // decideDueThread decides one due thread. A row that came due early, because
-// its deadline has moved since, is only re-armed; one that a crash left behind
-// is dropped.
+// its deadline has moved since, is only re-armed; one that is there beside the
+// thread's becomes that: a start or a crash left it behind.
 func (h *holder) decideDueThread(s *step, row store.Timer) bool {
 	page := h.snapshot.Page(row.Thread.Asset)
 	t, ok := h.threads.get(row.Thread)
-	if !ok || t.armed != row.Due {
-		h.rearm(store.Move{Thread: row.Thread, Was: row.Due})
+	if !ok || t.armed == 0 || t.armed > s.now {
+		h.lookAt(t.armed)
+		h.rearm(store.Move{Thread: row.Thread, Was: row.Due, Due: t.armed})
 		return false
+	}
+	if t.armed != row.Due {
+		t.armed = row.Due
+		h.threads.put(row.Thread, t)
 	}
 	before := len(s.entries)
 	if page != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/baton-router/baton/pkg/bus"
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/store"
 )
 
 // expirations are the lapses in the log of partition 0.
@@ -89,6 +90,53 @@ func TestTimersSurviveRestart(t *testing.T) {
 	w.start()
 	w.held()
 	w.lapses(1)
+	w.check()
+}
+
+// TestRowsBesideTheThreads: what a start finds is one row for each thread, due
+// when the thread is or earlier. One that is early, or more than one, becomes one
+// at the right time; nothing lapses before it, and nothing is missed.
+func TestRowsBesideTheThreads(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.consumed(0, w.arrive(w.message(person(0, 0)), w.message(person(0, 1))))
+	w.clock.advance(10 * time.Hour)
+	w.consumed(0, w.arrive(w.message(person(0, 0)), w.message(person(0, 1)))) // moves no row
+	until := control.Millis(w.shown(person(0, 0)).GetExpiresAtMs())
+	err := w.svc.holders[0].part.Rearm(
+		store.Move{Thread: thread(person(0, 0)), Due: until - 3*control.Hour},
+		store.Move{Thread: thread(person(0, 1)), Due: until + control.Hour}, // it is dropped, or decides nothing
+		store.Move{Thread: thread(person(0, 2)), Due: until - 2*control.Hour},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.stop()
+	w.start()
+	w.held()
+	part := w.svc.holders[0].part
+	w.clock.advance(22 * time.Hour) // two hours before the deadline
+	w.until("the early rows are moved", func() bool {
+		now, _ := part.Timers(maxInstant, 0)
+		return len(now) == 3 && now[0].Due >= until
+	})
+	if n := len(w.expirations()); n != 0 {
+		t.Errorf("%d lapses before the deadline", n)
+	}
+	w.clock.advance(2*time.Hour + time.Minute)
+	for _, x := range w.lapses(2) {
+		if x.At < until {
+			t.Errorf("lapsed at %d, the deadline was %d", x.At, until)
+		}
+	}
+	w.clock.advance(2 * time.Hour)
+	w.until("no row is left", func() bool {
+		now, err := part.Timers(maxInstant, 0)
+		return err == nil && len(now) == 0
+	})
+	if n := len(w.expirations()); n != 2 {
+		t.Errorf("%d lapses", n)
+	}
 	w.check()
 }
 
