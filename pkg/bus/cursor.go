@@ -45,6 +45,11 @@ func (c *Conn) SaveCursors(ctx context.Context, moves []CursorMove) ([]uint64, e
 	if err := c.checkMoves(moves); err != nil {
 		return nil, err
 	}
+	for _, move := range moves { // a batch that was begun stays on the server for a while
+		if int64(len(move.Data)) > c.work.largest-headerRoom {
+			return nil, fmt.Errorf("%w: cursor of partition %d", ErrTooLarge, move.Partition)
+		}
+	}
 	if !c.together.Load() {
 		return nil, ErrNoBatches
 	}

@@ -127,7 +127,8 @@ func (s *Service) handOver(h *holder) {
 		})
 	}
 	wg.Wait()
-	saving, done := context.WithTimeout(context.WithoutCancel(s.work), s.config.SaveTimeout)
+	// A save under way, of others with it, has its time before.
+	saving, done := context.WithTimeout(context.WithoutCancel(s.work), 2*s.config.SaveTimeout)
 	defer done()
 	h.release(saving)
 	h.log.Info("partition given back", "epoch", h.mu.epoch)

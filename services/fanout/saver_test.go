@@ -326,7 +326,7 @@ func TestACrashBehindABatchRepeatsNothing(t *testing.T) {
 	bot := w.hook("s1")
 	w.adopt(document(appEntry(faq, bot)))
 	lossy := &lossyCursors{faultyCursors: faultyCursors{Conn: w.conn}}
-	n := w.start(func(_ *Config, d *Deps) { d.Cursors = lossy })
+	n := w.start(func(c *Config, d *Deps) { c.SaveTogether, d.Cursors = 2, lossy })
 	var ids []string
 	for p := range testPartitions {
 		ids = append(ids, w.say(personIn(p, 0), "a")...)
@@ -359,6 +359,11 @@ func TestACrashBehindABatchRepeatsNothing(t *testing.T) {
 	}
 }
 
+// inBatchesOf2 leaves a server that syncs each batch several times the time for it.
+func inBatchesOf2(c *Config, _ *Deps) {
+	c.SaveTogether, c.SaveEvery, c.SaveTimeout, c.LeaseFor = 2, 100*time.Millisecond, 2*time.Second, 3*time.Second
+}
+
 // TestAPartitionTakenOverAmongOthers: of four on a node one is taken over by another
 // node; the others stay, on the real stream.
 func TestAPartitionTakenOverAmongOthers(t *testing.T) {
@@ -366,7 +371,7 @@ func TestAPartitionTakenOverAmongOthers(t *testing.T) {
 	w := newWorld(t)
 	bot := w.hook("s1")
 	w.adopt(document(appEntry(faq, bot)))
-	a := w.start(twoNodes)
+	a := w.start(twoNodes, inBatchesOf2)
 	say := func(text string) (ids []string) {
 		for p := range testPartitions {
 			ids = append(ids, w.say(personIn(p, 0), text)...)
@@ -375,7 +380,7 @@ func TestAPartitionTakenOverAmongOthers(t *testing.T) {
 	}
 	want := say("a")
 	w.until("delivered by the first", func() bool { return len(bot.ids()) >= len(want) })
-	b := w.start(twoNodes, none)
+	b := w.start(twoNodes, inBatchesOf2, none)
 	b.Hold(2)
 	w.until("deposed", func() bool { return w.count(&w.deposed) == 1 })
 	want = append(want, say("b")...)
