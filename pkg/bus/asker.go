@@ -36,6 +36,7 @@ func newAsker(l *link) (*asker, error) {
 
 // request is that of its link. It sets m's reply subject.
 func (a *asker) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	a.passOver()
 	a.asked++
 	m.Reply = a.inbox + strconv.FormatUint(a.asked, 10)
 	ctx, done := a.watch(ctx)
@@ -56,6 +57,18 @@ func (a *asker) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 			return nil, context.Cause(ctx)
 		case <-a.late.C:
 			return nil, errLate
+		}
+	}
+}
+
+// passOver drops the answers that have come to questions that were given up, so
+// that there is room for the next one's own.
+func (a *asker) passOver() {
+	for {
+		select {
+		case <-a.answers:
+		default:
+			return
 		}
 	}
 }

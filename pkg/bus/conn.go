@@ -68,6 +68,7 @@ type Conn struct {
 	sole              bool
 	logWriter         *gatherer   // nil when not sole, and until EnsureStreams
 	inWriter          *gatherer   // likewise
+	together          atomic.Bool // BATON_CURSOR takes batches
 	plain             atomic.Bool // the streams have no bundles: others write too, and EnsureStreams has looked
 	bundles           bundleCache
 	served            served

@@ -22,7 +22,8 @@ type ControlMessage struct {
 	Data []byte
 }
 
-// CursorMove replaces the topic's cursor of one partition.
+// CursorMove replaces the cursor of one partition: the topic's, or that of its
+// deliveries.
 type CursorMove struct {
 	// Partition of the cursor; at most one move each in a batch.
 	Partition int
@@ -50,11 +51,7 @@ func (c *Conn) PublishControl(ctx context.Context, changes []ControlMessage, mov
 	if err != nil {
 		return nil, err
 	}
-	seqs := make([]uint64, len(moves))
-	for i := range moves {
-		seqs[i] = last - uint64(len(moves)-1-i) // the cursors are the last messages
-	}
-	return seqs, nil
+	return endingAt(last, len(moves)), nil // the cursors are the last messages
 }
 
 // ControlCursor returns the topic's cursor of partition p and its sequence, as
@@ -79,17 +76,7 @@ func (c *Conn) checkControl(changes []ControlMessage, moves []CursorMove) error 
 			return err
 		}
 	}
-	moved := make(map[int]bool, len(moves))
-	for _, move := range moves {
-		if err := c.check(move.Partition); err != nil {
-			return err
-		}
-		if moved[move.Partition] {
-			return fmt.Errorf("%w: two moves of the cursor of partition %d", ErrInvalid, move.Partition)
-		}
-		moved[move.Partition] = true
-	}
-	return nil
+	return c.checkMoves(moves)
 }
 
 func checkChange(m *ControlMessage) error {
@@ -120,9 +107,8 @@ func cursorMessage(move CursorMove) *nats.Msg {
 // as one atomic batch and returns the sequence of the last. A single message
 // needs no batch.
 func (c *Conn) sendControl(ctx context.Context, changes []ControlMessage, moves []CursorMove) (uint64, error) {
-	last := cursorMessage(moves[len(moves)-1])
 	if len(changes) == 0 && len(moves) == 1 {
-		return publish(ctx, c.work, last)
+		return publish(ctx, c.work, cursorMessage(moves[0]))
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("publish control changes: not sent: %w", err)
@@ -133,16 +119,7 @@ func (c *Conn) sendControl(ctx context.Context, changes []ControlMessage, moves 
 			return 0, fmt.Errorf("publish control changes: %w", callError(err))
 		}
 	}
-	for _, move := range moves[:len(moves)-1] {
-		m := cursorMessage(move)
-		b.number(m.Header)
-		if err := c.work.PublishMsg(m); err != nil {
-			return 0, fmt.Errorf("publish control changes: %w", callError(err))
-		}
-	}
-	b.number(last.Header)
-	last.Header[headerBatchCommit] = []string{"1"}
-	return publish(ctx, c.work, last)
+	return c.sendMoves(ctx, &b, moves, cursorMessage)
 }
 
 // batchWriter makes the messages of an atomic batch. A change is written to the

@@ -12,7 +12,8 @@ import (
 )
 
 // EnsureStreams creates the streams on first use and compares them at every
-// later start; it never alters one. It returns the identity that the streams
+// later start; it never alters one, except that the only writer has a BATON_CURSOR
+// of an earlier version take batches. It returns the identity that the streams
 // carry, and from then on the Conn refuses partitions that do not exist.
 //
 // Errors name stream, setting, wanted, found and the way out: ErrInvalid for
@@ -43,6 +44,9 @@ func (c *Conn) EnsureStreams(ctx context.Context, cfg Config) (Identity, error) 
 		return Identity{}, err
 	}
 	if err := compareAll(found, streamConfigs(cfg, id), id, cfg); err != nil {
+		return Identity{}, err
+	}
+	if err := c.allowBatches(ctx, found[StreamCursor].Config); err != nil {
 		return Identity{}, err
 	}
 	c.partitions.Store(int64(id.Partitions))

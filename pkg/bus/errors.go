@@ -7,7 +7,7 @@ import (
 
 var (
 	// ErrWrongSequence is returned by every compare-and-set (AppendLog, Barrier,
-	// SaveCursor, SaveRoster, PublishControl) when the subject's last sequence is
+	// SaveCursor, SaveCursors, SaveRoster, PublishControl) when the subject's last sequence is
 	// not the expected one: somebody else has written. Nothing was stored by this
 	// call. An earlier call whose outcome was unknown may be the one that wrote.
 	ErrWrongSequence = errors.New("bus: another writer moved the sequence")
@@ -38,6 +38,10 @@ var (
 	// ErrInvalid is returned for arguments that can never work: a partition that
 	// does not exist, a subject with a wildcard, a batch without a cursor.
 	ErrInvalid = errors.New("bus: invalid argument")
+
+	// ErrNoBatches is returned by SaveCursors when the stream takes no atomic
+	// batches. Nothing was stored.
+	ErrNoBatches = errors.New("bus: the stream takes no batches")
 
 	// ErrNoMessage is returned by reads of a message that does not exist, or no
 	// longer.

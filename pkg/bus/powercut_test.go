@@ -31,11 +31,11 @@ func TestAcknowledgedMeansSynced(t *testing.T) {
 	if err != nil {
 		t.Skip("no strace")
 	}
-	if faults, acks := trace(t, strace, "sync"); len(faults) > 0 || acks != 9 {
-		t.Errorf("%d acknowledgements, wanted 9; before their sync: %q", acks, faults)
+	if faults, acks := trace(t, strace, "sync"); len(faults) > 0 || acks != 10 {
+		t.Errorf("%d acknowledgements, wanted 10; before their sync: %q", acks, faults)
 	}
 	// Without the sync the trace must show it, or it shows nothing.
-	if faults, acks := trace(t, strace, "nosync"); len(faults) == 0 || acks != 9 {
+	if faults, acks := trace(t, strace, "nosync"); len(faults) == 0 || acks != 10 {
 		t.Errorf("class dev: %d acknowledgements, none before its sync", acks)
 	}
 }
@@ -56,8 +56,10 @@ func writeEverything(t *testing.T, sync bool) {
 	acked("second record")
 	must[uint64](t)(c.PublishInbound(ctx, 0, []byte("webhook")))
 	acked("webhook")
-	must[uint64](t)(c.SaveCursor(ctx, 0, []byte("cursor"), 0))
+	cursor := must[uint64](t)(c.SaveCursor(ctx, 0, []byte("cursor"), 0))
 	acked("cursor")
+	must[[]uint64](t)(c.SaveCursors(ctx, []bus.CursorMove{{Partition: 0, Expected: cursor}, {Partition: 1}}))
+	acked("cursors")
 	must[uint64](t)(c.SaveRoster(ctx, []byte("roster"), 0))
 	acked("roster")
 	must[[]uint64](t)(c.PublishControl(ctx, []bus.ControlMessage{change(0, 1), change(0, 2)}, []bus.CursorMove{{Partition: 0}}))

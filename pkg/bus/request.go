@@ -39,6 +39,7 @@ const (
 	codeStoreFailed        = 10077
 	codeSequenceNotReady   = 10163
 	codeInFlight           = 10164
+	codeNoBatches          = 10174
 	codeBatchIncomplete    = 10176
 	codeBatchDuplicate     = 10201
 	codeBatchTooManyActive = 10210
@@ -66,6 +67,8 @@ func (e *apiError) class() error {
 		return ErrTooLarge
 	case codeNoMessage:
 		return ErrNoMessage
+	case codeNoBatches:
+		return ErrNoBatches
 	case codeNoStream:
 		return ErrStreamMissing
 	case codeSequenceNotReady, codeBatchIncomplete, codeBatchTooManyActive:

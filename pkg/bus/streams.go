@@ -179,16 +179,18 @@ func controlConfig(c Config) jetstream.StreamConfig {
 	}
 }
 
+// cursorConfig: what changes within a second is saved as one batch.
 func cursorConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:              StreamCursor,
-		Description:       "Baton: how far deliveries have come, one subject per partition",
-		Subjects:          []string{subjectCursor + "*"},
-		Discard:           jetstream.DiscardOld,
-		MaxBytes:          -1,
-		MaxMsgsPerSubject: 1,
-		MaxMsgSize:        MaxRecord + headerRoom,
-		Duplicates:        idWindow,
+		Name:               StreamCursor,
+		Description:        "Baton: how far deliveries have come, one subject per partition",
+		Subjects:           []string{subjectCursor + "*"},
+		Discard:            jetstream.DiscardOld,
+		MaxBytes:           -1,
+		MaxMsgsPerSubject:  1,
+		MaxMsgSize:         MaxRecord + headerRoom,
+		Duplicates:         idWindow,
+		AllowAtomicPublish: true,
 	}
 }
 

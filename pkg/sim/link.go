@@ -251,6 +251,25 @@ func (l *link) SaveCursor(ctx context.Context, p int, data []byte, expected uint
 	return l.write(ctx, fmt.Sprintf("save %d after %d", p, expected), func() (uint64, error) { return l.w.servers.places.swap(p, data, expected) })
 }
 
+// SaveCursors implements fanout.Cursors.
+func (l *link) SaveCursors(ctx context.Context, moves []bus.CursorMove) (sequences []uint64, err error) {
+	var key strings.Builder
+	key.WriteString("save")
+	for i, m := range moves {
+		moves[i].Data = slices.Clone(m.Data)
+		fmt.Fprintf(&key, " %d after %d", m.Partition, m.Expected)
+	}
+	_, err = l.write(ctx, key.String(), func() (uint64, error) {
+		got, err := l.w.servers.places.swapAll(moves)
+		sequences = got
+		return 0, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sequences, nil
+}
+
 // ServeSteering implements fanout.Steering; operators give no orders.
 func (*link) ServeSteering(int, func(bus.SteerCall)) (stop func(), err error) {
 	return func() {}, nil

@@ -120,7 +120,7 @@ func (n *node) services(l *life, logger *slog.Logger) (err error) {
 	}
 	c := fanout.Default(o.Partitions)
 	c.Partitions = nil
-	c.Node, c.BatonID, c.CacheBytes = l.link.name, batonID, 1<<20
+	c.Node, c.BatonID, c.CacheBytes, c.SaveTogether = l.link.name, batonID, 1<<20, 2
 	l.fanout, err = fanout.New(c, fanout.Deps{
 		Log: l.link, Inbound: l.link, Cursors: l.link, Steering: l.link, Rosters: n.rosters, Logger: logger,
 		Transport: func(app fanout.App, _ int) fanout.Transport { return &transport{link: l.link, app: app.ID} },

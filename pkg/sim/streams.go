@@ -120,6 +120,28 @@ func (r *register) swap(p int, data []byte, expected uint64) (uint64, error) {
 	return r.last, nil
 }
 
+// fit reports whether every move finds the message that it is to replace.
+func (r *register) fit(moves []bus.CursorMove) bool {
+	for _, m := range moves {
+		if r.sequence[m.Partition] != m.Expected {
+			return false
+		}
+	}
+	return true
+}
+
+// swapAll replaces several messages, all or none.
+func (r *register) swapAll(moves []bus.CursorMove) ([]uint64, error) {
+	if !r.fit(moves) {
+		return nil, bus.ErrWrongSequence
+	}
+	sequences := make([]uint64, len(moves))
+	for i, m := range moves {
+		sequences[i], _ = r.swap(m.Partition, m.Data, m.Expected) // compared above
+	}
+	return sequences, nil
+}
+
 // cut takes the messages behind a sequence off the end. What those had replaced is
 // there again where kept says so; else it was removed for good.
 func (r *register) cut(upTo uint64, kept func() bool) (lost []int) {
@@ -147,18 +169,12 @@ func (r *register) cut(upTo uint64, kept func() bool) (lost []int) {
 // publishControl takes a batch whole or not at all.
 func (w *World) publishControl(messages []bus.ControlMessage, moves []bus.CursorMove) ([]uint64, error) {
 	cursors := w.servers.cursors
-	for _, m := range moves {
-		if cursors.sequence[m.Partition] != m.Expected {
-			return nil, bus.ErrWrongSequence
-		}
+	if !cursors.fit(moves) {
+		return nil, bus.ErrWrongSequence
 	}
 	cursors.last += uint64(len(messages))
 	for _, m := range messages {
 		w.truth.published(m)
 	}
-	sequences := make([]uint64, len(moves))
-	for i, m := range moves {
-		sequences[i], _ = cursors.swap(m.Partition, m.Data, m.Expected) // compared above
-	}
-	return sequences, nil
+	return cursors.swapAll(moves)
 }

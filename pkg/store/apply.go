@@ -21,15 +21,17 @@ type Change struct {
 	Was, Due control.Millis
 }
 
-// Apply writes everything that follows from one record: the record itself, the
+// Apply takes in everything that follows from one record: the record itself, the
 // states of the threads it touched, their timers, and the tables. raw is the
 // record as it is in the stream, sequence its place there; changes has each
 // thread for which an entry of r Evolves, once. Nothing is kept of the
 // arguments.
 //
 // It is all or nothing, visible on return, and not durable before Sync: the
-// stream is. The errors are eventlog.ErrStaleEpoch, eventlog.ErrBrokenChain and
-// ErrWrongChanges, with nothing changed, or that of the engine.
+// stream is. Its rows reach the engine with those of other records, within
+// writeWithin. The errors are eventlog.ErrStaleEpoch, eventlog.ErrBrokenChain and
+// ErrWrongChanges, or that of the engine, also one that an earlier record's rows
+// met; nothing is changed then.
 func (p *Partition) Apply(r *eventlog.Record, raw []byte, sequence uint64, changes []Change) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
@@ -41,34 +43,17 @@ func (p *Partition) Apply(r *eventlog.Record, raw []byte, sequence uint64, chang
 	if err := p.covers(r, changes); err != nil {
 		return err
 	}
-	if lapses(before.DecidedAt, r.DecidedAt) {
-		if err := p.settle(); err != nil { // late rows that have lapsed would come after their removal
-			return err
-		}
+	b, err := p.collect(lapses(before.DecidedAt, r.DecidedAt))
+	if err != nil {
+		return err
 	}
-	b := p.newBatch(len(raw) + 192*len(r.Entries) + 128*len(changes))
-	defer b.close()
 	b.now = r.DecidedAt
 	b.set(logKey(p.number, r.First, sequence), raw)
-	from := p.late.mark()
 	b.lapse(before.DecidedAt)
 	eventlog.Project(r, b)
 	for i := range changes {
 		b.thread(&changes[i])
 	}
-	stands := standing{Applied: applied, settled: b.note(from, applied.Position, p.settled)}
-	if stands.settled == p.settled {
-		stands.notes = p.late.notes
-	}
-	b.set(p.key(tableMeta), stands.encode())
-	if err := b.commit(); err != nil {
-		p.late.takeBack(from)
-		return fmt.Errorf("store: apply partition %d, position %d: %w", p.number, r.First, err)
-	}
-	if stands.notes == 0 {
-		p.late.forget()
-	}
-	p.settled = stands.settled
 	p.arrived(b, applied)
 	return nil
 }
@@ -80,8 +65,8 @@ type memoryKey struct {
 	call       bool // not an event
 }
 
-// arrived brings memory up to what b has written. That comes after the write:
-// the one who fills the memory from the tables meanwhile has not read all of it.
+// arrived brings memory up to what b has of a record. Called with writing held,
+// as the tables are read into memory.
 func (p *Partition) arrived(b *batch, applied Applied) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,6 +80,7 @@ func (p *Partition) arrived(b *batch, applied Applied) {
 			p.mu.seen.remember(k.generation, &k.id)
 		}
 	}
+	p.mu.lower(b.floor)
 	p.mu.applied = applied
 }
 
@@ -177,12 +163,14 @@ func coversOne(r *eventlog.Record, changes []Change) bool {
 	return evolves
 }
 
-// batch collects what one record changes. It is the eventlog.Tables of the
-// store.
+// batch collects the rows of a partition that are to be written, of one record
+// after the other. It is the eventlog.Tables of the store.
 type batch struct {
-	p      *Partition
-	b      *pebble.Batch
-	now    control.Millis // the record's decided-at
+	p *Partition
+	b *pebble.Batch // nil when there are none
+
+	// The rest is of the last record.
+	now    control.Millis // its decided-at
 	floor  control.Millis // the earliest timer armed
 	keys   []memoryKey    // of events and calls
 	lapsed uint32         // generations of answers before it lapse; zero for none
@@ -190,41 +178,7 @@ type batch struct {
 	occasions []occasion
 	key       []byte
 	value     []byte
-	err       error
-}
-
-// newBatch begins a batch, of which a partition has one at a time: with writing
-// held.
-func (p *Partition) newBatch(size int) *batch {
-	b := &p.spare
-	*b = batch{
-		p: p, b: p.db.NewBatchWithSize(size), floor: maxInstant,
-		keys: b.keys[:0], occasions: b.occasions[:0], key: b.key[:0], value: b.value[:0],
-	}
-	return b
-}
-
-// keepValue is the most room for a value that is kept for the next batch.
-const keepValue = 16 << 10
-
-func (b *batch) close() {
-	if cap(b.value) > keepValue {
-		b.value = nil
-	}
-	if err := b.b.Close(); err != nil && b.err == nil {
-		b.err = err
-	}
-}
-
-func (b *batch) commit() error {
-	if b.err != nil {
-		return b.err
-	}
-	if err := b.b.Commit(pebble.NoSync); err != nil {
-		return err
-	}
-	b.p.lowerFloor(b.floor)
-	return nil
+	err       error // of any record
 }
 
 func (b *batch) start(t table) []byte {

@@ -21,6 +21,7 @@ type traffic struct {
 	states  map[control.ThreadKey]control.State
 	timers  map[control.ThreadKey]control.Millis
 	seed    uint64
+	calls   bool // all are changes of owner
 	buf     []byte
 }
 
@@ -74,7 +75,7 @@ func (b *traffic) event(r *eventlog.Record, i int) control.Event {
 		v := b.random()
 		id[4*j], id[4*j+1], id[4*j+2], id[4*j+3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
 	}
-	if i%16 == 15 {
+	if i%16 == 15 || b.calls {
 		return control.Passed{Change: control.Change{
 			From: 700000000000001, To: 700000000000002, At: r.DecidedAt, ExpiresAt: r.DecidedAt + control.Day, Why: control.WhyCall,
 			By: control.Actor{Kind: control.ActorApp, App: 700000000000001}, Print: 99, Call: control.Call{ID: id},
@@ -145,6 +146,40 @@ func BenchmarkApply(b *testing.B) {
 				}
 			}
 			report(n, "event")
+		})
+	}
+}
+
+// BenchmarkApplyBeside applies records of one event to 64 partitions in turn, as a
+// node does under light load, where of each partition as many come to a write as
+// together says. What it costs to make them is in it.
+func BenchmarkApplyBeside(b *testing.B) {
+	const partitions = 64
+	for _, together := range []int{1, 2, 6, 20} {
+		b.Run(fmt.Sprintf("together=%d", together), func(b *testing.B) {
+			s := onDisk(b, b.TempDir())
+			defer closeStore(b, s)
+			sources := make([]*traffic, partitions)
+			for n := range sources {
+				sources[n] = newTraffic(1000)
+				sources[n].last.Partition, sources[n].calls = uint32(n), true
+			}
+			applied := uint64(0)
+			report := measure(b)
+			for b.Loop() {
+				n := int(applied % partitions)
+				r, raw, changes := sources[n].next(1)
+				applied++
+				if err := partition(b, s, n).Apply(r, raw, applied, changes); err != nil {
+					b.Fatal(err)
+				}
+				if applied%uint64(partitions*together) == 0 {
+					if err := s.Flush(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			report(1, "event")
 		})
 	}
 }

@@ -39,7 +39,7 @@ type Checkpoint struct {
 func (s *Store) Checkpoint(ctx context.Context, dir string, of Origin) (*Checkpoint, error) {
 	s.checkpoints.Lock()
 	defer s.checkpoints.Unlock()
-	if err := s.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
+	if err := s.copyTo(dir); err != nil {
 		return nil, fmt.Errorf("store: checkpoint %s: %w", dir, err)
 	}
 	c := &Checkpoint{fs: s.fs, dir: dir}
@@ -47,6 +47,14 @@ func (s *Store) Checkpoint(ctx context.Context, dir string, of Origin) (*Checkpo
 		return nil, errors.Join(fmt.Errorf("store: checkpoint %s: %w", dir, err), c.Remove())
 	}
 	return c, nil
+}
+
+// copyTo copies the store with everything that is applied.
+func (s *Store) copyTo(dir string) error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.db.Checkpoint(dir, pebble.WithFlushedWAL())
 }
 
 // describe fills and writes the manifest of a checkpoint just made.

@@ -48,6 +48,9 @@ func TestPowerCutLosesNoMoreThanTheTail(t *testing.T) {
 		cut := c.IntN(len(all)) + 1
 		for i, m := range all[:cut] {
 			apply(t, partition(t, s, int(m.record.Partition)), m.record, m.raw, m.sequence)
+			if c.IntN(3) == 0 {
+				written(t, partition(t, s, int(m.record.Partition)))
+			}
 			if c.IntN(6) == 0 {
 				if err := s.Sync(); err != nil {
 					t.Fatal(err)

@@ -11,14 +11,14 @@ import (
 func (p *Partition) Settle() error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	return p.settle()
+	return p.write(true)
 }
 
-// Late is how many records have rows that are not in their tables.
-func (p *Partition) Late() int {
+// Late is how many rows are not in their tables, in how many notes.
+func (p *Partition) Late() (rows, notes int) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	return p.late.notes
+	return len(p.late.rows), p.late.notes
 }
 
 // Lapsing counts the rows of the tables whose rows lapse.
@@ -32,6 +32,35 @@ func (p *Partition) Lapsing() (dedupe, answers int, err error) {
 	}
 	return dedupe, answers, errors.Join(p.Settle(), count(tableDedupe, &dedupe), count(tableAnswers, &answers))
 }
+
+// WriteBytes and WriteWithin are when rows are written.
+const (
+	WriteBytes  = writeBytes
+	WriteWithin = writeWithin
+)
+
+// Pending is how many bytes of rows are not written.
+func (p *Partition) Pending() int {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if p.pending.b == nil {
+		return 0
+	}
+	return p.pending.b.Len()
+}
+
+// Spoil makes the next write fail.
+func (p *Partition) Spoil(err error) {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if p.pending.b == nil {
+		p.pending.b = p.db.NewBatch()
+	}
+	p.pending.err = err
+}
+
+// Flush writes what is applied.
+func (s *Store) Flush() error { return s.flush() }
 
 // FormatMajorVersion is the pinned one.
 const FormatMajorVersion = formatMajorVersion
@@ -91,6 +120,9 @@ func (p *Partition) Kept() (kept, all int, err error) {
 
 // Rows is the SHA-256 of every row of every partition, the delivery log's not.
 func (s *Store) Rows() (Sum, error) {
+	if err := s.flush(); err != nil {
+		return Sum{}, err
+	}
 	h := sha256.New()
 	err := scan(s.db, nil, key(ownPartition, 0), func(k, v []byte) (bool, error) {
 		_, err := fmt.Fprintf(h, "%x=%x\n", k, v)

@@ -15,14 +15,14 @@ import (
 )
 
 // The rows of the threads, the history and the de-duplication keys are written
-// late: with its record they are only noted, all of them as one row of the table
-// late. When enough have come together they are settled: written to their tables
-// by key, of a thread only the last state. A row that is put where the one before
-// it was costs a fraction of one that is put anywhere.
+// late: with their records they are only noted, those of a write all as one row of
+// the table late. When enough have come together they are settled: written to
+// their tables by key, of a thread only the last state. A row that is put where
+// the one before it was costs a fraction of one that is put anywhere.
 //
 // The places of the notes are used again from the first on after rows were
-// settled, so that nothing has to be deleted: a note counts when it is of a
-// record behind the settled position.
+// settled, so that nothing has to be deleted: a note counts when it is of records
+// behind the settled position.
 const (
 	// lateBytes and lateNotes are when the rows of a partition are settled.
 	lateBytes = 64 << 10
@@ -35,23 +35,15 @@ type lateRows struct {
 	// sizes of key and value, then both.
 	buf   []byte
 	rows  []lateRow
-	notes int // records whose rows these are
+	notes int // writes whose rows these are
+	noted int // bytes of buf that were written with them
 	order []lateRow
 }
 
 // lateRow is a row in the buffer: the key begins at key, the value at value.
 type lateRow struct{ key, value, end uint32 }
 
-// mark is a point to which late rows can be taken back.
-type mark struct{ bytes, rows, notes int }
-
-func (l *lateRows) mark() mark { return mark{len(l.buf), len(l.rows), l.notes} }
-
-func (l *lateRows) takeBack(to mark) {
-	l.buf, l.rows, l.notes = l.buf[:to.bytes], l.rows[:to.rows], to.notes
-}
-
-func (l *lateRows) forget() { l.buf, l.rows, l.notes = l.buf[:0], l.rows[:0], 0 }
+func (l *lateRows) forget() { l.buf, l.rows, l.notes, l.noted = l.buf[:0], l.rows[:0], 0, 0 }
 
 func (l *lateRows) full() bool { return len(l.buf) >= lateBytes || l.notes >= lateNotes }
 
@@ -76,6 +68,7 @@ func (l *lateRows) restore(note []byte) error {
 		note = rest[key+value:]
 	}
 	l.notes++
+	l.noted = len(l.buf)
 	return nil
 }
 
@@ -117,21 +110,17 @@ func (p *Partition) noteKey(place int) []byte {
 // late adds a row that is written late.
 func (b *batch) late(key, value []byte) { b.p.late.add(key, value) }
 
-// note notes the late rows since from, of a record that ends at last. With them
-// it may be time to settle them all; it returns the position that is settled.
-func (b *batch) note(from mark, last, settled control.Position) control.Position {
+// note notes the late rows that are not yet, of records of which the last ends at
+// last.
+func (b *batch) note(last control.Position) {
 	late := &b.p.late
-	rows := late.buf[from.bytes:]
-	if len(rows) == 0 {
-		return settled
+	if late.noted == len(late.buf) {
+		return
 	}
-	if late.notes++; late.full() {
-		b.settle()
-		return last
-	}
-	b.value = append(number(b.value[:0], uint64(last)), rows...)
-	b.set(b.p.noteKey(late.notes-1), b.value)
-	return settled
+	b.value = append(number(b.value[:0], uint64(last)), late.buf[late.noted:]...)
+	b.set(b.p.noteKey(late.notes), b.value)
+	late.notes++
+	late.noted = len(late.buf)
 }
 
 // settle writes the late rows to their tables.
@@ -139,25 +128,6 @@ func (b *batch) settle() {
 	if err := b.p.late.writeTo(b.b); err != nil && b.err == nil {
 		b.err = err
 	}
-}
-
-// settle writes the late rows to their tables. Called with writing held.
-func (p *Partition) settle() error {
-	if len(p.late.rows) == 0 || p.merged != nil {
-		return nil
-	}
-	b := p.newBatch(len(p.late.buf) + len(p.late.buf)/2)
-	defer b.close()
-	b.settle()
-	stands := standing{Applied: p.Applied()}
-	stands.settled = stands.Position
-	b.set(p.key(tableMeta), stands.encode())
-	if err := b.commit(); err != nil {
-		return fmt.Errorf("store: settle partition %d at position %d: %w", p.number, stands.Position, err)
-	}
-	p.settled = stands.settled
-	p.late.forget()
-	return nil
 }
 
 // view is the partition as it stands, all rows in their tables. The caller
@@ -168,7 +138,7 @@ func (p *Partition) view() (pebble.Reader, io.Closer, error) {
 	if p.merged != nil {
 		return p.rows(), io.NopCloser(nil), nil
 	}
-	if err := p.settle(); err != nil {
+	if err := p.write(true); err != nil {
 		return nil, nil, err
 	}
 	snapshot := p.db.NewSnapshot()

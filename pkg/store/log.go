@@ -53,7 +53,7 @@ func (p *Partition) Event(at control.Position) (eventlog.Entry, *eventlog.Record
 
 // record reads the last record that begins at or before position at.
 func (p *Partition) record(at control.Position) (*eventlog.Record, error) {
-	it, err := p.newLogIter(p.db)
+	it, err := p.logRows()
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +74,14 @@ func (p *Partition) look(it *pebble.Iterator, at control.Position) (eventlog.Vie
 	return eventlog.Look(raw)
 }
 
+// logRows iterates over the log up to the last record that is applied.
+func (p *Partition) logRows() (*pebble.Iterator, error) {
+	if err := p.flush(); err != nil {
+		return nil, err
+	}
+	return p.newLogIter(p.db)
+}
+
 func (p *Partition) newLogIter(r pebble.Reader) (*pebble.Iterator, error) {
 	prefix := p.key(tableLog)
 	return r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
@@ -83,7 +91,7 @@ func (p *Partition) newLogIter(r pebble.Reader) (*pebble.Iterator, error) {
 // applied; zero when there is none. Applied's sequence may be that of a later
 // message, which was skipped. The error may be one for which IsDamaged is true.
 func (p *Partition) LastRecord() (sequence uint64, hash [eventlog.HashSize]byte, err error) {
-	it, err := p.newLogIter(p.db)
+	it, err := p.logRows()
 	if err != nil {
 		return 0, hash, fmt.Errorf("store: log of partition %d: %w", p.number, err)
 	}
@@ -118,7 +126,7 @@ func (p *Partition) seek(it *pebble.Iterator, at control.Position) ([]byte, erro
 // position from, as of the beginning of the iteration. It stops after an error.
 func (p *Partition) Records(from control.Position) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
-		it, err := p.newLogIter(p.db)
+		it, err := p.logRows()
 		if err != nil {
 			yield(Stored{}, fmt.Errorf("store: log of partition %d: %w", p.number, err))
 			return

@@ -20,28 +20,34 @@ type Partition struct {
 	number   uint16
 	readOnly bool
 
-	// writing is held while rows of records are written, and before mu. Up to
-	// settled all rows are in their tables; late has the rest.
+	// writing is held while records are applied and their rows written, and
+	// before mu. Up to settled all rows are in their tables; late has the rest.
+	// pending are the rows that are not written yet, behind is told of the first.
 	writing sync.Mutex
 	settled control.Position
 	late    lateRows
+	pending batch
+	behind  chan<- struct{}
+	failed  error         // why the partition cannot be written any more
 	merged  *pebble.Batch // the store with the late rows, when it is only read
 	open    map[control.ThreadKey]bool
-	spare   batch
 
-	mu struct {
-		sync.Mutex
-		applied Applied
-		// damaged is why it is not known where the partition stands.
-		damaged error
-		// floor: no timer is due before it. lowered counts when it was.
-		floor   control.Millis
-		lowered uint64
-		// seen and called have the keys of events and of calls, once they were
-		// filled.
-		seen, called memory
-		filled       bool
-	}
+	mu partitionMemory
+}
+
+// partitionMemory is what is known of a partition without reading its rows.
+type partitionMemory struct {
+	sync.Mutex
+	applied Applied
+	// damaged is why it is not known where the partition stands.
+	damaged error
+	// floor: no timer is due before it. lowered counts when it was.
+	floor   control.Millis
+	lowered uint64
+	// seen and called have the keys of events and of calls, once they were
+	// filled.
+	seen, called memory
+	filled       bool
 }
 
 // Applied is where a partition of the store stands.
@@ -104,6 +110,7 @@ func (p *Partition) Wipe(ctx context.Context) error {
 	if err := p.db.Excise(ctx, pebble.KeyRange{Start: prefix, End: after(prefix)}); err != nil {
 		return fmt.Errorf("store: wipe partition %d: %w", p.number, err)
 	}
+	p.failed = p.pending.drop()
 	return p.load()
 }
 
@@ -112,25 +119,23 @@ func (p *Partition) Wipe(ctx context.Context) error {
 func (p *Partition) Skip(sequence uint64) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	stands := standing{p.Applied(), p.settled, p.late.notes}
-	if sequence <= stands.Sequence {
-		return fmt.Errorf("store: partition %d: skip sequence %d after %d: %w", p.number, sequence, stands.Sequence, eventlog.ErrBrokenChain)
+	if last := p.Applied().Sequence; sequence <= last {
+		return fmt.Errorf("store: partition %d: skip sequence %d after %d: %w", p.number, sequence, last, eventlog.ErrBrokenChain)
 	}
-	stands.Sequence = sequence
-	if err := p.db.Set(p.key(tableMeta), stands.encode(), pebble.NoSync); err != nil {
-		return fmt.Errorf("store: partition %d: skip sequence %d: %w", p.number, sequence, err)
+	if _, err := p.collect(false); err != nil { // the row that says where it stands is written with any
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.applied = stands.Applied
+	p.mu.applied.Sequence = sequence
 	return nil
 }
 
 func (p *Partition) key(t table) []byte { return key(p.number, t) }
 
 // standing is where a partition stands as its row has it: settled is the
-// position up to which all rows are in their tables, notes are how many records
-// behind it have late rows.
+// position up to which all rows are in their tables, notes are how many notes of
+// late rows there are behind it.
 type standing struct {
 	Applied
 	settled control.Position

@@ -165,7 +165,7 @@ func (p *Partition) fill() (err error) {
 	}
 	p.writing.Lock() // a record that is applied now would be in neither
 	defer p.writing.Unlock()
-	if err := p.settle(); err != nil {
+	if err := p.write(true); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -208,7 +208,7 @@ func (p *Partition) Answer(id [16]byte, now control.Millis) (a eventlog.Answer, 
 	}
 	first := generation(max(now, p.Applied().DecidedAt))
 	for _, g := range [...]uint32{first, first + 1} {
-		ok, err = get(p.db, append(generationOf(p.key(tableAnswers), g), id[:]...), func(v []byte) (err error) {
+		ok, err = p.row(append(generationOf(p.key(tableAnswers), g), id[:]...), func(v []byte) (err error) {
 			a, err = eventlog.ParseAnswer(v)
 			return err
 		})
@@ -253,7 +253,7 @@ func (p *Partition) Send(mid string) (control.Position, bool, error) {
 
 // word reads a row whose value is one number.
 func (p *Partition) word(k []byte) (word uint64, ok bool, err error) {
-	ok, err = get(p.db, k, func(v []byte) error {
+	ok, err = p.row(k, func(v []byte) error {
 		if len(v) != 8 {
 			return eventlog.ErrDamaged
 		}
@@ -261,6 +261,14 @@ func (p *Partition) word(k []byte) (word uint64, ok bool, err error) {
 		return nil
 	})
 	return word, ok, err
+}
+
+// row is get for a row that is not written late.
+func (p *Partition) row(k []byte, use func(v []byte) error) (bool, error) {
+	if err := p.flush(); err != nil {
+		return false, err
+	}
+	return get(p.db, k, use)
 }
 
 // get calls use with the value of k; false when there is none. The value is not

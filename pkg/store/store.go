@@ -27,6 +27,7 @@ type Store struct {
 
 	compacts *compacting
 	readOnly bool
+	behind   *behind
 
 	checkpoints sync.Mutex
 	summed      map[string]File // tables of the last checkpoint; under checkpoints
@@ -76,9 +77,10 @@ func open(o *Options) (*Store, error) {
 		e.Cache.Unref()
 		return nil, errors.Join(err, lock.Close())
 	}
-	s := &Store{db: db, lock: lock, fs: o.FS, compacts: compacts, readOnly: o.ReadOnly}
+	s := &Store{db: db, lock: lock, fs: o.FS, compacts: compacts, readOnly: o.ReadOnly, behind: newBehind()}
 	s.cache.cache, s.cache.reserve = e.Cache, max(0, int(o.CacheBytes)-int(o.MemTableBytes)-thriftBytes)
 	s.mu.partitions = make(map[int]*Partition)
+	go s.behind.run(s.flush)
 	return s, nil
 }
 
@@ -135,7 +137,8 @@ func (s *Store) Partition(p int) (*Partition, error) {
 	defer s.mu.Unlock()
 	part := s.mu.partitions[p]
 	if part == nil {
-		part = &Partition{db: s.db, number: uint16(p), readOnly: s.readOnly}
+		part = &Partition{db: s.db, number: uint16(p), readOnly: s.readOnly, behind: s.behind.wake}
+		part.pending.p = part
 		if err := part.load(); err != nil && !IsDamaged(err) {
 			return nil, err
 		}
@@ -147,6 +150,9 @@ func (s *Store) Partition(p int) (*Partition, error) {
 // Partitions returns the numbers of the partitions that the store has anything
 // of, ascending.
 func (s *Store) Partitions() ([]int, error) {
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
 	it, err := s.db.NewIter(&pebble.IterOptions{UpperBound: binary.BigEndian.AppendUint16(nil, ownPartition)})
 	if err != nil {
 		return nil, fmt.Errorf("store: partitions: %w", err)
@@ -191,11 +197,18 @@ func (s *Store) Digest(partitions int) (eventlog.Digest, error) {
 }
 
 // Sync makes everything applied so far durable. It blocks until it is.
-func (s *Store) Sync() error { return s.db.LogData(nil, pebble.Sync) }
+func (s *Store) Sync() error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.db.LogData(nil, pebble.Sync)
+}
 
-// Close flushes and closes the store. No other call may be under way or follow.
+// Close writes what is applied, and closes the store. No other call may be under
+// way or follow.
 func (s *Store) Close() error {
-	err := errors.Join(s.db.Close(), s.lock.Close())
+	s.behind.end()
+	err := errors.Join(s.flush(), s.db.Close(), s.lock.Close())
 	s.cache.cache.Unref()
 	return err
 }

@@ -31,14 +31,16 @@ type Move struct {
 func (p *Partition) Rearm(moves ...Move) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	b := p.newBatch(64 * len(moves))
-	defer b.close()
+	b, err := p.collect(false)
+	if err != nil {
+		return err
+	}
 	for _, m := range moves {
 		b.timer(m.Thread, m.Was, m.Due)
 	}
-	if err := b.commit(); err != nil {
-		return fmt.Errorf("store: move timers of partition %d: %w", p.number, err)
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.lower(b.floor)
 	return nil
 }
 
@@ -47,6 +49,9 @@ func (p *Partition) Rearm(moves ...Move) error {
 func (p *Partition) Timers(upTo control.Millis, limit int) ([]Timer, error) {
 	var due []Timer
 	floor, lowered := p.floor()
+	if err := p.flush(); err != nil {
+		return nil, err
+	}
 	from, to := instant(p.key(tableTimers), floor), after(instant(p.key(tableTimers), upTo))
 	err := scan(p.db, from, to, func(k, _ []byte) (bool, error) {
 		k, err := tail(k, 8+16)
@@ -76,11 +81,10 @@ func (p *Partition) floor() (floor control.Millis, lowered uint64) {
 	return p.mu.floor, p.mu.lowered
 }
 
-func (p *Partition) lowerFloor(to control.Millis) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mu.floor = min(p.mu.floor, to)
-	p.mu.lowered++
+// lower lowers the floor for a timer that was armed.
+func (m *partitionMemory) lower(to control.Millis) {
+	m.floor = min(m.floor, to)
+	m.lowered++
 }
 
 // raiseFloor raises the floor, unless timers were armed since it was read.

@@ -237,6 +237,19 @@ func (c doomedCursors) SaveCursor(ctx context.Context, p int, data []byte, expec
 	return seq, err
 }
 
+// SaveCursors passes its points once for each cursor: they are saved whatever was
+// dead before the last one was.
+func (c doomedCursors) SaveCursors(ctx context.Context, moves []bus.CursorMove) ([]uint64, error) {
+	for range moves {
+		c.doom.reached("13-before-save")
+	}
+	seqs, err := c.Conn.SaveCursors(ctx, moves)
+	for range moves {
+		c.doom.reached("14-saved")
+	}
+	return seqs, err
+}
+
 // within polls a condition until it is met or the time is over.
 func within(d time.Duration, met func() bool) bool {
 	deadline := time.NewTimer(d)

@@ -151,6 +151,9 @@ func buildFanoutOn(n *node, cursors fanout.Cursors) error {
 	c.DrainFor = 4 * time.Second // a stop of all roles takes at most 10 s
 	c.Node, c.BatonID, c.Sole = n.name, n.identity.BatonID, n.server != nil
 	c.Partitions = nil // assigned
+	if n.streamConfig().Replicas > 1 {
+		c.SaveTogether = 2
+	}
 	n.fanout, err = fanout.New(c, fanout.Deps{
 		Log: n.bus, Inbound: n.bus, Cursors: cursors, Rosters: n.rosters, Steering: n.bus,
 		Transport: func(app fanout.App, maxConns int) fanout.Transport {

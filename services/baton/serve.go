@@ -125,7 +125,7 @@ func (n *node) servePublic(ctx context.Context) error {
 		return err
 	}
 	server.TLSConfig = config
-	return lifecycle.ServeHTTP(ctx, server, n.public, stopListening)
+	return lifecycle.ServeHTTP(ctx, server, lifecycle.Quiet(server, n.public), stopListening)
 }
 
 func (n *node) ingressConfig() ingress.Config {

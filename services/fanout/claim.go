@@ -69,6 +69,7 @@ func (h *holder) claimOnce(ctx context.Context) error {
 		// The predecessor may start POSTs until its last save, at the latest
 		// just before this one, has run out.
 		h.opens = time.Now().Add(h.service.config.LeaseFor)
+		time.AfterFunc(time.Until(h.opens), func() { signal(h.service.hurry) })
 	}
 	h.grant(started)
 	h.log.Info("cursor claimed", "epoch", h.mu.epoch, "position", uint64(h.mu.read.position), "opens_in", time.Until(h.opens))

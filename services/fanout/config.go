@@ -25,8 +25,12 @@ type Config struct {
 	Sole bool
 	// UserAgent of the POSTs.
 	UserAgent string
-	// SaveEvery is the least time between two saves of a cursor; 1 s.
+	// SaveEvery is how often the cursors that have changed are saved; 1 s.
 	SaveEvery time.Duration
+	// SaveTogether is from how many cursors on they are saved in one write. A
+	// server alone takes as much time for that as for about 16 single ones, which is
+	// the default; several servers are quicker from 2 on.
+	SaveTogether int
 	// SaveTimeout bounds a save; 2 s.
 	SaveTimeout time.Duration
 	// LeaseFor is how long after the last accepted save a POST may still
@@ -60,7 +64,7 @@ const minShelf = 256 << 10
 func Default(partitions int) Config {
 	c := Config{
 		All:       partitions,
-		UserAgent: "Baton/1", SaveEvery: time.Second, SaveTimeout: 2 * time.Second, LeaseFor: 3 * time.Second,
+		UserAgent: "Baton/1", SaveEvery: time.Second, SaveTogether: 16, SaveTimeout: 2 * time.Second, LeaseFor: 3 * time.Second,
 		ReclaimAfter: 10 * time.Second, DrainFor: 6 * time.Second, AppLetters: 8192, AppBytes: 8 << 20, TotalBytes: 128 << 20, CacheBytes: 32 << 20,
 		TotalPosts: 4096,
 	}
@@ -81,6 +85,7 @@ func (c *Config) Validate() error {
 	check(c.All > 0, "all %d: there is at least one partition", c.All)
 	check(c.UserAgent != "", "no user agent")
 	check(c.SaveEvery > 0 && c.SaveEvery < c.LeaseFor, "save_every %v must be above 0 and below lease_for %v", c.SaveEvery, c.LeaseFor)
+	check(c.SaveTogether > 1, "save_together %d must be above 1", c.SaveTogether)
 	check(c.SaveTimeout > 0 && c.SaveTimeout < c.LeaseFor, "save_timeout %v must be above 0 and below lease_for %v", c.SaveTimeout, c.LeaseFor)
 	check(c.ReclaimAfter > 0, "reclaim_after %v must be above 0", c.ReclaimAfter)
 	check(c.DrainFor > 0, "drain_for %v must be above 0", c.DrainFor)

@@ -12,7 +12,7 @@
 //	plan.go      record -> letters: who gets what, rendered once for all apps; planned.go shares it among those that lag
 //	payload.go   the bounded cache of webhook payloads
 //	hold.go      which partitions are held, and how one is given back
-//	claim.go     a partition's cursor is taken over; holder.go saves it: lease, fence
+//	claim.go     a partition's cursor is taken over; holder.go its lease and fence; saver.go saves all that are held
 //	tracker.go   an app's place in a partition: watermark, what is undelivered
 //	settings.go  an app as it is today; engine.go its queue; lane.go one thread's; batch.go what shares a POST; start.go when it begins
 //	throttle.go  what is late already gives way to what is in time

@@ -48,7 +48,9 @@ func (h *holder) followNext(ctx context.Context, m bus.Message) error {
 	}
 	after := markAfter(r, m.Sequence)
 	behind := h.behind(before)
-	p := h.planFor(behind.lacks)
+	p := &h.planning
+	p.forget()
+	p.holder, p.wanted = h, behind.lacks
 	if !h.unwanted(r, behind, before) {
 		if err := h.plan(ctx, p, r, before); err != nil {
 			return err
@@ -177,7 +179,7 @@ func (h *holder) commit(p *plan, behind appSet, before, after *mark) {
 	if h.gone() || h.mu.read != before {
 		return
 	}
-	h.welcome(p.mail.apps, before)
+	h.welcome(p.mail, before)
 	for app, pl := range h.mu.places {
 		switch {
 		case pl.engine == nil: // without a callback it gets nothing
@@ -202,8 +204,9 @@ func (h *holder) commit(p *plan, behind appSet, before, after *mark) {
 
 // welcome makes places for apps that are new in this partition: what lies before
 // the mark was not for them. Called with the lock held.
-func (h *holder) welcome(apps func(yield func(control.AppID) bool), at *mark) {
-	for app := range apps {
+func (h *holder) welcome(m mail, at *mark) {
+	for i := range m {
+		app := m[i].app
 		if h.mu.places[app] != nil {
 			continue
 		}

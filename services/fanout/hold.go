@@ -82,13 +82,16 @@ func (s *Service) hold(ctx context.Context, p int) {
 	}
 }
 
-// run keeps a claimed partition and carries out the orders for it, until ctx ends
-// or another node has taken it over.
+// run carries out the orders for a claimed partition, until ctx ends or another
+// node has taken it over.
 func (s *Service) run(ctx context.Context, h *holder) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { h.obey(ctx) })
-	h.keep(ctx)
+	select {
+	case <-ctx.Done():
+	case <-h.lost:
+	}
 	cancel()
 	wg.Wait()
 }

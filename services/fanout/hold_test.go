@@ -146,7 +146,7 @@ type slowCursors struct {
 	cutOff  atomic.Bool
 }
 
-func (s *slowCursors) SaveCursor(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+func (s *slowCursors) pass(ctx context.Context) {
 	if gate := s.gate.Load(); gate != nil {
 		signal(s.entered)
 		select {
@@ -155,7 +155,16 @@ func (s *slowCursors) SaveCursor(ctx context.Context, p int, data []byte, expect
 			s.cutOff.Store(true)
 		}
 	}
+}
+
+func (s *slowCursors) SaveCursor(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+	s.pass(ctx)
 	return s.Conn.SaveCursor(ctx, p, data, expected)
+}
+
+func (s *slowCursors) SaveCursors(ctx context.Context, moves []bus.CursorMove) ([]uint64, error) {
+	s.pass(ctx)
+	return s.Conn.SaveCursors(ctx, moves)
 }
 
 // A save that is under way when a partition is given back is waited for: cut off, it

@@ -15,12 +15,8 @@ import (
 	"github.com/baton-router/baton/pkg/lifecycle"
 )
 
-// renewWithin is how long after the last activity the lease of a partition is
-// still renewed, so that the next event need not wait for it.
-const renewWithin = 10 * time.Second
-
 // holder holds a partition's cursor: the places of all apps, and the right to
-// deliver. Its own goroutine saves; readers and engines move the places.
+// deliver. The service saves it; readers and engines move the places.
 type holder struct {
 	service   *Service
 	partition int
@@ -31,20 +27,21 @@ type holder struct {
 	base    time.Time
 	lease   atomic.Int64
 	opens   time.Time
-	awaits  bool        // a predecessor that did not release the cursor
-	stopped atomic.Bool // deposed
-	ending  atomic.Bool // being given back
-	alone   atomic.Bool // no app kept up with the partition's reader when it last looked
-	// poke wakes keep: something changed, or a renewal is wanted.
-	poke    chan struct{}
-	renewal atomic.Bool
+	awaits  bool          // a predecessor that did not release the cursor
+	stopped atomic.Bool   // deposed
+	lost    chan struct{} // closed then
+	ending  atomic.Bool   // being given back
+	alone   atomic.Bool   // no app kept up with the partition's reader when it last looked
+	renewal atomic.Bool   // wanted: deliveries wait for it
 
 	plans *plans
 
-	// saving lets one save at a time be under way.
-	saving sync.Mutex
+	// saving lets one save at a time be under way; tried is when the last one began.
+	saving lifecycle.Lock
+	tried  time.Time
 	// following lets one record at a time be taken in.
 	following lifecycle.Lock
+	planning  plan // the record that is taken in; of who follows
 
 	mu struct {
 		sync.Mutex
@@ -63,8 +60,9 @@ type holder struct {
 
 func newHolder(s *Service, p int) *holder {
 	h := &holder{
-		service: s, partition: p, log: s.log.With("partition", p), base: time.Now(), poke: make(chan struct{}, 1),
-		plans: newPlans(s.config.CacheBytes/s.config.All, s.anyFlows), following: lifecycle.NewLock(),
+		service: s, partition: p, log: s.log.With("partition", p), base: time.Now(), lost: make(chan struct{}),
+		plans:  newPlans(s.config.CacheBytes/s.config.All, s.anyFlows),
+		saving: lifecycle.NewLock(), following: lifecycle.NewLock(),
 	}
 	h.mu.places = map[control.AppID]*place{}
 	h.mu.read = &mark{}
@@ -86,20 +84,13 @@ func (h *holder) gone() bool { return h.stopped.Load() || h.ending.Load() }
 
 // wantRenewal asks for the right to start.
 func (h *holder) wantRenewal() {
-	if h.gone() {
-		return
+	if !h.gone() && !h.renewal.Swap(true) {
+		signal(h.service.hurry)
 	}
-	h.renewal.Store(true)
-	h.wake()
 }
 
 // touch notes a change that is to be saved. Called with the lock held.
-func (h *holder) touch() {
-	h.mu.dirty = true
-	h.wake()
-}
-
-func (h *holder) wake() { signal(h.poke) }
+func (h *holder) touch() { h.mu.dirty = true }
 
 // attach joins the places to the engines of today's apps and drops those of apps
 // that are gone.
@@ -176,112 +167,45 @@ func (h *holder) grant(started time.Time) {
 	}
 }
 
-// keep saves what changes, at most every Config.SaveEvery, and renews the lease
-// while there is something to deliver. It returns when ctx ends or the holder is
-// deposed.
-func (h *holder) keep(ctx context.Context) {
-	renew := time.NewTicker(h.service.config.LeaseFor / 3)
-	defer renew.Stop()
-	if h.service.config.Sole {
-		renew.Stop()
-	}
-	last := time.Now()
-	for !h.stopped.Load() {
-		poked, due := false, false
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.poke:
-			poked = true
-		case <-renew.C:
-			due = true
-		}
-		if !h.saves(poked, due, renew.C) {
-			continue
-		}
-		if !sleep(ctx, h.pace(last)) {
-			return
-		}
-		last = time.Now()
-		// Not cut off: the one that gives the cursor back would meet it at the stream.
-		if err := h.save(context.WithoutCancel(ctx), false); err != nil && ctx.Err() == nil && !h.stopped.Load() {
-			h.log.Warn("cursor not saved, trying again", "err", err)
-			h.wake()
-		}
-	}
-}
-
-// saves reports whether keep is to save: something changed, or a renewal is due
-// and wanted. What has come at the same moment counts as well, whichever was
-// seen first.
-func (h *holder) saves(poked, due bool, renew <-chan time.Time) bool {
-	select {
-	case <-h.poke:
-		poked = true
-	default:
-	}
-	select {
-	case <-renew:
-		due = true
-	default:
-	}
-	if due && h.busy() {
-		h.renewal.Store(true)
-		return true
-	}
-	return poked
-}
-
-// pace is how long to wait before the next save: until a second after the last
-// one, or until the predecessor's right has run out. A renewal that deliveries
-// wait for is at once.
-func (h *holder) pace(last time.Time) time.Duration {
-	if wait := time.Until(h.opens); wait > 0 {
-		return wait
-	}
-	if h.renewal.Load() && !h.mayStart() && time.Since(last) > 100*time.Millisecond {
-		return 0
-	}
-	if h.service.config.Sole {
-		return h.turn()
-	}
-	return max(0, h.service.config.SaveEvery-time.Since(last))
-}
-
-// turn is how long it is to the partition's own moment between two saves. They
-// are spread evenly, since each is a synced write that stands in the way of the
-// log's: under load all partitions change, and would save, at the same time.
-func (h *holder) turn() time.Duration {
-	every := h.service.config.SaveEvery
-	at := every * time.Duration(h.partition) / time.Duration(h.service.config.All)
-	return (at - time.Duration(time.Now().UnixNano())%every + every) % every
-}
-
-// busy reports whether deliveries wait, or were made just now.
-func (h *holder) busy() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.mu.open > 0 || time.Since(h.mu.active) < renewWithin
-}
-
-// save writes the cursor. nil when it is stored, or when there was nothing to
-// save; durable on return.
+// save writes the cursor alone. nil when it is stored, or when there was nothing
+// to save; durable on return. A save under way is waited for.
 func (h *holder) save(ctx context.Context, released bool) error {
 	h.saving.Lock()
 	defer h.saving.Unlock()
-	h.mu.Lock()
-	if !h.mu.dirty && !released && !h.renewal.Load() {
-		h.mu.Unlock()
+	if !released && !h.changed() {
 		return nil
 	}
-	data, expected := h.encode(released), h.mu.sequence
-	h.mu.dirty = false
-	h.mu.Unlock()
+	return h.saveAlone(ctx, h.draft(released))
+}
 
-	started := time.Now()
+// changed reports whether there is something to save, or a renewal is wanted.
+func (h *holder) changed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.dirty || h.renewal.Load()
+}
+
+// draft is the cursor as it is to be saved now; what changes from here on is for
+// the next save. Called with saving held, until settle has noted what became of it.
+func (h *holder) draft(released bool) bus.CursorMove {
+	h.tried = time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mu.dirty = false
+	return bus.CursorMove{Partition: h.partition, Data: h.encode(released), Expected: h.mu.sequence}
+}
+
+// saveAlone writes a draft by itself.
+func (h *holder) saveAlone(ctx context.Context, d bus.CursorMove) error {
 	ctx, cancel := context.WithTimeout(ctx, h.service.config.SaveTimeout)
 	defer cancel()
-	sequence, err := h.service.deps.Cursors.SaveCursor(ctx, h.partition, data, expected)
+	started := time.Now()
+	sequence, err := h.service.deps.Cursors.SaveCursor(ctx, d.Partition, d.Data, d.Expected)
+	return h.settle(ctx, started, sequence, err)
+}
+
+// settle notes what became of a draft, and why it was refused.
+func (h *holder) settle(ctx context.Context, started time.Time, sequence uint64, err error) error {
 	h.service.observers.saved(h.partition, time.Since(started), err)
 	if errors.Is(err, bus.ErrWrongSequence) {
 		err = h.reread(ctx)
@@ -289,11 +213,11 @@ func (h *holder) save(ctx context.Context, released bool) error {
 	h.mu.Lock()
 	if err != nil {
 		h.mu.dirty = true
-	} else if sequence > 0 {
+	} else {
 		h.mu.sequence = sequence
 	}
 	h.mu.Unlock()
-	if err == nil && sequence > 0 {
+	if err == nil {
 		h.grant(started)
 	}
 	return err
@@ -330,7 +254,10 @@ var (
 
 // depose stops delivering for the partition: another node holds it.
 func (h *holder) depose() {
-	h.stopped.Store(true)
+	if h.stopped.Swap(true) {
+		return
+	}
+	close(h.lost)
 	h.lease.Store(0)
 	h.log.Warn("deposed: another node holds the cursor")
 	h.service.observers.deposed(h.partition)

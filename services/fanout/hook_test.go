@@ -148,14 +148,24 @@ func (f *faultyCursors) set(err error) {
 	f.fail = err
 }
 
-func (f *faultyCursors) SaveCursor(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+func (f *faultyCursors) failure() error {
 	f.mu.Lock()
-	err := f.fail
-	f.mu.Unlock()
-	if err != nil {
+	defer f.mu.Unlock()
+	return f.fail
+}
+
+func (f *faultyCursors) SaveCursor(ctx context.Context, p int, data []byte, expected uint64) (uint64, error) {
+	if err := f.failure(); err != nil {
 		return 0, err
 	}
 	return f.Conn.SaveCursor(ctx, p, data, expected)
+}
+
+func (f *faultyCursors) SaveCursors(ctx context.Context, moves []bus.CursorMove) ([]uint64, error) {
+	if err := f.failure(); err != nil {
+		return nil, err
+	}
+	return f.Conn.SaveCursors(ctx, moves)
 }
 
 // lossyCursors stores what is saved and loses the answer.
@@ -170,4 +180,12 @@ func (l *lossyCursors) SaveCursor(ctx context.Context, p int, data []byte, expec
 		return 0, bus.ErrOutcomeUnknown
 	}
 	return sequence, err
+}
+
+func (l *lossyCursors) SaveCursors(ctx context.Context, moves []bus.CursorMove) ([]uint64, error) {
+	sequences, err := l.Conn.SaveCursors(ctx, moves)
+	if l.lose.Load() && err == nil {
+		return nil, bus.ErrOutcomeUnknown
+	}
+	return sequences, err
 }

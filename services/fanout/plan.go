@@ -24,8 +24,11 @@ type plan struct {
 	apps    map[control.AppID]App
 	version uint64 // of the roster that they are of
 	mail    mail
-	// list is what was planned for the entry before, memory for the next.
+	// at is the entry at hand, list what is planned for it, copies are those
+	// rendered of it: memory for the next.
+	at      delivery.Entry
 	list    []delivery.Delivery
+	copies  copies
 	losses  []DeadLetter
 	size    int // of letters, in bytes
 	entries int // left in the record, the one at hand included
@@ -34,8 +37,14 @@ type plan struct {
 
 // begin forgets what was planned and takes the apps as they are now.
 func (pl *plan) begin() {
+	pl.forget()
 	pl.apps, pl.version = pl.holder.service.today()
-	pl.mail, pl.losses, pl.size, pl.input = nil, nil, 0, message{}
+}
+
+// forget keeps memory for the next record, and nothing that was planned.
+func (pl *plan) forget() {
+	clear(pl.mail)
+	pl.mail, pl.losses, pl.size, pl.input = pl.mail[:0], nil, 0, message{}
 }
 
 // mail is the letters of a record, by app: a handful, so that looking one up by
@@ -74,15 +83,6 @@ func (m mail) add(app control.AppID, l letter, room int) mail {
 	return append(m, appMail{app, append(make([]letter, 0, room), l)})
 }
 
-// apps are those that there are letters for.
-func (m mail) apps(yield func(control.AppID) bool) {
-	for i := range m {
-		if !yield(m[i].app) {
-			return
-		}
-	}
-}
-
 // record plans the entries of a record, each by the roster version in force at
 // its position. before is the version in force before the record. It blocks for
 // payloads and roster versions; an error is temporary, and nothing was planned.
@@ -112,11 +112,11 @@ func (pl *plan) record(ctx context.Context, r *eventlog.Record, before uint64) e
 			continue
 		}
 		pl.entries = len(r.Entries) - i
-		e := delivery.Entry{
+		pl.at = delivery.Entry{
 			Partition: pl.holder.partition, Position: r.First + control.Position(i), Thread: entry.Thread, Time: r.DecidedAt,
 			Event: entry.Event,
 		}
-		if err := pl.entry(ctx, page, &e); err != nil {
+		if err := pl.entry(ctx, page); err != nil {
 			return err
 		}
 	}
@@ -147,16 +147,23 @@ type copies struct {
 	object   control.Object
 }
 
-// entry plans one entry.
-func (pl *plan) entry(ctx context.Context, page *delivery.Page, e *delivery.Entry) error {
-	c := copies{object: page.Rules.Object}
+// begin forgets the copies of the entry before.
+func (c *copies) begin(object control.Object) {
+	clear(c.elements)
+	c.variants, c.elements, c.object = c.variants[:0], c.elements[:0], object
+}
+
+// entry plans the entry at hand.
+func (pl *plan) entry(ctx context.Context, page *delivery.Page) error {
+	e, c := &pl.at, &pl.copies
+	c.begin(page.Rules.Object)
 	pl.list = delivery.AppendPlan(pl.list[:0], page, *e)
 	for i := range pl.list {
 		d := &pl.list[i]
 		if !pl.wanted(d.App) {
 			continue
 		}
-		element, err := pl.element(ctx, &c, d, e)
+		element, err := pl.element(ctx, d, e)
 		var unreadable *webhook.ParseError
 		switch {
 		case errors.Is(err, errNoPayload):
@@ -188,7 +195,8 @@ func (pl *plan) lost(d *delivery.Delivery, e *delivery.Entry, object control.Obj
 }
 
 // element returns the app's copy, rendered now or for another app before.
-func (pl *plan) element(ctx context.Context, c *copies, d *delivery.Delivery, e *delivery.Entry) ([]byte, error) {
+func (pl *plan) element(ctx context.Context, d *delivery.Delivery, e *delivery.Entry) ([]byte, error) {
+	c := &pl.copies
 	fromInput := d.Body == delivery.BodyEvent || d.Body == delivery.BodyNoPayload
 	v := variant{body: d.Body, numeric: !fromInput && pl.apps[d.App].NumericIDs}
 	for i, known := range c.variants {

@@ -36,6 +36,9 @@ type Inbound interface {
 type Cursors interface {
 	LoadCursor(ctx context.Context, partition int) (data []byte, sequence uint64, err error)
 	SaveCursor(ctx context.Context, partition int, data []byte, expected uint64) (uint64, error)
+	// SaveCursors saves all of them or none. The errors are those of SaveCursor;
+	// after any but bus.ErrOutcomeUnknown each is saved alone.
+	SaveCursors(ctx context.Context, moves []bus.CursorMove) ([]uint64, error)
 }
 
 // Rosters gives the roster at a version.
@@ -88,7 +91,9 @@ type Service struct {
 	id        [16]byte // of this process, in the cursors that it writes
 	// joined is signalled when a partition is held that the readers are past.
 	joined chan struct{}
-	route  route
+	// hurry is signalled when deliveries wait for a lease.
+	hurry chan struct{}
+	route route
 	// shrunk says that the log has lost records, and that it is not known of all
 	// partitions yet whether they had read some.
 	shrunk atomic.Bool
@@ -120,7 +125,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		config: c, deps: d, log: d.Logger, observers: &d.Observers, id: newIdentity(), joined: make(chan struct{}, 1),
+		config: c, deps: d, log: d.Logger, observers: &d.Observers, id: newIdentity(), joined: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		memory: &budget{limit: int64(c.TotalBytes)}, sockets: &sockets{limit: c.TotalPosts},
 	}
 	s.payloads = newPayloads(d.Inbound, c.CacheBytes, s.observers)
@@ -160,6 +165,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.crew.Go(func() { s.read(work) })
+	s.crew.Go(func() { s.saveLoop(work) })
 	if !s.config.Sole {
 		s.crew.Go(func() { s.auditLoop(work) })
 	}

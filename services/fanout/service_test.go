@@ -326,7 +326,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{"user agent", "save_every", "save_timeout", "drain_for", "app_letters", "app_bytes", "cache_bytes", "Log, Inbound"} {
+	for _, part := range []string{"user agent", "save_every", "save_together", "save_timeout", "drain_for", "app_letters", "app_bytes", "cache_bytes", "Log, Inbound"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not named in: %v", part, err)
 		}

@@ -279,7 +279,7 @@ func (w *world) steer(o Order) {
 func fastConfig(w *world) Config {
 	c := Default(testPartitions)
 	c.BatonID, c.Sole = w.id.BatonID, true
-	c.SaveEvery, c.DrainFor = 20*time.Millisecond, time.Second
+	c.SaveEvery, c.SaveTogether, c.DrainFor = 20*time.Millisecond, 2, time.Second
 	return c
 }
 
