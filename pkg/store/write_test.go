@@ -125,10 +125,6 @@ func readers(all []published) map[string]reader {
 		"Timers": func(_ *testing.T, _ *store.Store, p *store.Partition) (any, error) {
 			return p.Timers(last.DecidedAt+100*control.Day, 0)
 		},
-		"EachTimer": func(_ *testing.T, _ *store.Store, p *store.Partition) (any, error) {
-			var found []store.Timer
-			return &found, p.EachTimer(func(row store.Timer) { found = append(found, row) })
-		},
 		"State": every(func(p *store.Partition, thread control.ThreadKey) (any, error) {
 			state, _, err := p.State(thread)
 			return state, err
