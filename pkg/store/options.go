@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -37,6 +36,10 @@ type Options struct {
 	// exist, one or two ordinarily. A start after a crash reads and flushes
 	// what they held.
 	MemTableBytes uint64
+	// CompactLater keeps back compactions that can wait until Store.Compact: a
+	// start after a crash flushes what was in memory, which is often when the
+	// next one is due, and then reads every thread.
+	CompactLater bool
 	// ReadOnly opens an existing store without changing it; Apply and the
 	// like fail. It too needs the directory's lock.
 	ReadOnly bool
@@ -88,9 +91,9 @@ func (o *Options) fill() {
 // blocks are large, because states are read from memory and logs are scanned;
 // filters make the usual look-up, a key that is new, cheap. Tombstones of what
 // lapsed reach the disk soon, and files are deleted at a pace.
-func (o *Options) engine() *pebble.Options {
+func (o *Options) engine(compacts *compacting) *pebble.Options {
 	e := &pebble.Options{
-		CompactionConcurrencyRange:  func() (int, int) { return 1, max(2, runtime.GOMAXPROCS(0)/2) },
+		CompactionConcurrencyRange:  compacts.most,
 		FlushDelayDeleteRange:       10 * time.Second,
 		FormatMajorVersion:          formatMajorVersion,
 		FS:                          o.FS,

@@ -25,6 +25,7 @@ type Store struct {
 	fs    FS
 	cache thrift
 
+	compacts *compacting
 	readOnly bool
 	behind   *behind
 
@@ -63,7 +64,9 @@ func open(o *Options) (*Store, error) {
 		}
 		return nil, fmt.Errorf("%w: %w", ErrInUse, err)
 	}
-	e := o.engine()
+	compacts := &compacting{}
+	compacts.later.Store(o.CompactLater)
+	e := o.engine(compacts)
 	e.Lock = lock
 	e.Cache = pebble.NewCache(o.CacheBytes)
 	db, err := pebble.Open(o.Dir, e)
@@ -74,7 +77,7 @@ func open(o *Options) (*Store, error) {
 		e.Cache.Unref()
 		return nil, errors.Join(err, lock.Close())
 	}
-	s := &Store{db: db, lock: lock, fs: o.FS, readOnly: o.ReadOnly, behind: newBehind()}
+	s := &Store{db: db, lock: lock, fs: o.FS, compacts: compacts, readOnly: o.ReadOnly, behind: newBehind()}
 	s.cache.cache, s.cache.reserve = e.Cache, max(0, int(o.CacheBytes)-int(o.MemTableBytes)-thriftBytes)
 	s.mu.partitions = make(map[int]*Partition)
 	go s.behind.run(s.flush)

@@ -47,6 +47,7 @@ type node struct {
 	roles      []string // to run; none means all
 
 	name     string
+	lock     *embedded.Lock   // of the data directory
 	server   *embedded.Server // nil with a NATS URL
 	bus      *bus.Conn
 	identity bus.Identity
@@ -73,6 +74,8 @@ type node struct {
 	nudged    chan struct{}       // the partitions' conditions have changed
 	closers   []func() error      // what open opened, to close in reverse
 	decided   uint64              // newest input decided here; measure's own
+	began     time.Time           // to open
+	asUsual   func()              // called when the start is over; nil for nothing
 }
 
 // nodeOptions are what a configuration file does not say.
@@ -90,7 +93,7 @@ type nodeOptions struct {
 func openNode(ctx context.Context, cfg roster.Config, log *slog.Logger, o nodeOptions) (n *node, err error) {
 	n = &node{
 		cfg: cfg, log: log, metrics: telemetry.NewMetrics(Version), health: new(lifecycle.Health),
-		trace: o.trace, onDelivery: o.onDelivery, roles: o.roles, nudged: make(chan struct{}, 1),
+		trace: o.trace, onDelivery: o.onDelivery, roles: o.roles, nudged: make(chan struct{}, 1), began: time.Now(),
 	}
 	defer func() {
 		if err != nil {
@@ -99,7 +102,7 @@ func openNode(ctx context.Context, cfg roster.Config, log *slog.Logger, o nodeOp
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openDataDir, n.openBus, n.openRoster, n.openStore, n.openJournal, n.openListeners, n.openPlatform,
+		n.openDataDir, n.openBusAndStore, n.openJournal, n.openListeners, n.openPlatform,
 	} {
 		if err := open(ctx); err != nil {
 			return n, err
@@ -121,8 +124,7 @@ func (n *node) close() error {
 	return errors.Join(faults...)
 }
 
-// openDataDir makes the data directory. The embedded server locks it; with a
-// NATS URL the node does.
+// openDataDir makes the data directory and locks it.
 func (n *node) openDataDir(context.Context) error {
 	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
@@ -131,13 +133,11 @@ func (n *node) openDataDir(context.Context) error {
 		return err
 	}
 	n.repairs = newRepairBook(n.cfg.DataDir, n.name)
-	if n.cfg.NATS.URL == "" {
-		return nil
-	}
 	lock, err := embedded.LockDir(n.cfg.DataDir)
 	if err != nil {
 		return err
 	}
+	n.lock = lock
 	n.onClose(lock.Release)
 	return nil
 }
@@ -163,7 +163,7 @@ func (n *node) readRoster(ctx context.Context) (err error) {
 // storeOptions is the node's store, and what is told of it.
 func (n *node) storeOptions() store.Options {
 	return store.Options{
-		Dir: filepath.Join(n.cfg.DataDir, "store"), Logger: n.log,
+		Dir: filepath.Join(n.cfg.DataDir, "store"), Logger: n.log, CompactLater: true,
 		Watch: store.Watch{
 			Damaged: func(err error) { // what it concerns halts when it is read
 				n.metrics.StoreDamaged.Inc()

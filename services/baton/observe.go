@@ -207,6 +207,9 @@ func (n *node) measurePartitions() {
 		n.metrics.DeliveriesHalted.Set(float64(len(n.fanout.Unable())))
 	}
 	n.metrics.TimersStopped.Set(float64(doubtful))
+	if n.started(held, halted) {
+		n.goOn()
+	}
 	if !n.decides {
 		return
 	}

@@ -44,10 +44,12 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", "warning", w)
 	}
+	asUsual := collectLater()
 	n, err := openNode(ctx, cfg, log, nodeOptions{roles: c.Roles})
 	if err != nil {
 		return openFailure(err)
 	}
+	n.asUsual = asUsual
 	if n.server != nil && n.cfg.Durability != roster.DurabilityDev {
 		processorForSync()
 	}

@@ -11,12 +11,9 @@ import (
 	"github.com/baton-router/baton/services/ownership"
 )
 
-// openStore opens the store. On a cluster, a node that follows the log and has
-// no record yet begins with a snapshot.
+// openStore makes the store, which is open, ready. On a cluster, a node that
+// follows the log and has no record yet begins with a snapshot.
 func (n *node) openStore(ctx context.Context) (err error) {
-	if n.store, err = store.Open(n.storeOptions()); err != nil {
-		return err
-	}
 	if n.server == nil && n.follows() {
 		if err := n.beginWithSnapshot(ctx); err != nil {
 			return err

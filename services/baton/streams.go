@@ -120,7 +120,7 @@ func (n *node) startServer() (*embedded.Server, error) {
 		return nil, err
 	}
 	o := embedded.Options{
-		Dir: n.cfg.DataDir, Listen: c.Listen, Sync: n.cfg.Durability != roster.DurabilityDev, TLS: config, Logger: n.log,
+		Dir: n.cfg.DataDir, Lock: n.lock, Listen: c.Listen, Sync: n.cfg.Durability != roster.DurabilityDev, TLS: config, Logger: n.log,
 	}
 	for _, r := range c.Readers {
 		reader := embedded.Reader{Name: r.Name, Password: r.Password.Value()}

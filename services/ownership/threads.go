@@ -85,22 +85,25 @@ func (t *threads) get(key control.ThreadKey) (slot, bool) {
 func (t *threads) put(key control.ThreadKey, s slot) (before control.AppID) {
 	defer runtime.KeepAlive(t)
 	place := t.place(&key)
-	if t.index[place] == 0 {
-		t.index[place] = t.add(key)
+	if n := t.index[place]; n != 0 {
+		r := t.row(n)
+		before = r.owner
+		t.set(r, r.hasRare, key, s)
+		return before
 	}
-	r := t.row(t.index[place])
-	before = r.owner
-	t.set(r, key, s)
+	n := t.add()
+	t.index[place] = n
+	t.set(t.row(n), false, key, s)
 	if t.count > len(t.index)/4*3 {
 		t.reindex(2 * len(t.index))
 	}
-	return before
+	return 0
 }
 
 // fill is put for a table that is empty, of threads that come once each: each
 // has put called for every one of them.
 func (t *threads) fill(each func(put func(control.ThreadKey, slot)) error) error {
-	err := each(func(key control.ThreadKey, s slot) { t.set(t.row(t.add(key)), key, s) })
+	err := each(func(key control.ThreadKey, s slot) { t.set(t.row(t.add()), false, key, s) })
 	places := len(t.index)
 	for t.count > places/4*3 {
 		places *= 2
@@ -109,10 +112,11 @@ func (t *threads) fill(each func(put func(control.ThreadKey, slot)) error) error
 	return err
 }
 
-// set writes a row.
-func (t *threads) set(r *row, key control.ThreadKey, s slot) {
+// set writes a row; had says whether its thread had more, aside. A new row is not
+// read: its page would be made at the read, and once more at the write, which
+// stops every processor that the process runs on.
+func (t *threads) set(r *row, had bool, key control.ThreadKey, s slot) {
 	defer runtime.KeepAlive(t)
-	had := r.hasRare
 	*r = row{
 		key: key, owner: s.state.Owner, expiresAt: s.state.ExpiresAt, since: s.state.Since, lastUserAt: s.state.LastUserAt,
 		lastChangeAt: s.state.LastChangeAt, lastChange: s.state.LastChange, armed: s.armed, revision: s.state.Revision,
@@ -163,13 +167,12 @@ func (t *threads) place(key *control.ThreadKey) uint64 {
 	return at
 }
 
-// add makes room for one more row, with its key, and returns its number.
-func (t *threads) add(key control.ThreadKey) uint32 {
+// add makes room for one more row and returns its number.
+func (t *threads) add() uint32 {
 	if t.count == len(t.chunks)*rowsPerChunk {
 		t.chunks = append(t.chunks, allot[row](t.pages, rowsPerChunk))
 	}
 	t.count++
-	t.row(uint32(t.count)).key = key
 	return uint32(t.count)
 }
 
@@ -177,6 +180,7 @@ func (t *threads) add(key control.ThreadKey) uint32 {
 func (t *threads) reindex(places int) {
 	old := t.index
 	t.index = allot[uint32](t.pages, places)
+	clear(t.index) // they are zero, but looked at first they would be made twice, as in set
 	giveBack(t.pages, old)
 	for n := range uint32(t.count) {
 		t.index[t.place(&t.row(n+1).key)] = n + 1

@@ -29,6 +29,9 @@ type Options struct {
 	// Dir is the data directory. Streams live in its folder nats, the lock in its
 	// file LOCK; both are made when missing.
 	Dir string
+	// Lock is the caller's lock of Dir, which outlives the server; with nil the
+	// server takes it, and releases it.
+	Lock *Lock
 	// Listen is the host:port for consumers of the control-change topic; port 0
 	// takes a free one, "" means in process only.
 	Listen string

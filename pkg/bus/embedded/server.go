@@ -33,14 +33,14 @@ const (
 // Server is a running NATS server. All methods are safe for concurrent use.
 type Server struct {
 	nats     *server.Server
-	lock     *Lock
+	lock     *Lock // nil when it is the caller's
 	password string
 	readers  []Reader
 	indexing sync.WaitGroup // keepIndexes
 	unindex  context.CancelFunc
 }
 
-// Start locks the data directory, starts the server and returns when it serves.
+// Start locks the data directory, unless that is done, starts the server and returns when it serves.
 // The caller stops it. Errors: ErrInvalid, ErrLocked, ErrAddressInUse.
 func Start(o Options) (*Server, error) {
 	if err := o.Validate(); err != nil {
@@ -49,11 +49,14 @@ func Start(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	lock, err := LockDir(o.Dir)
-	if err != nil {
-		return nil, err
+	s := &Server{password: cmp.Or(o.Password, rand.Text())}
+	if o.Lock == nil {
+		lock, err := LockDir(o.Dir)
+		if err != nil {
+			return nil, err
+		}
+		s.lock = lock
 	}
-	s := &Server{lock: lock, password: cmp.Or(o.Password, rand.Text())}
 	if err := s.start(o); err != nil {
 		s.Stop()
 		return nil, err
@@ -106,7 +109,7 @@ func (s *Server) ready(o Options, log *logger) error {
 	}
 }
 
-// Stop ends the server and gives the data directory free. It returns when the
+// Stop ends the server and gives the data directory free, if it has locked it. It returns when the
 // streams are closed; a second call does nothing.
 func (s *Server) Stop() {
 	if s.unindex != nil {

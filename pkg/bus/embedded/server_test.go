@@ -90,6 +90,25 @@ func TestSecondStartOnADirectoryIsRefused(t *testing.T) {
 	start(t, embedded.Options{Dir: dir}).Stop()
 }
 
+// A directory that the caller has locked stays locked when the server stops.
+func TestStartOnALockedDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	lock, err := embedded.LockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		start(t, embedded.Options{Dir: dir, Lock: lock}).Stop()
+		if _, err := embedded.LockDir(dir); !errors.Is(err, embedded.ErrLocked) {
+			t.Errorf("%v, wanted ErrLocked", err)
+		}
+	}
+	if err := lock.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
 // The lock goes with the process that has it, and not before.
 func TestLockEndsWithItsProcess(t *testing.T) {
 	if dir := os.Getenv("BATON_TEST_LOCK"); dir != "" {
