@@ -48,9 +48,8 @@ func (h *holder) followNext(ctx context.Context, m bus.Message) error {
 	}
 	after := markAfter(r, m.Sequence)
 	behind := h.behind(before)
-	p := &h.planning
-	p.forget()
-	p.holder, p.wanted = h, behind.lacks
+	p := h.planFor(behind.lacks)
+	defer p.release()
 	if !h.unwanted(r, behind, before) {
 		if err := h.plan(ctx, p, r, before); err != nil {
 			return err
@@ -143,7 +142,9 @@ func (h *holder) unwanted(r *eventlog.Record, behind appSet, before *mark) bool 
 }
 
 func (h *holder) planFor(wanted func(control.AppID) bool) *plan {
-	return &plan{holder: h, wanted: wanted}
+	p, _ := freePlans.Get().(*plan)
+	p.holder, p.wanted = h, wanted
+	return p
 }
 
 // plan plans a record, again until it succeeds or ctx ends.

@@ -41,7 +41,6 @@ type holder struct {
 	tried  time.Time
 	// following lets one record at a time be taken in.
 	following lifecycle.Lock
-	planning  plan // the record that is taken in; of who follows
 
 	mu struct {
 		sync.Mutex

@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/delivery"
@@ -35,16 +36,27 @@ type plan struct {
 	input   message
 }
 
+//nolint:gochecknoglobals // free plans
+var freePlans = sync.Pool{New: func() any { return new(plan) }}
+
 // begin forgets what was planned and takes the apps as they are now.
 func (pl *plan) begin() {
-	pl.forget()
 	pl.apps, pl.version = pl.holder.service.today()
+	pl.forget()
 }
 
 // forget keeps memory for the next record, and nothing that was planned.
 func (pl *plan) forget() {
 	clear(pl.mail)
 	pl.mail, pl.losses, pl.size, pl.input = pl.mail[:0], nil, 0, message{}
+}
+
+// release gives a plan back of which nothing is used any more.
+func (pl *plan) release() {
+	pl.forget()
+	pl.copies.begin(0)
+	pl.holder, pl.wanted, pl.as, pl.apps, pl.at = nil, nil, nil, nil, delivery.Entry{}
+	freePlans.Put(pl)
 }
 
 // mail is the letters of a record, by app: a handful, so that looking one up by
