@@ -39,8 +39,11 @@ func (c *Conn) SaveCursor(ctx context.Context, p int, data []byte, expected uint
 // stored, and which one it was is not told; ErrNoBatches when the stream takes
 // none: save each alone. Otherwise as for SaveCursor.
 func (c *Conn) SaveCursors(ctx context.Context, moves []CursorMove) ([]uint64, error) {
-	if n := len(moves); n < 2 || n > MaxBatch {
-		return nil, fmt.Errorf("%w: batch of %d cursors, wanted 2 to %d", ErrTooLarge, n, MaxBatch)
+	switch n := len(moves); {
+	case n < 2:
+		return nil, fmt.Errorf("%w: batch of %d cursors, at least 2", ErrInvalid, n)
+	case n > MaxBatch:
+		return nil, fmt.Errorf("%w: batch of %d cursors, at most %d", ErrTooLarge, n, MaxBatch)
 	}
 	if err := c.checkMoves(moves); err != nil {
 		return nil, err

@@ -88,8 +88,8 @@ func TestBadBatchesOfCursorsAreRefused(t *testing.T) {
 		moves []bus.CursorMove
 		class error
 	}{
-		"none":           {nil, bus.ErrTooLarge},
-		"one":            {savesOf(0), bus.ErrTooLarge},
+		"none":           {nil, bus.ErrInvalid},
+		"one":            {savesOf(0), bus.ErrInvalid},
 		"too many":       {make([]bus.CursorMove, bus.MaxBatch+1), bus.ErrTooLarge},
 		"twice":          {[]bus.CursorMove{{Partition: 1}, {Partition: 1}}, bus.ErrInvalid},
 		"no such cursor": {[]bus.CursorMove{{Partition: 1}, {Partition: 4}}, bus.ErrInvalid},

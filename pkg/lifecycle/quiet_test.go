@@ -207,11 +207,9 @@ func TestQuietConnectionsSpeakHTTP(t *testing.T) {
 	}
 }
 
-// TestQuietConnectionsRest: while a request is answered nothing is read, and
-// when it is answered nobody looks after the client any more.
-func TestQuietConnectionsRest(t *testing.T) {
-	t.Parallel()
-	w := newQuietWorld(t, nil)
+// underWay is a client whose request is being answered, and its connection.
+func (w *quietWorld) underWay(t *testing.T) (*spoken, *quietConn) {
+	t.Helper()
 	s := w.dial(t)
 	s.say(posted("/wait", "abc"))
 	<-w.begun
@@ -219,6 +217,15 @@ func TestQuietConnectionsRest(t *testing.T) {
 	if !ok {
 		t.Fatal("the connection is not quiet")
 	}
+	return s, c
+}
+
+// TestQuietConnectionsRest: while a request is answered nothing is read, and
+// when it is answered nobody looks after the client any more.
+func TestQuietConnectionsRest(t *testing.T) {
+	t.Parallel()
+	w := newQuietWorld(t, nil)
+	s, c := w.underWay(t)
 	await(t, "the connection rests", c.resting.Load)
 	c.glance()
 	c.cancel() // as a glance that finds the client gone
@@ -242,10 +249,7 @@ func TestQuietServerNoticesThatClientsGo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newQuietWorld(t, nil)
-			s := w.dial(t)
-			s.say(posted("/wait", "abc"))
-			<-w.begun
-			c, _ := (<-w.accepts).(*quietConn)
+			s, c := w.underWay(t)
 			if c.gone() {
 				t.Error("gone before it went")
 			}
@@ -262,10 +266,7 @@ func TestQuietServerNoticesThatClientsGo(t *testing.T) {
 func TestQuietServerKeepsWhatIsSaidMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newQuietWorld(t, nil)
-	s := w.dial(t)
-	s.say(posted("/wait", "abc"))
-	<-w.begun
-	c, _ := (<-w.accepts).(*quietConn)
+	s, c := w.underWay(t)
 	s.say(posted("/", "next"))
 	for range 3 {
 		if c.gone() {
