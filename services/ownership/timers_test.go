@@ -186,7 +186,7 @@ func TestWallClockThatStepsStopsTimersOnly(t *testing.T) {
 	w.clock.stepWall(10)
 	w.clock.advance(25 * time.Hour)
 	w.ask(show(w.request(0, person(0, 2)))) // the step that began before the day is over
-	w.take(agent, person(0, 1)) // commands go on
+	w.take(agent, person(0, 1))             // commands go on
 	w.until("the timers are stopped", func() bool {
 		w.consumed(0, w.arrive(w.message(person(0, 1))))
 		return w.svc.Statuses()[0].TimersStopped
