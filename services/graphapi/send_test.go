@@ -135,6 +135,9 @@ func TestUnknownOutcomeIs400AndNeverForwardedTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			if name == "time-out" {
+				w.service.deps.Platform = w.client(time.Second)
+			}
 			w.platform.answers(script)
 			g := w.post("messages", "TA", text(person))
 			e := w.refused(g, 2, 0)

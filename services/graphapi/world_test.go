@@ -112,16 +112,13 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 
 func (w *world) serve(holder Asker, change []func(*Config)) {
 	w.t.Helper()
-	client, err := platform.New(platform.Config{BaseURL: w.platform.server.URL, Timeout: time.Second})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(client.Close)
+	client := w.client(20 * time.Second)
 	config := Default(partitions)
 	config.AnswerWithin, config.AttemptWithin = 2*time.Second, 200*time.Millisecond
 	for _, c := range change {
 		c(&config)
 	}
+	var err error
 	w.service, err = New(config, Deps{
 		Roster: w.snapshot.Load, Holder: holder, Platform: client, PlatformURL: client.BaseURL(), Rosters: w, Callbacks: w.callbacks, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -130,6 +127,17 @@ func (w *world) serve(holder Asker, change []func(*Config)) {
 	}
 	w.api = httptest.NewServer(w.service)
 	w.t.Cleanup(func() { http.DefaultClient.CloseIdleConnections(); w.api.Close() })
+}
+
+// client forwards to the platform, which may take so long.
+func (w *world) client(within time.Duration) *platform.Client {
+	w.t.Helper()
+	client, err := platform.New(platform.Config{BaseURL: w.platform.server.URL, Timeout: within})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(client.Close)
+	return client
 }
 
 func compiled(tb testing.TB, yaml string) *roster.Snapshot {
