@@ -100,6 +100,16 @@ func startDev(ctx context.Context, o devOptions) (*devNode, error) {
 		return nil, err
 	}
 	o.say("baton %s: a router, a simulated platform and three demo apps on this machine", Version)
+	for try := 1; ; try++ {
+		d, err := openDev(ctx, o, log)
+		if !errors.Is(err, syscall.EADDRINUSE) || try == portTries {
+			return d, err
+		}
+	}
+}
+
+// openDev is one try: another program may take a port between the look and the use.
+func openDev(ctx context.Context, o devOptions, log logger) (*devNode, error) {
 	ports, err := devPorts(ctx, o)
 	if err != nil {
 		return nil, err
