@@ -54,7 +54,8 @@ type Posts struct {
 	For            time.Duration
 }
 
-// PostHTTP signs and posts for a while and returns how many events it posted.
+// PostHTTP signs and posts for a while, on each connection at least once, and
+// returns how many events it posted.
 func PostHTTP(ctx context.Context, p Posts) (events int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -68,7 +69,7 @@ func PostHTTP(ctx context.Context, p Posts) (events int, err error) {
 		posting.Go(func() {
 			var body []byte
 			spec := &traffic.LoadSpec{Page: 1, Threads: 1000}
-			for i := c; time.Now().Before(until) && ctx.Err() == nil; i += p.Conns {
+			for i := c; (i == c || time.Now().Before(until)) && ctx.Err() == nil; i += p.Conns {
 				body = traffic.AppendWebhook(body[:0], spec, i, 1, p.PerPost, time.Now())
 				if faults[c] = postOnce(ctx, transport, p.URL, signer.Sign(body), body); faults[c] != nil {
 					cancel()

@@ -58,7 +58,8 @@ func (s *Stream) Close() error {
 }
 
 // Publish publishes messages of size bytes for a while, from several goroutines
-// at once, and returns how many. Each was on disk when its publish returned.
+// at once, each at least once, and returns how many. Each was on disk when its
+// publish returned.
 func (s *Stream) Publish(ctx context.Context, size, publishers int, d time.Duration) (messages int, err error) {
 	until := time.Now().Add(d)
 	var count atomic.Int64
@@ -67,7 +68,7 @@ func (s *Stream) Publish(ctx context.Context, size, publishers int, d time.Durat
 	for i := range publishers {
 		publishing.Go(func() {
 			data := make([]byte, size)
-			for time.Now().Before(until) && faults[i] == nil {
+			for first := true; (first || time.Now().Before(until)) && faults[i] == nil; first = false {
 				if _, faults[i] = s.conn.PublishInbound(ctx, i%partitions, data); faults[i] == nil {
 					count.Add(1)
 				}

@@ -22,9 +22,10 @@ type LoadSpec struct {
 	// connection has threads of its own and keeps their order.
 	Threads, Conns int
 	PerPost        int
-	// Events bounds how many there are, For how long new ones are posted; 0
-	// for no bound. The rates of unlike machines and routers differ a lot, and
-	// what takes a time is the same to wait for.
+	// Events bounds how many there are, For how long new ones are posted; 0 for
+	// no bound, and each connection posts once at least. The rates of unlike
+	// machines and routers differ a lot, and what takes a time is the same to
+	// wait for.
 	Events int
 	For    time.Duration
 	// Rate of events per second; 0 for as fast as they are taken.
@@ -155,7 +156,7 @@ func (l *load) post(ctx context.Context, client *wire.Client, c int, next *int, 
 // count is how many events connection c's next POST has, after so many; 0 for
 // the end.
 func (l *load) count(c, sent int) int {
-	if l.spec.For > 0 && time.Since(l.began) >= l.spec.For {
+	if l.spec.For > 0 && sent > 0 && time.Since(l.began) >= l.spec.For {
 		return 0
 	}
 	if l.spec.Events == 0 {
