@@ -16,8 +16,9 @@ type ControlMessage struct {
 	Subject string
 	// ID becomes Nats-Msg-Id: <partition>-<position>.
 	ID string
-	// Header is sent as it is; names that begin with Nats- are refused.
-	Header map[string]string
+	// Header is names and values, sent as they are; names that begin with Nats-
+	// are refused.
+	Header [][2]string
 	// Data is the body; it must not change during the call.
 	Data []byte
 }
@@ -86,8 +87,8 @@ func checkChange(m *ControlMessage) error {
 	if m.ID == "" {
 		return fmt.Errorf("%w: control change without id on %s", ErrInvalid, m.Subject)
 	}
-	for name := range m.Header {
-		if len(name) >= 5 && strings.EqualFold(name[:5], "nats-") {
+	for _, field := range m.Header {
+		if name := field[0]; len(name) >= 5 && strings.EqualFold(name[:5], "nats-") {
 			return fmt.Errorf("%w: header %s of a control change", ErrInvalid, name)
 		}
 	}
@@ -137,8 +138,8 @@ func (b *batchWriter) change(m *ControlMessage) *nats.Msg {
 	b.msg.Subject, b.msg.Data = m.Subject, m.Data
 	clear(b.msg.Header)
 	b.values = b.values[:0]
-	for name, value := range m.Header {
-		b.set(b.msg.Header, name, value)
+	for _, field := range m.Header {
+		b.set(b.msg.Header, field[0], field[1])
 	}
 	b.set(b.msg.Header, headerMsgID, m.ID)
 	b.number(b.msg.Header)

@@ -22,10 +22,10 @@ const TopicPrefix = "baton.control.v1."
 type TopicEntry struct {
 	// Subject is baton.control.v1.<object>.<page_id>.<kind>.
 	Subject string
-	// ID is <partition>-<position>: ce-id and Nats-Msg-Id.
+	// ID is <partition>-<position>, to be Nats-Msg-Id; ce-id is the same.
 	ID string
-	// Header holds the CloudEvents binary-mode headers and Nats-Msg-Id.
-	Header map[string]string
+	// Header holds the names and values of the CloudEvents binary-mode headers.
+	Header [][2]string
 	// Data is the ControlChange in the encoding asked for.
 	Data []byte
 }
@@ -182,27 +182,65 @@ func (r *Record) cause(e *Entry, at control.Position) string {
 	return ""
 }
 
-// Topic makes the message for c.
+// Topic makes the message for c. Its texts share one string: with a map and a
+// string for each they took as long as the body.
 func Topic(c *controlv1.ControlChange, encoding Encoding) (TopicEntry, error) {
-	id := strconv.FormatUint(uint64(c.GetPartition()), 10) + "-" + strconv.FormatUint(c.GetPosition(), 10)
+	var t texts
+	t.out = t.room[:0]
+	id := t.end(strconv.AppendUint(append(strconv.AppendUint(t.out, uint64(c.GetPartition()), 10), '-'), c.GetPosition(), 10))
+	object := t.add(TopicPrefix, c.GetObject(), ".", c.GetPageId(), ".", c.GetKind())
+	kind := t.add(TopicPrefix, c.GetKind())
+	source := t.add("/pages/", c.GetPageId())
+	subject := t.add(c.GetPageId())
+	if c.GetUserId() != "" {
+		subject = t.add(c.GetPageId(), "/", c.GetUserId())
+	}
+	at := t.end(c.GetOccurredAt().AsTime().AppendFormat(t.out, time.RFC3339Nano))
+	text := string(t.out)
 	data, err := topicBody(c, encoding)
 	if err != nil {
-		return TopicEntry{}, fmt.Errorf("control change %s: %w", id, err)
-	}
-	subject := c.GetPageId()
-	if c.GetUserId() != "" {
-		subject += "/" + c.GetUserId()
+		return TopicEntry{}, fmt.Errorf("control change %s: %w", id.of(text), err)
 	}
 	return TopicEntry{
-		Subject: TopicPrefix + c.GetObject() + "." + c.GetPageId() + "." + c.GetKind(),
-		ID:      id,
-		Header: map[string]string{
-			"Nats-Msg-Id": id, "ce-specversion": "1.0", "ce-id": id, "ce-type": TopicPrefix + c.GetKind(),
-			"ce-source": "/pages/" + c.GetPageId(), "ce-subject": subject, "ce-datacontenttype": encoding.contentType(),
-			"ce-time": c.GetOccurredAt().AsTime().Format(time.RFC3339Nano),
+		Subject: object.of(text),
+		ID:      id.of(text),
+		Header: [][2]string{
+			{"ce-specversion", "1.0"},
+			{"ce-id", id.of(text)},
+			{"ce-type", kind.of(text)},
+			{"ce-source", source.of(text)},
+			{"ce-subject", subject.of(text)},
+			{"ce-time", at.of(text)},
+			{"ce-datacontenttype", encoding.contentType()},
 		},
 		Data: data,
 	}, nil
+}
+
+// texts are written one behind the other.
+type texts struct {
+	room [256]byte // for the usual ones
+	out  []byte
+}
+
+// span is the place of one of them.
+type span struct{ from, to int }
+
+func (s span) of(text string) string { return text[s.from:s.to] }
+
+// end makes what out has grown to the texts, and returns the place of what is new.
+func (t *texts) end(out []byte) span {
+	s := span{len(t.out), len(out)}
+	t.out = out
+	return s
+}
+
+func (t *texts) add(parts ...string) span {
+	out := t.out
+	for _, part := range parts {
+		out = append(out, part...)
+	}
+	return t.end(out)
 }
 
 func topicBody(c *controlv1.ControlChange, encoding Encoding) ([]byte, error) {

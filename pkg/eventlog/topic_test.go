@@ -2,6 +2,7 @@ package eventlog_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,10 +56,14 @@ func TestTopicEntryIsAsPublished(t *testing.T) {
 	want := eventlog.TopicEntry{
 		Subject: "baton.control.v1.page.100200300400500.passed",
 		ID:      "17-4021",
-		Header: map[string]string{
-			"Nats-Msg-Id": "17-4021", "ce-id": "17-4021", "ce-specversion": "1.0", "ce-type": "baton.control.v1.passed",
-			"ce-source": "/pages/100200300400500", "ce-subject": "100200300400500/7000",
-			"ce-time": "2026-09-21T14:13:20.12Z", "ce-datacontenttype": "application/json",
+		Header: [][2]string{
+			{"ce-specversion", "1.0"},
+			{"ce-id", "17-4021"},
+			{"ce-type", "baton.control.v1.passed"},
+			{"ce-source", "/pages/100200300400500"},
+			{"ce-subject", "100200300400500/7000"},
+			{"ce-time", "2026-09-21T14:13:20.12Z"},
+			{"ce-datacontenttype", "application/json"},
 		},
 		Data: []byte(`{"partition":17,"position":"4021","revision":9,"epoch":"4","object":"page","page_id":"100200300400500",` +
 			`"user_id":"7000","kind":"passed","previous_owner":"700000000000001","new_owner":"700000000000002",` +
@@ -129,8 +134,8 @@ func TestRolesAreAChangeOfThePage(t *testing.T) {
 	if string(got.Data) != want {
 		t.Errorf("got  %s\nwant %s", got.Data, want)
 	}
-	if got.Header["ce-subject"] != "100200300400500" {
-		t.Errorf("subject %q", got.Header["ce-subject"])
+	if !slices.Contains(got.Header, [2]string{"ce-subject", "100200300400500"}) {
+		t.Errorf("headers %q", got.Header)
 	}
 }
 

@@ -329,7 +329,6 @@ func (w *world) write(part *store.Partition, entries []eventlog.Entry, claim boo
 		if err != nil {
 			w.t.Error(err)
 		}
-		delete(m.Header, "Nats-Msg-Id")
 		_, seq, err := w.conn.ControlCursor(context.Background(), p)
 		if err != nil {
 			w.t.Error(err)

@@ -94,7 +94,6 @@ func (t *topic) message(ctx context.Context, rec committed, position control.Pos
 	if err != nil {
 		return bus.ControlMessage{}, err
 	}
-	delete(m.Header, "Nats-Msg-Id") // the bus sets it from ID
 	return bus.ControlMessage{Subject: m.Subject, ID: m.ID, Header: m.Header, Data: m.Data}, nil
 }
 
