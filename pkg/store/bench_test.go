@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -181,6 +182,59 @@ func BenchmarkApplyBeside(b *testing.B) {
 			}
 			report(1, "event")
 		})
+	}
+}
+
+// BenchmarkApplyAtScale applies records of three events to 64 partitions in turn,
+// and then waits until the engine has nothing left to do. All threads are known
+// already. What it costs to make the records is in it.
+func BenchmarkApplyAtScale(b *testing.B) {
+	const partitions, events, known = 64, 3, 1_500_000
+	for _, threads := range []uint64{10_000, 1_000_000} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			s := onDisk(b, b.TempDir())
+			defer closeStore(b, s)
+			sources := make([]*traffic, partitions)
+			for n := range sources {
+				sources[n] = newTraffic(threads / partitions)
+				sources[n].last.Partition = uint32(n)
+			}
+			applied := uint64(0)
+			apply := func() {
+				n := int(applied % partitions)
+				r, raw, changes := sources[n].next(events)
+				applied++
+				if err := partition(b, s, n).Apply(r, raw, applied, changes); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for applied < known/events {
+				apply()
+			}
+			calm(b, s)
+			report, before := measure(b), s.Written()
+			for b.Loop() {
+				apply()
+			}
+			b.StopTimer()
+			calm(b, s)
+			report(events, "event")
+			b.ReportMetric(float64(s.Written()-before)/float64(b.N*events), "B-written/event")
+		})
+	}
+}
+
+// calm waits until the engine does nothing any more.
+func calm(b *testing.B, s *store.Store) {
+	b.Helper()
+	if err := s.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	for still := 0; still < 50; still++ {
+		if s.Compacting() {
+			still = 0
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

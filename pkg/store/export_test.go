@@ -76,6 +76,12 @@ func (s *Store) Compacting() bool {
 	return m.Compact.NumInProgress > 0 || m.Flush.NumInProgress > 0
 }
 
+// Written is how many bytes the engine has written to its tables so far.
+func (s *Store) Written() uint64 {
+	total := s.db.Metrics().Total()
+	return total.TableBytesFlushed + total.TableBytesCompacted
+}
+
 // May reports whether memory takes the key for one that the store may have, of
 // an event and of a call.
 func (p *Partition) May(id [16]byte) (event, call bool, err error) {

@@ -85,9 +85,10 @@ func (o *Options) fill() {
 	}
 }
 
-// engine is how Pebble is run. Level 0 is compacted when it has a few memtables,
-// so that a start, which flushes one, does not begin with a compaction, and
-// stops writes late, since the stream bounds what arrives;
+// engine is how Pebble is run. Level 0 is compacted when it has some memtables,
+// since each time all of the level below is written again, and so that a start,
+// which flushes one, does not begin with a compaction; it stops writes late,
+// since the stream bounds what arrives;
 // blocks are large, because states are read from memory and logs are scanned;
 // filters make the usual look-up, a key that is new, cheap. Tombstones of what
 // lapsed reach the disk soon, and files are deleted at a pace.
@@ -97,7 +98,7 @@ func (o *Options) engine(compacts *compacting) *pebble.Options {
 		FlushDelayDeleteRange:       10 * time.Second,
 		FormatMajorVersion:          formatMajorVersion,
 		FS:                          o.FS,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       8,
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,
 		Logger:                      engineLog{o.Logger, o.Exit},
