@@ -15,8 +15,14 @@ import (
 // beyond is where the memory per idle thread is counted from.
 const beyond = 100_000
 
-// scaleRate is a load in events per second that every number of threads takes.
-const scaleRate = 1000
+const (
+	// scaleRate is a load in events per second that every number of threads takes.
+	scaleRate = 1000
+	// scaleSeen are the events that an installation has seen at least when it is
+	// measured: one of few threads is not a young one. scaleEvents are those that
+	// are measured: as many as come between two of the store's compactions, or more.
+	scaleSeen, scaleEvents = 1_000_000, 400_000
+)
 
 // scale measures installations with more and more threads, one app each: what
 // an event and an idle thread take, and how long a restart does.
@@ -62,7 +68,10 @@ func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (residen
 		return 0, err
 	}
 	b.note(name+"/disk per event", report.Bytes, float64(disk)/float64(filled.events))
-	o, err := b.whole(ctx, s, shape{during: b.size.saturated, perPost: 20})
+	if err := b.seen(ctx, s); err != nil {
+		return 0, err
+	}
+	o, err := b.whole(ctx, s, shape{events: min(scaleEvents, b.size.largest), perPost: 20})
 	if err != nil {
 		return 0, err
 	}
@@ -89,6 +98,18 @@ func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (residen
 	b.say("%-40s %8.0f /s  %6.1f us CPU per event  restart %.2f s  %.0f MiB", name, o.rate(), perEvent(o.router, o.events), s.up.Seconds(), resident)
 	_, err = s.play(ctx, shape{events: min(s.threads, 10_000), perPost: 20})
 	return resident, err
+}
+
+// seen posts what is missing to scaleSeen, and waits until Baton is quiet again.
+func (b *bench) seen(ctx context.Context, s *batonStage) error {
+	missing := min(scaleSeen, b.size.largest) - s.threads
+	if missing <= 0 {
+		return nil
+	}
+	if _, err := s.play(ctx, shape{events: missing, perPost: perWarm}); err != nil {
+		return err
+	}
+	return b.quiet(ctx, s)
 }
 
 // whole measures a load from a quiet Baton to a quiet one: what it leaves to be
