@@ -308,9 +308,9 @@ type faultyInput struct {
 	Input
 	mu   sync.Mutex
 	at   func(time.Time) time.Time
-	data []byte        // of any message that is asked for; nil for its own
-	gate chan struct{} // nil: open
-	err  error         // what a read meets instead of the next message
+	data []byte // of any message that is asked for; nil for its own
+	gate *gate  // nil: open
+	err  error  // what a read meets instead of the next message
 }
 
 // spoil makes the next message that is read one that cannot be.
@@ -342,23 +342,51 @@ func (i *faultyInput) Inbound(ctx context.Context, p int, sequence uint64) (bus.
 	return m, err
 }
 
-func (i *faultyInput) close() (open func()) {
-	gate := make(chan struct{})
+// gate holds back what comes after a sequence.
+type gate struct {
+	after  uint64
+	opened chan struct{}
+}
+
+func (i *faultyInput) close() (open func()) { return i.closeAfter(0) }
+
+// closeAfter takes the place of a gate that is closed already.
+func (i *faultyInput) closeAfter(sequence uint64) (open func()) {
+	g := &gate{sequence, make(chan struct{})}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.gate = gate
+	i.gate = g
 	return func() {
 		i.mu.Lock()
 		defer i.mu.Unlock()
-		i.gate = nil
-		close(gate)
+		if i.gate == g {
+			i.gate = nil
+		}
+		close(g.opened)
+	}
+}
+
+// pass waits until no gate holds a sequence back.
+func (i *faultyInput) pass(ctx context.Context, sequence uint64) error {
+	for {
+		i.mu.Lock()
+		g := i.gate
+		i.mu.Unlock()
+		if g == nil || sequence <= g.after {
+			return nil
+		}
+		select {
+		case <-g.opened:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
 func (i *faultyInput) ReadInbound(ctx context.Context, o bus.ReadOptions, fn func(bus.Message) error) error {
 	return i.Input.ReadInbound(ctx, o, func(m bus.Message) error {
 		i.mu.Lock()
-		gate, err := i.gate, i.err
+		err := i.err
 		if i.at != nil {
 			m.At = i.at(m.At)
 		}
@@ -366,12 +394,8 @@ func (i *faultyInput) ReadInbound(ctx context.Context, o bus.ReadOptions, fn fun
 		if err != nil {
 			return err
 		}
-		if gate != nil {
-			select {
-			case <-gate:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		if err := i.pass(ctx, m.Sequence); err != nil {
+			return err
 		}
 		return fn(m)
 	})

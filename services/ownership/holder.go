@@ -51,8 +51,9 @@ type holder struct {
 	earlier    []bool          // likewise
 	dueAt      control.Millis  // when to look for due timers; 0 = no timer armed
 	due        []store.Timer
-	bell       *time.Timer // of alarm, used again
-	dueNeeds   uint64      // BATON_IN sequence to consume before deciding due
+	bell       *time.Timer    // of alarm, used again
+	dueFound   control.Millis // when due were found due
+	dueNeeds   uint64         // BATON_IN sequence to consume before deciding due
 	sweeping   []control.ThreadKey
 	sweepTurn  int
 	refusals   refusalLog

@@ -155,6 +155,7 @@ func (h *holder) readAlone(ctx context.Context, t *tenure, after *uint64) error 
 	h.deps.Observe.aside(h.partition)
 	o := bus.ReadOptions{Partitions: []int{h.partition}, After: *after}
 	return h.deps.Input.ReadInbound(ctx, o, func(m bus.Message) error {
+		h.witness.see(m)
 		select {
 		case t.queue <- m:
 		case <-ctx.Done():

@@ -94,8 +94,15 @@ type cause struct {
 // decide runs the rules on a thread and stages what they decide. page must not
 // be nil.
 func (s *step) decide(key control.ThreadKey, page *control.Page, cmd control.Command, c cause) control.Refusal {
+	return s.decideAt(s.now, key, page, cmd, c)
+}
+
+// decideAt is decide as of a time that is not after the step's.
+func (s *step) decideAt(at control.Millis, key control.ThreadKey, page *control.Page, cmd control.Command, c cause) control.Refusal {
 	st, from := s.state(key), len(s.entries)
-	events, refusal := control.Decide(st, s.env(key, page), cmd)
+	env := s.env(key, page)
+	env.Now = at
+	events, refusal := control.Decide(st, env, cmd)
 	for _, e := range events {
 		st = control.Evolve(st, e)
 		s.add(eventlog.Entry{Thread: key, Cause: c.id, Trace: c.trace, Event: e}, st)

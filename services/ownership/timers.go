@@ -78,7 +78,8 @@ func (h *holder) alarm() *time.Timer {
 
 // decideDue decides what has come due and reports whether it decided anything.
 // Input first: only when everything that the partition's inbound subject held
-// when the rows were found due has been consumed. Source: design, Time.
+// when the rows were found due has been consumed, and only what was due then. What
+// has come due since has its own input to wait for. Source: design, Time.
 func (h *holder) decideDue(ctx context.Context, s *step) bool {
 	if len(h.due) == 0 && !h.findDue(ctx, s) {
 		return false
@@ -129,7 +130,7 @@ func (h *holder) findDue(ctx context.Context, s *step) bool {
 		h.dueAt = s.now + control.Second
 		return false
 	}
-	h.due, h.dueNeeds = rows[:n], last
+	h.due, h.dueFound, h.dueNeeds = rows[:n], s.now, last
 	return true
 }
 
@@ -150,7 +151,7 @@ func (h *holder) decideDueThread(s *step, row store.Timer) bool {
 	}
 	before := len(s.entries)
 	if page != nil {
-		s.decide(row.Thread, page, control.Due{}, cause{})
+		s.decideAt(h.dueFound, row.Thread, page, control.Due{}, cause{})
 	}
 	if len(s.entries) > before {
 		return true

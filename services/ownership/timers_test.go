@@ -179,6 +179,40 @@ func TestInputComesBeforeTimers(t *testing.T) {
 	w.check()
 }
 
+// TestWhatHasComeDueSinceHasItsOwnInputToWaitFor: a row that was found due early
+// waits for input, and meanwhile the thread's deadline passes, before which its
+// person wrote again.
+func TestWhatHasComeDueSinceHasItsOwnInputToWaitFor(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	w.clock.advance(10 * time.Hour)
+	w.consumed(0, w.arrive(w.message(person(0, 0)))) // moves the deadline, not the row
+	until := control.Millis(w.shown(person(0, 0)).GetExpiresAtMs())
+	open := w.input.close()
+	before := w.arrive(w.message(person(0, 1)))
+	w.clock.advance(15 * time.Hour)
+	w.ask(show(w.request(0, person(0, 2)))) // two whole steps have passed
+	w.ask(show(w.request(0, person(0, 2))))
+	in := w.message(person(0, 0))
+	in.TimestampMs = int64(until - control.Minute)
+	after := w.arrive(in)
+	w.clock.advance(10 * time.Hour)
+	w.ask(show(w.request(0, person(0, 2)))) // the step that began before is over
+	rest := w.input.closeAfter(before)
+	open()
+	w.consumed(0, before)
+	w.ask(show(w.request(0, person(0, 2))))
+	if n := len(w.expirations()); n != 0 {
+		t.Errorf("%d lapses before the input was read", n)
+	}
+	rest()
+	w.consumed(0, after)
+	w.clock.advance(24 * time.Hour)
+	w.lapses(1)
+	w.check()
+}
+
 func TestWallClockThatStepsStopsTimersOnly(t *testing.T) {
 	t.Parallel()
 	w := started(t)

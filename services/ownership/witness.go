@@ -35,9 +35,15 @@ type inputMark struct {
 	at       time.Time
 }
 
+// see remembers a message that a reader comes by, the shared one or that of a
+// partition: the other is slower, and may find another message in the place when the
+// stream has lost its end meanwhile. So the first with a number stays.
 func (w *witness) see(m bus.Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if n := len(w.mu.marks); n > 0 && m.Sequence <= w.mu.marks[n-1].sequence {
+		return
+	}
 	if len(w.mu.marks) >= 2*witnessed {
 		w.mu.marks = append(w.mu.marks[:0], w.mu.marks[witnessed:]...)
 	}

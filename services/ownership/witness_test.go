@@ -49,7 +49,9 @@ func TestWitness(t *testing.T) {
 	for n := range uint64(5 * witnessed) {
 		w.see(bus.Message{Sequence: n, At: time.Now()})
 	}
-	if got := w.seen(); len(got) < witnessed || len(got) > 2*witnessed || got[len(got)-1].sequence != 5*witnessed-1 {
+	w.see(bus.Message{Sequence: 5*witnessed - 1, At: time.Now().Add(time.Hour)})
+	w.see(bus.Message{Sequence: 7, At: time.Now().Add(time.Hour)})
+	if got := w.seen(); len(got) < witnessed || len(got) > 2*witnessed || got[len(got)-1].sequence != 5*witnessed-1 || got[len(got)-1].at.After(time.Now()) {
 		t.Errorf("%d messages are remembered, up to %d", len(got), got[len(got)-1].sequence)
 	}
 	if w.judge(inputShort) {
