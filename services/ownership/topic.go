@@ -182,17 +182,22 @@ func (t *topic) claimCursors(ctx context.Context) error {
 		if part.epoch == 0 || part.claimed {
 			continue
 		}
-		if err := t.claimCursor(ctx, p, part.epoch); err != nil {
+		if err := t.claimCursor(ctx, p, part.epoch, part.seq); err != nil {
 			faults = append(faults, fmt.Errorf("control cursor of partition %d: %w", p, err))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-func (t *topic) claimCursor(ctx context.Context, p int, epoch uint64) error {
+// claimCursor claims the cursor of a partition, of which this holder has written
+// the one with sequence wrote, 0 for none.
+func (t *topic) claimCursor(ctx context.Context, p int, epoch, wrote uint64) error {
 	data, seq, err := t.s.deps.Topic.ControlCursor(ctx, p)
 	if err != nil && !errors.Is(err, bus.ErrNoMessage) {
 		return err
+	}
+	if seq < wrote { // what this write makes the newest would hide that others are lost, too
+		t.lost(p, wrote, seq)
 	}
 	cursor, err := decodeCursor(data)
 	if err != nil {

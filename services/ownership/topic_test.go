@@ -207,3 +207,26 @@ func TestATopicThatLosesItsTailIsPublishedAgain(t *testing.T) {
 	s.Lose(bus.StreamControl)
 	w.until("it is there again", func() bool { return published() == second })
 }
+
+// TestACursorThatIsBehindMakesAllBeReadAgain: what a partition in doubt writes is the
+// newest cursor then, and says nothing of the others that are lost.
+func TestACursorThatIsBehindMakesAllBeReadAgain(t *testing.T) {
+	t.Parallel()
+	w := started(t)
+	w.consumed(0, w.arrive(w.message(person(0, 0))))
+	w.consumed(1, w.arrive(w.message(person(1, 0))))
+	cursor := func(p int) topicPart {
+		w.svc.topic.mu.Lock()
+		defer w.svc.topic.mu.Unlock()
+		return w.svc.topic.mu.parts[p]
+	}
+	w.until("both are on the topic", func() bool { return cursor(0).cursor.Position > 0 && cursor(1).cursor.Position > 0 })
+	before := cursor(0).seq
+	w.svc.topic.mu.Lock()
+	part := &w.svc.topic.mu.parts[1]
+	part.seq += 100 // of a cursor that the topic has lost
+	w.svc.topic.doubt(part)
+	w.svc.topic.mu.Unlock()
+	w.svc.topic.nudge()
+	w.until("the other cursor is read, and written again", func() bool { return cursor(0).seq > before })
+}

@@ -30,9 +30,7 @@ func (t *topic) audit(ctx context.Context) error {
 			return fmt.Errorf("control cursor of partition %d: %w", p, err)
 		}
 		if seq != part.seq || !bytes.Equal(data, part.cursor.encode()) {
-			t.s.deps.Logger.Warn("the control topic has another cursor than was written, reading all of them again", "partition", p,
-				"written", part.seq, "found", seq)
-			t.doubtAll()
+			t.lost(p, part.seq, seq)
 		}
 	}
 	t.sure = began
@@ -51,8 +49,11 @@ func (t *topic) newest() (newest int, part topicPart) {
 	return newest, part
 }
 
-// doubtAll makes the partitions read their cursors again.
-func (t *topic) doubtAll() {
+// lost makes the partitions read their cursors again.
+func (t *topic) lost(p int, written, found uint64) {
+	t.s.deps.Logger.Warn("the control topic has another cursor than was written, reading all of them again", "partition", p,
+		"written", written, "found", found)
+	defer t.nudge()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for p := range t.mu.parts {
