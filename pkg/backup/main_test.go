@@ -53,7 +53,7 @@ func written(t *testing.T, sole bool) *bus.Conn {
 			must(t, c.Barrier(t.Context(), int(p), last))
 			must(t, second(c.PublishInbound(t.Context(), int(p), fmt.Append(nil, "input ", n))))
 		}
-		seqs, err := c.PublishControl(t.Context(), []bus.ControlMessage{{Subject: bus.ControlSubject("page", 1, "taken"), ID: fmt.Sprint(p, "-1"), Data: []byte("x"), Header: map[string]string{"Kind": "taken"}}},
+		seqs, err := c.PublishControl(t.Context(), []bus.ControlMessage{{Subject: bus.ControlSubject("page", 1, "taken"), ID: fmt.Sprint(p, "-1"), Data: []byte("x"), Header: [][2]string{{"Kind", "taken"}}}},
 			[]bus.CursorMove{{Partition: int(p), Data: []byte("1")}})
 		must(t, err)
 		must(t, second(c.PublishControl(t.Context(), nil, []bus.CursorMove{{Partition: int(p), Data: []byte("2"), Expected: seqs[0]}})))
