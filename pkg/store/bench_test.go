@@ -230,11 +230,13 @@ func calm(b *testing.B, s *store.Store) {
 	if err := s.Flush(); err != nil {
 		b.Fatal(err)
 	}
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
 	for still := 0; still < 50; still++ {
 		if s.Compacting() {
 			still = 0
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-look.C
 	}
 }
 
