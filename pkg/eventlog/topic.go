@@ -182,8 +182,8 @@ func (r *Record) cause(e *Entry, at control.Position) string {
 	return ""
 }
 
-// Topic makes the message for c. Its texts share one string: with a map and a
-// string for each they took as long as the body.
+// Topic makes the message for c. Its texts share one string, since every change of
+// control makes one (BenchmarkTopic).
 func Topic(c *controlv1.ControlChange, encoding Encoding) (TopicEntry, error) {
 	var t texts
 	t.out = t.room[:0]
