@@ -174,7 +174,7 @@ type batch struct {
 	floor  control.Millis // the earliest timer armed
 	keys   []memoryKey    // of events and calls
 	lapsed uint32         // generations of answers before it lapse; zero for none
-	// occasions are the thread's last events so far that keep a state.
+	// occasions are those of its events that keep a state.
 	occasions []occasion
 	key       []byte
 	value     []byte
@@ -188,6 +188,12 @@ func (b *batch) start(t table) []byte {
 
 func (b *batch) set(key, value []byte) {
 	if err := b.b.Set(key, value, nil); err != nil && b.err == nil {
+		b.err = err
+	}
+}
+
+func (b *batch) merge(key, value []byte) {
+	if err := b.b.Merge(key, value, nil); err != nil && b.err == nil {
 		b.err = err
 	}
 }
@@ -243,14 +249,6 @@ func (b *batch) dropBefore(t table, g uint32) {
 	if err := b.b.DeleteRange(from, to, nil); err != nil && b.err == nil {
 		b.err = err
 	}
-}
-
-// Remember implements eventlog.Tables.
-func (b *batch) Remember(id [16]byte, at control.Millis) {
-	k := append(generationOf(b.start(tableDedupe), generation(at)), id[:]...)
-	b.value = instant(b.value[:0], at)
-	b.late(k, b.value)
-	b.keys = append(b.keys, memoryKey{id: id, generation: generation(at)})
 }
 
 // Answer implements eventlog.Tables. An answer replaces one in another

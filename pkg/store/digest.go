@@ -53,19 +53,10 @@ func (p *Partition) digest(r pebble.Reader, now control.Millis) (eventlog.Digest
 	if err != nil {
 		return eventlog.Digest{}, err
 	}
-	newest := generation(now)
-	err = p.merge(r, tableDedupe, [2]uint32{newest, newest - min(newest, 1)}, func(id [16]byte, v []byte) error {
-		if len(v) != 8 {
-			return eventlog.ErrDamaged
-		}
-		if at := parseInstant(v); now-at < eventlog.DedupeFor {
-			d.Seen(id, at)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := p.digestKeys(r, now, d); err != nil {
 		return eventlog.Digest{}, err
 	}
+	newest := generation(now)
 	err = p.merge(r, tableAnswers, [2]uint32{newest, newest + 1}, func(id [16]byte, v []byte) error {
 		a, err := eventlog.ParseAnswer(v)
 		if err == nil && a.Live(now) {

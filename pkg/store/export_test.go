@@ -5,9 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/baton-router/baton/pkg/control"
 )
 
-// Settle writes the late rows to their tables.
+// Settle writes the late rows and keys to their tables.
 func (p *Partition) Settle() error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
@@ -21,16 +26,22 @@ func (p *Partition) Late() (rows, notes int) {
 	return len(p.late.rows), p.late.notes
 }
 
-// Lapsing counts the rows of the tables whose rows lapse.
+// Unindexed is how many keys and events the indexes do not have.
+func (p *Partition) Unindexed() (keys, events int) {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	return len(p.index.keys), len(p.index.events)
+}
+
+// Lapsing counts the de-duplication keys and the answers that have rows.
 func (p *Partition) Lapsing() (dedupe, answers int, err error) {
-	count := func(t table, n *int) error {
+	count := func(t table, use func(v []byte) error) error {
 		prefix := p.key(t)
-		return scan(p.db, prefix, after(prefix), func(_, _ []byte) (bool, error) {
-			*n++
-			return true, nil
-		})
+		return scan(p.db, prefix, after(prefix), func(_, v []byte) (bool, error) { return true, use(v) })
 	}
-	return dedupe, answers, errors.Join(p.Settle(), count(tableDedupe, &dedupe), count(tableAnswers, &answers))
+	keys := func(v []byte) error { return eachSeen(v, func(seenKey) { dedupe++ }) }
+	rows := func([]byte) error { answers++; return nil }
+	return dedupe, answers, errors.Join(p.Settle(), count(tableDedupe, keys), count(tableAnswers, rows))
 }
 
 // WriteBytes and WriteWithin are when rows are written.
@@ -92,14 +103,15 @@ func (p *Partition) May(id [16]byte) (event, call bool, err error) {
 // Has reports whether the tables have rows of the key, whatever their
 // generation.
 func (p *Partition) Has(id [16]byte) (event, call bool, err error) {
-	look := func(t table, found *bool) error {
-		prefix := p.key(t)
-		return scan(p.db, prefix, after(prefix), func(k, _ []byte) (bool, error) {
-			*found = *found || string(k[len(k)-len(id):]) == string(id[:])
-			return !*found, nil
-		})
+	keys, answers := p.key(tableDedupe), p.key(tableAnswers)
+	inBuckets := func(_, v []byte) (bool, error) {
+		return true, eachSeen(v, func(k seenKey) { event = event || k.id == id })
 	}
-	return event, call, errors.Join(p.Settle(), look(tableDedupe, &event), look(tableAnswers, &call))
+	inRows := func(k, _ []byte) (bool, error) {
+		call = call || [16]byte(k[len(k)-len(id):]) == id
+		return true, nil
+	}
+	return event, call, errors.Join(p.Settle(), scan(p.db, keys, after(keys), inBuckets), scan(p.db, answers, after(answers), inRows))
 }
 
 // GiveUp gives the memory of keys up, as when there are too many.
@@ -109,17 +121,19 @@ func (p *Partition) GiveUp() {
 	p.mu.seen, p.mu.called = memory{}, memory{}
 }
 
-// Kept counts the rows of the histories that keep a state, and all of them.
+// Kept counts the events of the histories that keep a state, and all of them.
 func (p *Partition) Kept() (kept, all int, err error) {
 	if err := p.Settle(); err != nil {
 		return 0, 0, err
 	}
 	prefix := p.key(tableHistory)
-	err = scan(p.db, prefix, after(prefix), func(_, v []byte) (bool, error) {
-		if all++; len(v) > 0 {
-			kept++
-		}
-		return true, nil
+	err = scan(p.db, prefix, after(prefix), func(k, v []byte) (bool, error) {
+		return eachOfRun(positionOf(k), v, func(_ control.Position, state []byte) bool {
+			if all++; len(state) > 0 {
+				kept++
+			}
+			return true
+		})
 	})
 	return kept, all, err
 }
@@ -137,13 +151,37 @@ func (s *Store) Rows() (Sum, error) {
 	return Sum(h.Sum(nil)), err
 }
 
-// StandAsFormat1 writes where the partition stands as a build of Format 1 does,
-// which has no late rows.
-func (p *Partition) StandAsFormat1() error {
-	stands := standing{Applied: p.Applied()}
-	row := stands.encode()[:standingSize1]
-	row[0] = 1
-	return errors.Join(p.Settle(), p.db.Set(p.key(tableMeta), row, nil))
+// StandAsFormat leaves the partition as a build of an earlier format does: 1, which
+// has no late rows, or 2. Both have a row for each de-duplication key and for each
+// event of a history.
+func (p *Partition) StandAsFormat(format byte) error {
+	if err := p.Settle(); err != nil {
+		return err
+	}
+	b, buckets, histories := p.db.NewBatch(), p.key(tableDedupe), p.key(tableHistory)
+	dedupe := scan(p.db, buckets, after(buckets), func(_, v []byte) (bool, error) {
+		return true, eachSeen(v, func(k seenKey) {
+			_ = b.Set(append(generationOf(p.key(tableSingles), generation(k.at)), k.id[:]...), instant(nil, k.at), nil)
+		})
+	})
+	history := scan(p.db, histories, after(histories), func(k, v []byte) (bool, error) {
+		return eachOfRun(positionOf(k), v, func(at control.Position, state []byte) bool {
+			return b.Set(number(append([]byte(nil), k[:len(k)-8]...), uint64(at)), state, nil) == nil
+		})
+	})
+	stands := standing{Applied: p.Applied(), settled: p.settled}
+	row := stands.encode()[:map[byte]int{1: standingSize1, 2: standingSize2}[format]]
+	row[0] = format
+	return errors.Join(dedupe, history, b.DeleteRange(buckets, after(buckets), nil), b.Set(p.key(tableMeta), row, nil), b.Commit(pebble.Sync))
+}
+
+// Singles is how many de-duplication keys have a row of their own.
+func (p *Partition) Singles() (n int, err error) {
+	prefix := p.key(tableSingles)
+	return n, scan(p.db, prefix, after(prefix), func(_, _ []byte) (bool, error) {
+		n++
+		return true, nil
+	})
 }
 
 // FormatOnDisk is the format that the store says it has.
@@ -153,4 +191,36 @@ func (s *Store) FormatOnDisk() (format uint32, err error) {
 		return nil
 	})
 	return format, err
+}
+
+// HistoryRun begins a run.
+const HistoryRun = historyRun
+
+// MakeRun makes a row of ascending positions that keeps a state.
+func MakeRun(positions []control.Position, state []byte) []byte {
+	run := make([]filedEvent, len(positions))
+	for i, at := range positions {
+		run[i].at = at
+	}
+	return appendRun(nil, run, state)
+}
+
+// ReadRun returns the positions of a row that ends at last, ascending, and the
+// state that it keeps.
+func ReadRun(last control.Position, v []byte) (positions []control.Position, state []byte, err error) {
+	_, err = eachOfRun(last, v, func(at control.Position, kept []byte) bool {
+		if positions = append(positions, at); at == last {
+			state = kept
+		}
+		return true
+	})
+	slices.Reverse(positions)
+	return positions, state, err
+}
+
+// ReadBucket returns when a key of a bucket was last decided on, and how many keys
+// the bucket has.
+func ReadBucket(v []byte, id [16]byte) (last control.Millis, keys int, err error) {
+	last, _, err = lastSeen(v, &id)
+	return last, keys, errors.Join(err, eachSeen(v, func(seenKey) { keys++ }))
 }

@@ -18,14 +18,15 @@ import (
 //	log        [first position u64][sequence u64] the record, byte for byte
 //	threads    [asset u64][person u64]            canonical encoding of the state
 //	timers     [due u64][asset u64][person u64]   -
-//	history    [asset u64][person u64][position]  at some, the state then
+//	history    [asset u64][person u64][position]  a run of positions, and a state
 //	answers    [generation u32][key 16]           eventlog.Answer
-//	dedupe     [generation u32][key 16]           decided-at
+//	singles    [generation u32][key 16]           decided-at; none since Format 3
 //	buttons    [asset u64][person u64][payload]   app
 //	mids       [SHA-256 of the mid, 16 bytes]     position of the send
 //	deliveries [begun at u64][count u32]          a row of the node's delivery log
 //	segments   [first row's time u64]             bytes of a run of such rows
 //	late       [place u16]                        a record's rows that are not in their tables yet
+//	dedupe     [generation u32][bucket u16]       keys of 16 bytes, each with its decided-at
 //
 // A record without entries has the first position of the record after it, so
 // the stream sequence keeps them apart, and in order.
@@ -38,12 +39,13 @@ const (
 	tableTimers
 	tableHistory
 	tableAnswers
-	tableDedupe
+	tableSingles
 	tableButtons
 	tableMids
 	tableDeliveries
 	tableDeliverySegments
 	tableLate
+	tableDedupe
 )
 
 // ownPartition holds the database's own rows.

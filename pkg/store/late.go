@@ -14,8 +14,7 @@ import (
 	"github.com/baton-router/baton/pkg/eventlog"
 )
 
-// The rows of the threads, the history and the de-duplication keys are written
-// late: with their records they are only noted, those of a write all as one row of
+// The rows of the threads are written late: with their records they are only noted, those of a write all as one row of
 // the table late. When enough have come together they are settled: written to
 // their tables by key, of a thread only the last state. A row that is put where
 // the one before it was costs a fraction of one that is put anywhere.
@@ -64,7 +63,9 @@ func (l *lateRows) restore(note []byte) error {
 		if n <= 0 || m <= 0 || key > uint64(len(rest)) || value > uint64(len(rest))-key {
 			return eventlog.ErrDamaged
 		}
-		l.add(rest[:key], rest[key:key+value])
+		if key < 3 || table(rest[2]) == tableThreads { // Format 2 has noted those of the indexes too
+			l.add(rest[:key], rest[key:key+value])
+		}
 		note = rest[key+value:]
 	}
 	l.notes++
@@ -183,9 +184,5 @@ func (p *Partition) restore(notes int) error {
 			return fmt.Errorf("late rows: %w", err)
 		}
 	}
-	if !p.readOnly || notes == 0 {
-		return nil
-	}
-	p.merged = p.db.NewIndexedBatch()
-	return p.late.writeTo(p.merged)
+	return nil
 }

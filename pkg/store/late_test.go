@@ -2,12 +2,14 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/baton-router/baton/pkg/control"
+	"github.com/baton-router/baton/pkg/eventlog"
 	"github.com/baton-router/baton/pkg/eventlog/eventlogtest"
 	"github.com/baton-router/baton/pkg/store"
 	"github.com/baton-router/baton/pkg/store/storetest"
@@ -153,10 +155,10 @@ func TestRowsAreSettledByThemselves(t *testing.T) {
 		events, records, mostRows, mostNotes int
 		alone                                bool
 	}{
-		{1, 1200, 2000, 256, false}, {1, 600, 800, 256, true}, {200, 60, 3000, 8, false}, {200, 60, 3000, 8, true},
+		{1, 1200, 2000, 256, false}, {1, 600, 800, 256, true}, {200, 60, 3000, 24, false}, {200, 60, 3000, 24, true},
 	} {
 		s, source := opened(t), newTraffic(50)
-		p, mostRows, mostNotes := partition(t, s, 0), 0, 0
+		p, mostRows, mostNotes, mostKeys, mostEvents := partition(t, s, 0), 0, 0, 0, 0
 		for sequence := range test.records {
 			r, raw, changes := source.next(test.events)
 			if err := p.Apply(r, raw, uint64(sequence+1), changes); err != nil {
@@ -167,6 +169,12 @@ func TestRowsAreSettledByThemselves(t *testing.T) {
 			}
 			rows, notes := p.Late()
 			mostRows, mostNotes = max(mostRows, rows), max(mostNotes, notes)
+			keys, events := p.Unindexed()
+			mostKeys, mostEvents = max(mostKeys, keys), max(mostEvents, events)
+		}
+		all := test.records * test.events
+		if most := min(all, 5000); mostKeys < most/2 || mostKeys > most || mostEvents < most/2 || mostEvents > most {
+			t.Errorf("%+v: the indexes lacked %d keys, %d events", test, mostKeys, mostEvents)
 		}
 		if mostRows == 0 || mostRows > test.mostRows || mostNotes > test.mostNotes || test.alone && mostNotes == 0 {
 			t.Errorf("%+v: %d rows were late, in %d notes", test, mostRows, mostNotes)
@@ -182,37 +190,101 @@ func written(t fatal, p *store.Partition) {
 	}
 }
 
-// TestStoreOfFormat1: what a build without late rows wrote is read, and from then
-// on not by it any more.
-func TestStoreOfFormat1(t *testing.T) {
+// TestStoreOfEarlierFormat: what a build wrote that had no late rows, and a row for
+// each key and each event, is read, and from then on not by it any more.
+func TestStoreOfEarlierFormat(t *testing.T) {
 	t.Parallel()
+	for _, format := range []byte{1, 2} {
+		for _, readOnly := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d/readOnly=%t", format, readOnly), func(t *testing.T) {
+				t.Parallel()
+				testStoreOfFormat(t, format, readOnly)
+			})
+		}
+	}
+}
+
+func testStoreOfFormat(t *testing.T, format byte, readOnly bool) {
+	t.Helper()
 	disk := storetest.NewDisk()
 	s, source := open(t, disk.FS()), newTraffic(20)
-	for sequence := range uint64(5) {
+	for sequence := range uint64(50) {
 		r, raw, changes := source.next(10)
 		if err := partition(t, s, 0).Apply(r, raw, sequence+1, changes); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := partition(t, s, 0).Digest()
+	keys := routedKeys(source.last.Entries)
+	want := told(t, partition(t, s, 0), keys)
+	if err := errors.Join(partition(t, s, 0).StandAsFormat(format), s.OverwriteFormat(uint32(format))); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := partition(t, s, 0).Singles(); n != 500 || err != nil {
+		t.Fatal(n, err)
+	}
+	closeStore(t, s)
+	s, err := store.Open(store.Options{Dir: "store", FS: disk.FS(), ReadOnly: readOnly})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(partition(t, s, 0).StandAsFormat1(), s.OverwriteFormat(1)); err != nil {
-		t.Fatal(err)
-	}
-	closeStore(t, s)
-	s = open(t, disk.FS())
 	defer closeStore(t, s)
 	p := partition(t, s, 0)
-	if got, err := p.Digest(); got != want || err != nil || p.Applied().Head.Position != source.last.Last() {
-		t.Error(got, want, err, p.Applied())
+	if diff := cmp.Diff(want, told(t, p, keys)); diff != "" {
+		t.Fatal(diff)
+	}
+	if readOnly {
+		return
 	}
 	r, raw, changes := source.next(10)
-	if err := p.Apply(r, raw, 6, changes); err != nil {
+	if err := p.Apply(r, raw, 51, changes); err != nil {
 		t.Fatal(err)
 	}
-	if format, err := s.FormatOnDisk(); format != store.Format || err != nil {
-		t.Error(format, err)
+	singles, err := p.Singles()
+	if format, fault := s.FormatOnDisk(); format != store.Format || singles != 0 || errors.Join(err, fault) != nil {
+		t.Error(format, singles, err, fault)
 	}
+}
+
+// answers are what a partition tells.
+type answers struct {
+	Applied store.Applied
+	Digest  eventlog.Digest
+	Seen    []control.Millis
+	History [][]control.Position
+	Then    []store.Past
+}
+
+func told(t *testing.T, p *store.Partition, keys [][16]byte) (a answers) {
+	t.Helper()
+	a.Applied = p.Applied()
+	for _, key := range keys {
+		at, ok, err := p.Seen(key, a.Applied.DecidedAt)
+		if !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		a.Seen = append(a.Seen, at)
+	}
+	for person := range uint64(20) {
+		thread := control.ThreadKey{Asset: 100200300400500, Person: 7000000000 + person}
+		history, err := p.History(thread, 0, 1000)
+		then, fault := p.StateAt(thread, a.Applied.Position/2)
+		if errors.Join(err, fault) != nil {
+			t.Fatal(err, fault)
+		}
+		a.History, a.Then = append(a.History, history), append(a.Then, then)
+	}
+	var err error
+	if a.Digest, err = p.Digest(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func routedKeys(entries []eventlog.Entry) (keys [][16]byte) {
+	for i := range entries {
+		if routed, ok := entries[i].Event.(control.Routed); ok {
+			keys = append(keys, routed.Dedupe)
+		}
+	}
+	return keys
 }

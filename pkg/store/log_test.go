@@ -298,3 +298,33 @@ func TestLapsedRowsLeaveTheDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestStatesAreKeptAtRegularPositions: a thread whose events have every second,
+// fourth, ... position of the log has states kept along its history as often as
+// any other.
+func TestStatesAreKeptAtRegularPositions(t *testing.T) {
+	t.Parallel()
+	for _, every := range []int{1, 2, 4, 16, 17, 64} {
+		s := opened(t)
+		p, last := partition(t, s, 0), eventlog.Record{Epoch: 1, Claim: true, First: 1, DecidedAt: 1_790_000_000_000}
+		raw := eventlog.Encode(&last)
+		apply(t, p, &last, raw, 1)
+		const events = 512
+		for n := range events {
+			r := eventlog.Record{Epoch: 1, First: last.Last() + 1, Prev: last.Hash, DecidedAt: last.DecidedAt + 1}
+			for i := range every {
+				r.Entries = append(r.Entries, eventlog.Entry{
+					Thread: control.ThreadKey{Asset: 1, Person: uint64(1 + i)},
+					Event:  control.Routed{Dedupe: [16]byte{0: byte(n), 1: byte(n >> 8), 2: byte(i), 15: 1}},
+				})
+			}
+			raw := eventlog.Encode(&r)
+			apply(t, p, &r, raw, uint64(n+2))
+			last = r
+		}
+		kept, all, err := p.Kept()
+		if err != nil || all != events*every || kept < all/24 || kept > all/10 {
+			t.Errorf("every %d: %d of %d %v", every, kept, all, err)
+		}
+	}
+}

@@ -22,10 +22,13 @@ type Partition struct {
 
 	// writing is held while records are applied and their rows written, and
 	// before mu. Up to settled all rows are in their tables; late has the rest.
+	// Up to indexed the indexes have all; index has the rest.
 	// pending are the rows that are not written yet, behind is told of the first.
 	writing sync.Mutex
 	settled control.Position
 	late    lateRows
+	indexed control.Position
+	index   index
 	pending batch
 	behind  chan<- struct{}
 	failed  error         // why the partition cannot be written any more
@@ -80,15 +83,25 @@ func (p *Partition) load() error {
 	if err == nil {
 		err = p.restore(stands.notes)
 	}
+	if err == nil {
+		err = p.restoreIndex(&stands)
+	}
+	if err == nil && p.readOnly {
+		err = p.mergeRest()
+	}
 	if err != nil {
 		stands = standing{}
 		p.late.forget()
+		p.index.forget()
 		err = fmt.Errorf("store: partition %d: applied position: %w", p.number, err)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.mu.applied, p.mu.damaged, p.mu.floor = stands.Applied, err, minInstant
 	p.mu.seen, p.mu.called, p.mu.filled = memory{}, memory{}, false
+	p.mu.Unlock()
+	if stands.singles && !p.readOnly {
+		return p.leaveSingles()
+	}
 	return err
 }
 
@@ -135,18 +148,23 @@ func (p *Partition) key(t table) []byte { return key(p.number, t) }
 
 // standing is where a partition stands as its row has it: settled is the
 // position up to which all rows are in their tables, notes are how many notes of
-// late rows there are behind it.
+// late rows there are behind it, indexed is the position up to which
+// the indexes have all. singles: the de-duplication keys up to there have a row
+// each, as in the formats before 3.
 type standing struct {
 	Applied
 	settled control.Position
 	notes   int
+	indexed control.Position
+	singles bool
 }
 
-// Sizes of the encoding of a standing: of Format 1, which had no late rows, and
-// what came to it.
+// Sizes of the encoding of a standing: of Format 1, which had no late rows, of 2,
+// which had them, and with indexes that follow.
 const (
 	standingSize1 = 1 + 6*8 + eventlog.HashSize + 16
-	standingSize  = standingSize1 + 8 + 2
+	standingSize2 = standingSize1 + 8 + 2
+	standingSize  = standingSize2 + 8
 )
 
 func (s *standing) encode() []byte {
@@ -155,12 +173,13 @@ func (s *standing) encode() []byte {
 		b = number(b, v)
 	}
 	b = append(append(b, s.Hash[:]...), s.BatonID[:]...)
-	return binary.BigEndian.AppendUint16(number(b, uint64(s.settled)), uint16(s.notes))
+	b = binary.BigEndian.AppendUint16(number(b, uint64(s.settled)), uint16(s.notes))
+	return number(b, uint64(s.indexed))
 }
 
 func parseStanding(b []byte) (standing, error) {
 	switch {
-	case len(b) == standingSize && b[0] == Format, len(b) == standingSize1 && b[0] == 1:
+	case len(b) == standingSize && b[0] == Format, len(b) == standingSize2 && b[0] == 2, len(b) == standingSize1 && b[0] == 1:
 	default:
 		return standing{}, eventlog.ErrDamaged
 	}
@@ -170,9 +189,12 @@ func parseStanding(b []byte) (standing, error) {
 	s.RosterVersion, s.Input = at(4), at(5)
 	copy(s.Hash[:], b[1+6*8:])
 	copy(s.BatonID[:], b[1+6*8+eventlog.HashSize:])
-	if s.settled = s.Position; len(b) == standingSize {
+	if s.settled = s.Position; len(b) >= standingSize2 {
 		s.settled = control.Position(binary.BigEndian.Uint64(b[standingSize1:]))
 		s.notes = int(binary.BigEndian.Uint16(b[standingSize1+8:]))
+	}
+	if s.indexed, s.singles = s.settled, b[0] < Format; len(b) == standingSize {
+		s.indexed = control.Position(binary.BigEndian.Uint64(b[standingSize2:]))
 	}
 	return s, nil
 }

@@ -49,111 +49,6 @@ func (p *Partition) EachThread(do func(control.ThreadKey, control.State) error) 
 	})
 }
 
-// Seen returns when a webhook event with this key was decided on, if that is
-// remembered at now. Nearly every event is new, so a miss is what must be cheap:
-// it reads memory alone.
-func (p *Partition) Seen(id [16]byte, now control.Millis) (at control.Millis, ok bool, err error) {
-	err = p.SeenOf([][16]byte{id}, now, func(_ int, decided control.Millis) { at, ok = decided, true })
-	return at, ok, err
-}
-
-// SeenOf is Seen for many keys at once: it calls found with the index of each key that is remembered, and when it was
-// decided on.
-func (p *Partition) SeenOf(ids [][16]byte, now control.Millis, found func(i int, at control.Millis)) error {
-	if err := p.fill(); err != nil {
-		return fmt.Errorf("store: de-duplication keys of partition %d: %w", p.number, err)
-	}
-	var it *pebble.Iterator
-	newest := generation(max(now, p.Applied().DecidedAt))
-	for i := range ids {
-		if !p.mayKnow(&ids[i]) {
-			continue
-		}
-		at, ok, err := p.seenLate(newest, &ids[i])
-		if err == nil && !ok {
-			if it == nil {
-				it, err = p.seenRows(newest)
-			}
-			if err == nil {
-				at, ok, err = seen(it, p.key(tableDedupe), newest, &ids[i])
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("store: de-duplication key %x: %w", ids[i], errors.Join(err, closed(it)))
-		}
-		if ok && now-at < eventlog.DedupeFor {
-			found(i, at)
-		}
-	}
-	return closed(it)
-}
-
-// closed closes an iterator, if there is one.
-func closed(it *pebble.Iterator) error {
-	if it == nil {
-		return nil
-	}
-	return it.Close()
-}
-
-// seenLate looks a key up among the late rows.
-func (p *Partition) seenLate(newest uint32, id *[16]byte) (at control.Millis, ok bool, err error) {
-	for _, g := range [...]uint32{newest, newest - min(newest, 1)} {
-		ok, err = p.lateValue(append(generationOf(p.key(tableDedupe), g), id[:]...), func(v []byte) (err error) {
-			at, err = parseSeen(v)
-			return err
-		})
-		if ok || err != nil {
-			return at, ok, err
-		}
-	}
-	return 0, false, nil
-}
-
-func parseSeen(v []byte) (control.Millis, error) {
-	if len(v) != 8 {
-		return 0, eventlog.ErrDamaged
-	}
-	return parseInstant(v), nil
-}
-
-// seenRows iterates over the rows of the newest generation and of the one before.
-func (p *Partition) seenRows(newest uint32) (*pebble.Iterator, error) {
-	return p.db.NewIter(&pebble.IterOptions{
-		LowerBound: generationOf(p.key(tableDedupe), newest-min(newest, 1)), UpperBound: generationOf(p.key(tableDedupe), newest+1),
-		UseL6Filters: true,
-	})
-}
-
-// seen looks a key up in the newest generation and in the one before. prefix has
-// room for the rest of the key.
-func seen(it *pebble.Iterator, prefix []byte, newest uint32, id *[16]byte) (control.Millis, bool, error) {
-	for _, g := range [...]uint32{newest, newest - min(newest, 1)} {
-		k := append(generationOf(prefix, g), id[:]...)
-		if !it.SeekPrefixGE(k) {
-			if err := it.Error(); err != nil {
-				return 0, false, err
-			}
-			continue
-		}
-		v, err := it.ValueAndErr()
-		if err != nil {
-			return 0, false, err
-		}
-		at, err := parseSeen(v)
-		return at, err == nil, err
-	}
-	return 0, false, nil
-}
-
-// mayKnow reports whether a key may be in the store: false for nearly every key
-// that is new.
-func (p *Partition) mayKnow(id *[16]byte) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.mu.seen.mayKnow(id)
-}
-
 // fill reads the keys of events and of calls into memory, once; not those of a
 // kind of which there are too many.
 func (p *Partition) fill() (err error) {
@@ -165,26 +60,25 @@ func (p *Partition) fill() (err error) {
 	}
 	p.writing.Lock() // a record that is applied now would be in neither
 	defer p.writing.Unlock()
-	if err := p.write(true); err != nil {
+	if err := p.write(false); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	rows := p.rows()
-	if p.mu.seen, err = p.keysOf(rows, tableDedupe); err != nil {
+	if p.mu.seen, err = p.knownKeys(p.rows()); err != nil {
 		return err
 	}
-	if p.mu.called, err = p.keysOf(rows, tableAnswers); err != nil {
+	if p.mu.called, err = p.knownAnswers(p.rows()); err != nil {
 		return err
 	}
 	p.mu.filled = true
 	return nil
 }
 
-// keysOf reads the keys of a table of generations.
-func (p *Partition) keysOf(r pebble.Reader, t table) (memory, error) {
+// knownAnswers reads the keys of the answers.
+func (p *Partition) knownAnswers(r pebble.Reader) (memory, error) {
 	m := newMemory()
-	prefix := p.key(t)
+	prefix := p.key(tableAnswers)
 	err := scan(r, prefix, after(prefix), func(k, _ []byte) (bool, error) {
 		k, err := tail(k, 4+16)
 		if err != nil {

@@ -13,9 +13,10 @@ import (
 	"github.com/baton-router/baton/pkg/eventlog"
 )
 
-// Format is the version of the key layout that this build writes. It reads 1
-// too, which had no late rows, and raises it.
-const Format = 2
+// Format is the version of the key layout that this build writes. It reads and
+// raises 1, which had no late rows, and 2, which had a row for each
+// de-duplication key.
+const Format = 3
 
 // Store is a node's database. It is safe for concurrent use; Close must come
 // last.

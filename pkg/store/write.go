@@ -43,7 +43,7 @@ func (p *Partition) collect(lapse bool) (*batch, error) {
 	}
 	b.floor, b.keys, b.lapsed, b.occasions = maxInstant, b.keys[:0], 0, b.occasions[:0]
 	if b.b == nil {
-		b.b = p.db.NewBatch()
+		b.open()
 		select {
 		case p.behind <- struct{}{}:
 		default:
@@ -60,18 +60,20 @@ func (p *Partition) flush() error {
 }
 
 // write writes what is pending, with where the partition stands. The late rows
-// are settled if that is asked or there are many, else noted. Called with writing
-// held.
-func (p *Partition) write(settle bool) error {
-	settle = (settle || p.late.full()) && len(p.late.rows) > 0 && !p.readOnly
-	if p.failed != nil || p.pending.b == nil && !settle {
+// are settled if all is asked for or there are many, else noted; and so is what
+// the indexes do not have, of which the log is the note. Called with writing held.
+func (p *Partition) write(all bool) error {
+	settle := (all || p.late.full()) && len(p.late.rows) > 0 && !p.readOnly
+	index := (all || p.index.full()) && !p.index.empty() && !p.readOnly
+	if p.failed != nil || p.pending.b == nil && !settle && !index {
 		return p.failed
 	}
-	b := &p.pending
-	if b.b == nil {
-		b.b = p.db.NewBatch()
+	b := p.pending.open()
+	stands := standing{Applied: p.Applied(), settled: p.settled, indexed: p.indexed}
+	if index {
+		b.index()
+		stands.indexed = stands.Position
 	}
-	stands := standing{Applied: p.Applied(), settled: p.settled}
 	if settle {
 		b.settle()
 		stands.settled = stands.Position
@@ -87,12 +89,23 @@ func (p *Partition) write(settle bool) error {
 	if settle {
 		p.late.forget()
 	}
-	p.settled = stands.settled
+	if index {
+		p.index.forget()
+	}
+	p.settled, p.indexed = stands.settled, stands.indexed
 	return nil
 }
 
 // keepValue is the most room for a value that is kept for the next write.
 const keepValue = 16 << 10
+
+// open makes room for rows, if there are none yet.
+func (b *batch) open() *batch {
+	if b.b == nil {
+		b.b = b.p.db.NewBatch()
+	}
+	return b
+}
 
 // commit writes the rows. There are none then.
 func (b *batch) commit() error {
