@@ -175,7 +175,7 @@ type batch struct {
 	keys   []memoryKey    // of events and calls
 	lapsed uint32         // generations of answers before it lapse; zero for none
 	// occasions are those of its events that keep a state.
-	occasions []occasion
+	occasions []filedEvent
 	key       []byte
 	value     []byte
 	err       error // of any record

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -20,7 +21,7 @@ import (
 // when it compacts.
 const (
 	// dedupeBuckets rows have the keys of a generation, chosen by their first bits:
-	// of indexLate keys, eight each.
+	// of indexLate keys, four each.
 	dedupeBuckets = 1 << dedupeBits
 	dedupeBits    = 9
 	// dedupeSize is what a key takes in its row: itself and a time.
@@ -80,10 +81,11 @@ func (b *batch) Remember(id [16]byte, at control.Millis) {
 
 // indexKeys writes keys to their buckets.
 func (b *batch) indexKeys(keys []seenKey) {
+	buf, _ := orders.Get().(*[]uint64)
+	defer orders.Put(buf)
 	for some := range slices.Chunk(keys, orderMost) {
-		order := orderOf(b.p.index.order[:0], some)
-		b.p.index.order = order
-		for len(order) > 0 {
+		*buf = orderOf((*buf)[:0], some)
+		for order := *buf; len(order) > 0; {
 			row := order[0] >> orderBits
 			b.value = b.value[:0]
 			for len(order) > 0 && order[0]>>orderBits == row {
@@ -102,6 +104,9 @@ const (
 	orderBits = 64 - 32 - dedupeBits
 	orderMost = 1 << orderBits
 )
+
+//nolint:gochecknoglobals // free buffers of orders
+var orders = sync.Pool{New: func() any { return new([]uint64) }}
 
 // orderOf appends numbers which order keys by generation and bucket.
 func orderOf(order []uint64, keys []seenKey) []uint64 {

@@ -11,11 +11,13 @@ const (
 	// further one has twice the room of the one before.
 	filterFirst = 1 << 10
 	// filterMost bounds the keys of a partition that its filters hold, which
-	// take about 1.6 bytes each. Beyond it all keys are looked up.
-	filterMost = 1 << 20
+	// take two to four bytes each. Beyond it all keys are looked up, and a bucket
+	// of that many is large: 64 partitions get there at a thousand events a second,
+	// day and night.
+	filterMost = 1 << 22
 	// blockKeys is how many keys a block holds: of unknown ones, about one in
-	// two hundred then looks known.
-	blockKeys = 40
+	// a thousand then looks known.
+	blockKeys = 32
 )
 
 // filter tells keys that are surely new from those that may be known. A key sets

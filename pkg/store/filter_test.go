@@ -34,7 +34,7 @@ func TestMemoryForgetsNothingAndAlarmsSeldom(t *testing.T) {
 			alarms++
 		}
 	}
-	if alarms > keys/20 {
+	if alarms > keys/60 {
 		t.Errorf("%d of %d unknown keys look known", alarms, keys)
 	}
 	m.lapse(1)

@@ -195,28 +195,27 @@ func keeps(at control.Position) bool {
 	return uint64(at)*0x9E3779B97F4A7C15>>32%keptEvery == 0
 }
 
-// filedEvent is an event in the history of its thread. The state that it keeps, if
-// any, is the part of index.states from one place to the other.
+// filedEvent is an event in the history of its thread.
 type filedEvent struct {
-	thread   control.ThreadKey
-	at       control.Position
-	from, to uint32
+	thread control.ThreadKey
+	at     control.Position
 }
 
-// occasion is an event that keeps the state, and its place in index.events.
-type occasion struct {
-	thread control.ThreadKey
-	event  int
+// keptState is the state that an event keeps: the part of index.states from one
+// place to the other.
+type keptState struct {
+	at       control.Position
+	from, to uint32
 }
 
 // Happened implements eventlog.Tables. A record's states are those after it, so
 // only the last event that a thread has in it can keep one.
 func (b *batch) Happened(thread control.ThreadKey, at control.Position) {
 	if len(b.occasions) > 0 {
-		b.occasions = slices.DeleteFunc(b.occasions, func(o occasion) bool { return o.thread == thread })
+		b.occasions = slices.DeleteFunc(b.occasions, func(o filedEvent) bool { return o.thread == thread })
 	}
 	if keeps(at) {
-		b.occasions = append(b.occasions, occasion{thread, len(b.p.index.events)})
+		b.occasions = append(b.occasions, filedEvent{thread, at})
 	}
 	b.p.index.Happened(thread, at)
 }
@@ -225,40 +224,50 @@ func (b *batch) Happened(thread control.ThreadKey, at control.Position) {
 func (b *batch) keep(thread control.ThreadKey, state []byte) {
 	for _, o := range b.occasions {
 		if o.thread == thread {
-			x := &b.p.index
-			e := &x.events[o.event]
-			e.from = uint32(len(x.states))
+			x, from := &b.p.index, len(b.p.index.states)
 			x.states = append(x.states, state...)
-			e.to = uint32(len(x.states))
+			x.kept = append(x.kept, keptState{o.at, uint32(from), uint32(len(x.states))})
 		}
 	}
+}
+
+// stateAt is the state that the event at a position keeps; nil for none. kept must
+// be in order.
+func (x *index) stateAt(at control.Position) []byte {
+	i, ok := slices.BinarySearchFunc(x.kept, at, func(k keptState, at control.Position) int { return cmp.Compare(k.at, at) })
+	if !ok {
+		return nil
+	}
+	return x.states[x.kept[i].from:x.kept[i].to]
 }
 
 // indexEvents writes events to the histories of their threads, in runs that end
 // with a kept state or the thread's last event. It changes their order.
 func (b *batch) indexEvents(x *index) {
+	slices.SortFunc(x.kept, func(a, b keptState) int { return cmp.Compare(a.at, b.at) })
 	slices.SortFunc(x.events, func(a, b filedEvent) int {
 		return cmp.Or(cmp.Compare(a.thread.Asset, b.thread.Asset), cmp.Compare(a.thread.Person, b.thread.Person), cmp.Compare(a.at, b.at))
 	})
 	for run := x.events; len(run) > 0; {
-		n := 1
-		for n < len(run) && run[n-1].to == 0 && run[n].thread == run[0].thread {
+		n, state := 1, x.stateAt(run[0].at)
+		for state == nil && n < len(run) && run[n].thread == run[0].thread {
+			state = x.stateAt(run[n].at)
 			n++
 		}
-		b.indexRun(run[:n], x.states)
+		b.indexRun(run[:n], state)
 		run = run[n:]
 	}
 }
 
-// indexRun writes a run of events of a thread.
-func (b *batch) indexRun(run []filedEvent, states []byte) {
-	last := &run[len(run)-1]
-	state := states[last.from:last.to]
+// indexRun writes a run of events of a thread, with the state that the last one
+// keeps.
+func (b *batch) indexRun(run []filedEvent, state []byte) {
 	if b.value = b.value[:0]; len(run) == 1 {
 		b.value = append(b.value, state...)
 	} else {
 		b.value = appendRun(b.value, run, state)
 	}
+	last := &run[len(run)-1]
 	b.set(number(threadOf(b.start(tableHistory), last.thread), uint64(last.at)), b.value)
 }
 

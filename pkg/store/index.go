@@ -14,22 +14,25 @@ import (
 // written together, in rows that they share. Until then they are in memory, and
 // after a crash they are read from the end of the log.
 
-// indexLate is for how many events the indexes of a partition are written.
-const indexLate = 4096
+// indexLate is for how many events the indexes of a partition are written. They take
+// 50 bytes each until then.
+const indexLate = 2048
 
 // index is what the indexes do not have yet.
 type index struct {
 	keys   []seenKey
 	events []filedEvent
-	states []byte   // kept along with events
-	order  []uint64 // room for that of keys
+	kept   []keptState // of some of events, by position
+	states []byte
 }
 
 func (x *index) full() bool { return len(x.keys) >= indexLate || len(x.events) >= indexLate }
 
 func (x *index) empty() bool { return len(x.keys) == 0 && len(x.events) == 0 }
 
-func (x *index) forget() { x.keys, x.events, x.states = x.keys[:0], x.events[:0], x.states[:0] }
+func (x *index) forget() {
+	x.keys, x.events, x.kept, x.states = x.keys[:0], x.events[:0], x.kept[:0], x.states[:0]
+}
 
 // index writes what the indexes do not have yet. The order of the events changes.
 func (b *batch) index() {
@@ -95,7 +98,7 @@ func (x *index) Remember(id [16]byte, at control.Millis) { x.keys = append(x.key
 
 // Happened implements eventlog.Tables.
 func (x *index) Happened(thread control.ThreadKey, at control.Position) {
-	x.events = append(x.events, filedEvent{thread: thread, at: at})
+	x.events = append(x.events, filedEvent{thread, at})
 }
 
 // Answer implements eventlog.Tables.

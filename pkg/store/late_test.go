@@ -173,7 +173,7 @@ func TestRowsAreSettledByThemselves(t *testing.T) {
 			mostKeys, mostEvents = max(mostKeys, keys), max(mostEvents, events)
 		}
 		all := test.records * test.events
-		if most := min(all, 5000); mostKeys < most/2 || mostKeys > most || mostEvents < most/2 || mostEvents > most {
+		if most := min(all, 3000); mostKeys < most/2 || mostKeys > most || mostEvents < most/2 || mostEvents > most {
 			t.Errorf("%+v: the indexes lacked %d keys, %d events", test, mostKeys, mostEvents)
 		}
 		if mostRows == 0 || mostRows > test.mostRows || mostNotes > test.mostNotes || test.alone && mostNotes == 0 {
