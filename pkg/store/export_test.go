@@ -152,10 +152,15 @@ func (s *Store) Rows() (Sum, error) {
 }
 
 // StandAsFormat leaves the partition as a build of an earlier format does: 1, which
-// has no late rows, or 2. Both have a row for each de-duplication key and for each
-// event of a history.
+// has no late rows, or 2, which has noted them. Both have a row for each
+// de-duplication key and for each event of a history.
 func (p *Partition) StandAsFormat(format byte) error {
-	if err := p.Settle(); err != nil {
+	if format == 1 {
+		if err := p.Settle(); err != nil {
+			return err
+		}
+	}
+	if err := p.flush(); err != nil {
 		return err
 	}
 	b, buckets, histories := p.db.NewBatch(), p.key(tableDedupe), p.key(tableHistory)
@@ -169,7 +174,18 @@ func (p *Partition) StandAsFormat(format byte) error {
 			return b.Set(number(append([]byte(nil), k[:len(k)-8]...), uint64(at)), state, nil) == nil
 		})
 	})
-	stands := standing{Applied: p.Applied(), settled: p.settled}
+	var noted lateRows
+	for _, k := range p.index.keys {
+		noted.add(append(generationOf(p.key(tableSingles), generation(k.at)), k.id[:]...), instant(nil, k.at))
+	}
+	for _, e := range p.index.events {
+		noted.add(number(threadOf(p.key(tableHistory), e.thread), uint64(e.at)), nil)
+	}
+	stands := standing{Applied: p.Applied(), settled: p.settled, notes: p.late.notes}
+	if len(noted.rows) > 0 {
+		_ = b.Set(p.noteKey(stands.notes), append(number(nil, uint64(stands.Position)), noted.buf...), nil)
+		stands.notes++
+	}
 	row := stands.encode()[:map[byte]int{1: standingSize1, 2: standingSize2}[format]]
 	row[0] = format
 	return errors.Join(dedupe, history, b.DeleteRange(buckets, after(buckets), nil), b.Set(p.key(tableMeta), row, nil), b.Commit(pebble.Sync))

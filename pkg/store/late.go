@@ -60,10 +60,10 @@ func (l *lateRows) restore(note []byte) error {
 		key, n := binary.Uvarint(note)
 		value, m := binary.Uvarint(note[max(n, 0):])
 		rest := note[max(n, 0)+max(m, 0):]
-		if n <= 0 || m <= 0 || key > uint64(len(rest)) || value > uint64(len(rest))-key {
+		if n <= 0 || m <= 0 || key <= 2 || key > uint64(len(rest)) || value > uint64(len(rest))-key {
 			return eventlog.ErrDamaged
 		}
-		if key < 3 || table(rest[2]) == tableThreads { // Format 2 has noted those of the indexes too
+		if table(rest[2]) == tableThreads { // Format 2 has noted those of the indexes too
 			l.add(rest[:key], rest[key:key+value])
 		}
 		note = rest[key+value:]
