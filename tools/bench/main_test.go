@@ -159,7 +159,7 @@ func TestFaultsFailTheRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := newStage(t.Context(), 1, 32)
+			s, err := newStage(t.Context(), 1, connections)
 			if err != nil {
 				t.Fatal(err)
 			}

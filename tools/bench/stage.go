@@ -83,8 +83,9 @@ func (sh shape) following(further bool) shape {
 	return sh
 }
 
-// connections of the platform, as many as the baseline has workers.
-const connections = 16
+// connections of the platform, as many as the clients of the Graph API. With
+// fewer, both routers wait for POSTs more than they work.
+const connections = controlClients
 
 // outcome is what a load has come to.
 type outcome struct {

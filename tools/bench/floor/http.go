@@ -68,9 +68,9 @@ func PostHTTP(ctx context.Context, p Posts) (events int, err error) {
 	for c := range p.Conns {
 		posting.Go(func() {
 			var body []byte
-			spec := &traffic.LoadSpec{Page: 1, Threads: 1000}
-			for i := c; (i == c || time.Now().Before(until)) && ctx.Err() == nil; i += p.Conns {
-				body = traffic.AppendWebhook(body[:0], spec, i, 1, p.PerPost, time.Now())
+			spec := &traffic.LoadSpec{Page: 1, Threads: 1000, Conns: p.Conns}
+			for k := 0; (k == 0 || time.Now().Before(until)) && ctx.Err() == nil; k += p.PerPost {
+				body = traffic.AppendWebhook(body[:0], spec, c, k, p.PerPost, time.Now())
 				if faults[c] = postOnce(ctx, transport, p.URL, signer.Sign(body), body); faults[c] != nil {
 					cancel()
 					return

@@ -56,12 +56,12 @@ func appendPadded(b []byte, n int64, width int) []byte {
 	return strconv.AppendInt(b, n, 10)
 }
 
-// AppendWebhook appends the webhook of the events i, i+step, …, count of them,
-// each an entry of its own, as the platform batches them.
-func AppendWebhook(b []byte, s *LoadSpec, i, step, count int, now time.Time) []byte {
+// AppendWebhook appends the webhook of connection c's events from k on, count
+// of them, each an entry of its own, as the platform batches them.
+func AppendWebhook(b []byte, s *LoadSpec, c, k, count int, now time.Time) []byte {
 	b = append(b, `{"object":"page","entry":[`...)
-	for k := range count {
-		if k > 0 {
+	for i := range count {
+		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, `{"id":"`...)
@@ -69,15 +69,16 @@ func AppendWebhook(b []byte, s *LoadSpec, i, step, count int, now time.Time) []b
 		b = append(b, `","time":`...)
 		b = strconv.AppendInt(b, now.UnixMilli(), 10)
 		b = append(b, `,"messaging":[`...)
-		b = appendElement(b, s, i+k*step, now)
+		thread, number := s.place(c, k+i)
+		b = appendElement(b, s, thread, number, now)
 		b = append(b, `]}`...)
 	}
 	return append(b, `]}`...)
 }
 
-// appendElement appends event i: about 420 bytes, as a person's message is.
-func appendElement(b []byte, s *LoadSpec, i int, now time.Time) []byte {
-	thread, number := i%s.Threads, i/s.Threads
+// appendElement appends one event of a thread: about 420 bytes, as a person's
+// message is.
+func appendElement(b []byte, s *LoadSpec, thread, number int, now time.Time) []byte {
 	b = append(b, `{"sender":{"id":"`...)
 	b = strconv.AppendInt(b, FirstPerson+int64(thread), 10)
 	b = append(b, `"},"recipient":{"id":"`...)

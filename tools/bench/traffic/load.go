@@ -18,8 +18,8 @@ type LoadSpec struct {
 	// Secret signs the bodies.
 	Secret string
 	Page   uint64
-	// Threads the events go round; a multiple of Conns, so that each
-	// connection has threads of its own and keeps their order.
+	// Threads the events go round, Conns at most as many: connection c has the
+	// threads c, c+Conns and so on to itself and keeps their order.
 	Threads, Conns int
 	PerPost        int
 	// Events bounds how many there are, For how long new ones are posted; 0 for
@@ -41,9 +41,7 @@ func (s LoadSpec) Validate() error {
 		}
 	}
 	check(s.Threads > 0 && s.Conns > 0 && s.PerPost > 0, "threads, conns and per_post must be above 0")
-	if len(faults) == 0 {
-		check(s.Threads%s.Conns == 0, "%d threads do not go into %d connections", s.Threads, s.Conns)
-	}
+	check(s.Threads >= s.Conns, "%d threads are too few for %d connections", s.Threads, s.Conns)
 	check(s.Events > 0 || s.For > 0, "neither a number of events nor a time")
 	return errors.Join(faults...)
 }
@@ -128,8 +126,14 @@ type load struct {
 	failed  atomic.Bool
 }
 
-// post sends connection c's events: of all that there are, c, c+Conns,
-// c+2*Conns and so on. The first next of them are sent already.
+// place is the thread of connection c's event k, and which of that thread's
+// events it is.
+func (s *LoadSpec) place(c, k int) (thread, number int) {
+	own := (s.Threads - c + s.Conns - 1) / s.Conns
+	return c + k%own*s.Conns, k / own
+}
+
+// post sends connection c's events. The first next of them are sent already.
 func (l *load) post(ctx context.Context, client *wire.Client, c int, next *int, h *histogram) error {
 	s := &l.spec
 	var body []byte
@@ -142,7 +146,7 @@ func (l *load) post(ctx context.Context, client *wire.Client, c int, next *int, 
 			return err
 		}
 		now := time.Now()
-		body = AppendWebhook(body[:0], s, c+*next*s.Conns, s.Conns, count, now)
+		body = AppendWebhook(body[:0], s, c, *next, count, now)
 		if err := l.deliver(client, body); err != nil {
 			return err
 		}

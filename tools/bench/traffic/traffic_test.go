@@ -33,14 +33,14 @@ func sink(t *testing.T, threads int) *Sink {
 }
 
 func spec(s *Sink) LoadSpec {
-	return LoadSpec{Host: s.host, Target: "/app/0", Secret: secret, Page: 100, Threads: 40, Conns: 4}
+	return LoadSpec{Host: s.host, Target: "/app/0", Secret: secret, Page: 100, Threads: 41, Conns: 4}
 }
 
 // TestLoadIsCountedAndInOrder posts straight to a sink: every event is there
 // once, in order, signed, whatever the shape of the load.
 func TestLoadIsCountedAndInOrder(t *testing.T) {
 	t.Parallel()
-	s, platform := sink(t, 40), new(Platform)
+	s, platform := sink(t, 41), new(Platform)
 	load := spec(s)
 	for _, shape := range []struct {
 		events, perPost int
@@ -66,7 +66,7 @@ func TestLoadIsCountedAndInOrder(t *testing.T) {
 		}
 	}
 	for _, bad := range []func(*LoadSpec){
-		func(l *LoadSpec) { l.Threads = 41 }, func(l *LoadSpec) { l.Events, l.For = 0, 0 }, func(l *LoadSpec) { l.PerPost = 0 },
+		func(l *LoadSpec) { l.Threads = 3 }, func(l *LoadSpec) { l.Events, l.For = 0, 0 }, func(l *LoadSpec) { l.PerPost = 0 },
 		func(l *LoadSpec) { l.Conns = 8 }, func(l *LoadSpec) { l.Target = "/nobody" },
 	} {
 		wrong := load
@@ -82,7 +82,7 @@ func TestLoadIsCountedAndInOrder(t *testing.T) {
 func TestFurtherLatenciesAreAdded(t *testing.T) {
 	t.Parallel()
 	s := NewSink(SinkSpec{Apps: 1, Threads: 10, Secret: secret}, "")
-	load := &LoadSpec{Page: 1, Threads: 10}
+	load := &LoadSpec{Page: 1, Threads: 10, Conns: 1}
 	for i, c := range []struct {
 		further bool
 		latest  uint64
@@ -90,7 +90,7 @@ func TestFurtherLatenciesAreAdded(t *testing.T) {
 		if _, err := s.Obey(t.Context(), SinkOrder{Do: "reset", Further: c.further}); err != nil {
 			t.Fatal(err)
 		}
-		s.apps[0].take(AppendWebhook(nil, load, i, 10, 1, time.Now()), time.Now(), true)
+		s.apps[0].take(AppendWebhook(nil, load, 0, i, 1, time.Now()), time.Now(), true)
 		got, err := s.Obey(t.Context(), SinkOrder{Do: "tally"})
 		if err != nil || got.All.Count != c.latest || got.Apps[0].Deliveries != 1 {
 			t.Errorf("load %d: %+v, %v", i, got, err)
@@ -102,8 +102,8 @@ func TestFurtherLatenciesAreAdded(t *testing.T) {
 func TestSinkSeesFaults(t *testing.T) {
 	t.Parallel()
 	s := NewSink(SinkSpec{Apps: 1, Threads: 10, Secret: secret}, "")
-	load := &LoadSpec{Page: 1, Threads: 10}
-	event := func(i int) []byte { return AppendWebhook(nil, load, i, 10, 1, time.Now()) }
+	load := &LoadSpec{Page: 1, Threads: 10, Conns: 1}
+	event := func(i int) []byte { return AppendWebhook(nil, load, 0, i, 1, time.Now()) }
 	for _, i := range []int{0, 10, 10, 30, 20, 1} { // 10 twice, 20 after 30
 		s.apps[0].take(event(i), time.Now(), true)
 	}
@@ -119,7 +119,7 @@ func TestSinkSeesFaults(t *testing.T) {
 // the product's signature is the load's.
 func TestBodiesAreWebhooks(t *testing.T) {
 	t.Parallel()
-	body := AppendWebhook(nil, &LoadSpec{Page: 100, Threads: 10}, 13, 10, 3, time.Now())
+	body := AppendWebhook(nil, &LoadSpec{Page: 100, Threads: 10, Conns: 10}, 3, 1, 3, time.Now())
 	got, err := webhook.Parse(body, webhook.Limits{MaxBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
