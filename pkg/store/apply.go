@@ -178,7 +178,8 @@ type batch struct {
 	occasions []filedEvent
 	key       []byte
 	value     []byte
-	err       error // of any record
+	body      []byte // of a section
+	err       error  // of any record
 }
 
 func (b *batch) start(t table) []byte {

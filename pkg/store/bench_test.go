@@ -361,6 +361,25 @@ func BenchmarkWarmUp(b *testing.B) {
 	report(threads, "thread")
 }
 
+// BenchmarkHistory looks for the newest event of a thread that has some, and of one
+// that has none.
+func BenchmarkHistory(b *testing.B) {
+	p, source := loaded(b, 2000, 100_000)
+	for name, c := range map[string]struct{ first, want uint64 }{"known": {7000000000, 1}, "unknown": {8000000000, 0}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			report := measure(b)
+			for b.Loop() {
+				found, err := p.History(control.ThreadKey{Asset: 100200300400500, Person: c.first + source.random()%100_000}, 0, 1)
+				if uint64(len(found)) > c.want || err != nil {
+					b.Fatal(found, err)
+				}
+			}
+			report(1, "op")
+		})
+	}
+}
+
 func BenchmarkStateAt(b *testing.B) {
 	p, source := loaded(b, 2000, 10_000) // about 51 events a thread
 	b.ReportAllocs()

@@ -64,7 +64,7 @@ func TestManifestsThatCannotBe(t *testing.T) {
 		want             error
 	}{
 		"newer format":       {`"format": 1`, `"format": 2`, store.ErrNewerFormat},
-		"newer layout":       {`"layout": 1`, `"layout": 4`, store.ErrNewerFormat},
+		"newer layout":       {`"layout": 1`, `"layout": 5`, store.ErrNewerFormat},
 		"newer engine":       {`"engine": 2`, `"engine": 2000`, store.ErrNewerFormat},
 		"a newer field":      {`"format": 1`, `"format": 2, "new": true`, store.ErrNewerFormat},
 		"no format":          {`"format": 1`, `"format": 0`, store.ErrMismatch},

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -81,41 +80,14 @@ func (b *batch) Remember(id [16]byte, at control.Millis) {
 
 // indexKeys writes keys to their buckets.
 func (b *batch) indexKeys(keys []seenKey) {
-	buf, _ := orders.Get().(*[]uint64)
-	defer orders.Put(buf)
-	for some := range slices.Chunk(keys, orderMost) {
-		*buf = orderOf((*buf)[:0], some)
-		for order := *buf; len(order) > 0; {
-			row := order[0] >> orderBits
-			b.value = b.value[:0]
-			for len(order) > 0 && order[0]>>orderBits == row {
-				k := &some[order[0]%orderMost]
-				b.value = instant(append(b.value, k.id[:]...), k.at)
-				order = order[1:]
-			}
-			b.merge(bucketKey(b.start(tableDedupe), uint32(row>>dedupeBits), uint16(row%dedupeBuckets)), b.value)
+	rowOf := func(i int) uint64 { return uint64(generation(keys[i].at))<<dedupeBits | uint64(keys[i].bucket()) }
+	eachRow(len(keys), rowOf, func(row uint64, places []uint64) {
+		b.value = b.value[:0]
+		for _, i := range places {
+			b.value = instant(append(b.value, keys[i].id[:]...), keys[i].at)
 		}
-	}
-}
-
-// orderMost keys are ordered at once: a number has their generation, their bucket
-// and the place of one of them.
-const (
-	orderBits = 64 - 32 - dedupeBits
-	orderMost = 1 << orderBits
-)
-
-//nolint:gochecknoglobals // free buffers of orders
-var orders = sync.Pool{New: func() any { return new([]uint64) }}
-
-// orderOf appends numbers which order keys by generation and bucket.
-func orderOf(order []uint64, keys []seenKey) []uint64 {
-	for i := range keys {
-		k := &keys[i]
-		order = append(order, (uint64(generation(k.at))<<dedupeBits|uint64(k.bucket()))<<orderBits|uint64(i))
-	}
-	slices.Sort(order)
-	return order
+		b.merge(bucketKey(b.start(tableDedupe), uint32(row>>dedupeBits), uint16(row%dedupeBuckets)), b.value)
+	})
 }
 
 // Seen returns when a webhook event with this key was decided on, if that is

@@ -121,21 +121,51 @@ func (p *Partition) GiveUp() {
 	p.mu.seen, p.mu.called = memory{}, memory{}
 }
 
+// sections calls use with the sections of the histories' rows.
+func (p *Partition) sections(use func(control.ThreadKey, section) error) error {
+	prefix := p.key(tableHistories)
+	return scan(p.db, prefix, after(prefix), func(_, v []byte) (bool, error) {
+		for len(v) > 0 {
+			body, rest, err := nextSection(v)
+			if err != nil {
+				return false, err
+			}
+			s, err := parseSection(body[16:])
+			if v = rest; err == nil {
+				err = use(parseThread(body), s)
+			}
+			if err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+}
+
+// Histories counts the rows that threads share for their histories, and those that
+// a thread has for itself.
+func (p *Partition) Histories() (shared, alone int, err error) {
+	count := func(t table, n *int) error {
+		prefix := p.key(t)
+		return scan(p.db, prefix, after(prefix), func(_, _ []byte) (bool, error) { *n++; return true, nil })
+	}
+	return shared, alone, errors.Join(count(tableHistories, &shared), count(tableHistory, &alone))
+}
+
 // Kept counts the events of the histories that keep a state, and all of them.
 func (p *Partition) Kept() (kept, all int, err error) {
 	if err := p.Settle(); err != nil {
 		return 0, 0, err
 	}
-	prefix := p.key(tableHistory)
-	err = scan(p.db, prefix, after(prefix), func(k, v []byte) (bool, error) {
-		return eachOfRun(positionOf(k), v, func(_ control.Position, state []byte) bool {
+	return kept, all, p.sections(func(_ control.ThreadKey, s section) error {
+		_, err := eachOfRun(s.last, s.run, func(_ control.Position, state []byte) bool {
 			if all++; len(state) > 0 {
 				kept++
 			}
 			return true
 		})
+		return err
 	})
-	return kept, all, err
 }
 
 // Rows is the SHA-256 of every row of every partition, the delivery log's not.
@@ -152,8 +182,9 @@ func (s *Store) Rows() (Sum, error) {
 }
 
 // StandAsFormat leaves the partition as a build of an earlier format does: 1, which
-// has no late rows, or 2, which has noted them. Both have a row for each
-// de-duplication key and for each event of a history.
+// has no late rows, 2, which has noted them, or 3, which reads what the indexes do
+// not have from the log. The first two have a row for each de-duplication key and for
+// each event of a history, the third a row for each run.
 func (p *Partition) StandAsFormat(format byte) error {
 	if format == 1 {
 		if err := p.Settle(); err != nil {
@@ -163,16 +194,23 @@ func (p *Partition) StandAsFormat(format byte) error {
 	if err := p.flush(); err != nil {
 		return err
 	}
-	b, buckets, histories := p.db.NewBatch(), p.key(tableDedupe), p.key(tableHistory)
+	b, buckets, histories := p.db.NewBatch(), p.key(tableDedupe), p.key(tableHistories)
+	alone := func(thread control.ThreadKey, at control.Position, run []byte) error {
+		return b.Set(number(threadOf(p.key(tableHistory), thread), uint64(at)), run, nil)
+	}
+	row := (&standing{Applied: p.Applied(), settled: p.settled, notes: p.late.notes, indexed: p.indexed}).encode()
+	if row[0] = format; format == 3 {
+		runs := p.sections(func(thread control.ThreadKey, s section) error { return alone(thread, s.last, s.run) })
+		return errors.Join(runs, b.DeleteRange(histories, after(histories), nil), b.Set(p.key(tableMeta), row, nil), b.Commit(pebble.Sync))
+	}
 	dedupe := scan(p.db, buckets, after(buckets), func(_, v []byte) (bool, error) {
 		return true, eachSeen(v, func(k seenKey) {
 			_ = b.Set(append(generationOf(p.key(tableSingles), generation(k.at)), k.id[:]...), instant(nil, k.at), nil)
 		})
 	})
-	history := scan(p.db, histories, after(histories), func(k, v []byte) (bool, error) {
-		return eachOfRun(positionOf(k), v, func(at control.Position, state []byte) bool {
-			return b.Set(number(append([]byte(nil), k[:len(k)-8]...), uint64(at)), state, nil) == nil
-		})
+	history := p.sections(func(thread control.ThreadKey, s section) error {
+		_, err := eachOfRun(s.last, s.run, func(at control.Position, state []byte) bool { return alone(thread, at, state) == nil })
+		return err
 	})
 	var noted lateRows
 	for _, k := range p.index.keys {
@@ -181,14 +219,13 @@ func (p *Partition) StandAsFormat(format byte) error {
 	for _, e := range p.index.events {
 		noted.add(number(threadOf(p.key(tableHistory), e.thread), uint64(e.at)), nil)
 	}
-	stands := standing{Applied: p.Applied(), settled: p.settled, notes: p.late.notes}
+	row = row[:map[byte]int{1: standingSize1, 2: standingSize2}[format]]
 	if len(noted.rows) > 0 {
-		_ = b.Set(p.noteKey(stands.notes), append(number(nil, uint64(stands.Position)), noted.buf...), nil)
-		stands.notes++
+		_ = b.Set(p.noteKey(p.late.notes), append(number(nil, uint64(p.Applied().Position)), noted.buf...), nil)
+		row[len(row)-1]++
 	}
-	row := stands.encode()[:map[byte]int{1: standingSize1, 2: standingSize2}[format]]
-	row[0] = format
-	return errors.Join(dedupe, history, b.DeleteRange(buckets, after(buckets), nil), b.Set(p.key(tableMeta), row, nil), b.Commit(pebble.Sync))
+	return errors.Join(dedupe, history, b.DeleteRange(buckets, after(buckets), nil), b.DeleteRange(histories, after(histories), nil),
+		b.Set(p.key(tableMeta), row, nil), b.Commit(pebble.Sync))
 }
 
 // Singles is how many de-duplication keys have a row of their own.
@@ -207,6 +244,53 @@ func (s *Store) FormatOnDisk() (format uint32, err error) {
 		return nil
 	})
 	return format, err
+}
+
+// HistoryBuckets is how many buckets there are, HistoryBucket that of a thread.
+const HistoryBuckets = historyBuckets
+
+func HistoryBucket(thread control.ThreadKey) uint16 { return historyBucket(thread) }
+
+// Span is how many positions a row of a history spans.
+const Span = 1 << spanBits
+
+// File writes events at ascending positions to the histories, each with the state
+// that keep says it keeps, if any.
+func (p *Partition) File(threads []control.ThreadKey, at []control.Position, keep func(at control.Position) []byte) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	x := &p.index
+	for i, at := range at {
+		x.Happened(threads[i], at)
+		if state := keep(at); state != nil {
+			from := uint32(len(x.states))
+			x.states = append(x.states, state...)
+			x.kept = append(x.kept, keptState{at, from, uint32(len(x.states))})
+		}
+	}
+	p.mu.Lock()
+	p.mu.applied.Position = at[len(at)-1]
+	p.mu.Unlock()
+	return p.write(true)
+}
+
+// Walk calls use with the events of a thread below before, newest first, and the
+// states kept there.
+func (p *Partition) Walk(thread control.ThreadKey, before control.Position, use func(at control.Position, state []byte) bool) error {
+	return p.historyRows(p.rows(), thread).eachBefore(before, use)
+}
+
+// ReadSections counts the sections of a row of histories.
+func ReadSections(v []byte) (n int, err error) {
+	own, err := sectionsOf(v, control.ThreadKey{Asset: 1, Person: 2})
+	return len(own), err
+}
+
+// MakeSection makes the section of thread 1/2 with one event.
+func MakeSection(at control.Position, state []byte) []byte {
+	b := batch{}
+	b.section([]filedEvent{{control.ThreadKey{Asset: 1, Person: 2}, at}}, state)
+	return b.value
 }
 
 // HistoryRun begins a run.

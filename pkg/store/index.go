@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/baton-router/baton/pkg/control"
 	"github.com/baton-router/baton/pkg/eventlog"
@@ -34,10 +36,45 @@ func (x *index) forget() {
 	x.keys, x.events, x.kept, x.states = x.keys[:0], x.events[:0], x.kept[:0], x.states[:0]
 }
 
-// index writes what the indexes do not have yet. The order of the events changes.
+// index writes what the indexes do not have yet.
 func (b *batch) index() {
 	b.indexKeys(b.p.index.keys)
 	b.indexEvents(&b.p.index)
+}
+
+// orderMost things are brought into the order of their rows at once: a number has
+// the row, in rowBits, and the place of one of them.
+const (
+	rowBits   = 32 + 9
+	orderBits = 64 - rowBits
+	orderMost = 1 << orderBits
+)
+
+//nolint:gochecknoglobals // free buffers of orders
+var orders = sync.Pool{New: func() any { return new([]uint64) }}
+
+// eachRow calls use with each row that any of n things belong to, and the places of
+// these, ascending. The rows ascend, of orderMost things at a time.
+func eachRow(n int, rowOf func(i int) uint64, use func(row uint64, places []uint64)) {
+	buf, _ := orders.Get().(*[]uint64)
+	defer orders.Put(buf)
+	for from := 0; from < n; from += orderMost {
+		order := (*buf)[:0]
+		for i := range min(n-from, orderMost) {
+			order = append(order, rowOf(from+i)<<orderBits|uint64(i))
+		}
+		slices.Sort(order)
+		*buf = order
+		for len(order) > 0 {
+			row, some := order[0]>>orderBits, 0
+			for some < len(order) && order[some]>>orderBits == row {
+				order[some] = uint64(from) + order[some]%orderMost
+				some++
+			}
+			use(row, order[:some])
+			order = order[some:]
+		}
+	}
 }
 
 // restoreIndex reads what the indexes do not have: the events of the records behind

@@ -18,7 +18,7 @@ import (
 //	log        [first position u64][sequence u64] the record, byte for byte
 //	threads    [asset u64][person u64]            canonical encoding of the state
 //	timers     [due u64][asset u64][person u64]   -
-//	history    [asset u64][person u64][position]  a run of positions, and a state
+//	history    [asset u64][person u64][position]  a run of positions, and a state; none since Format 4
 //	answers    [generation u32][key 16]           eventlog.Answer
 //	singles    [generation u32][key 16]           decided-at; none since Format 3
 //	buttons    [asset u64][person u64][payload]   app
@@ -27,6 +27,7 @@ import (
 //	segments   [first row's time u64]             bytes of a run of such rows
 //	late       [place u16]                        a record's rows that are not in their tables yet
 //	dedupe     [generation u32][bucket u16]       keys of 16 bytes, each with its decided-at
+//	histories  [span u32][bucket u16]             runs of positions of threads, with states
 //
 // A record without entries has the first position of the record after it, so
 // the stream sequence keeps them apart, and in order.
@@ -46,6 +47,7 @@ const (
 	tableDeliverySegments
 	tableLate
 	tableDedupe
+	tableHistories
 )
 
 // ownPartition holds the database's own rows.

@@ -190,11 +190,12 @@ func written(t fatal, p *store.Partition) {
 	}
 }
 
-// TestStoreOfEarlierFormat: what a build wrote that had no late rows, and a row for
-// each key and each event, is read, and from then on not by it any more.
+// TestStoreOfEarlierFormat: what a build wrote that had no late rows, a row for each
+// key and each event, or one for each run, is read, and from then on not by it any
+// more.
 func TestStoreOfEarlierFormat(t *testing.T) {
 	t.Parallel()
-	for _, format := range []byte{1, 2} {
+	for _, format := range []byte{1, 2, 3} {
 		for _, readOnly := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d/readOnly=%t", format, readOnly), func(t *testing.T) {
 				t.Parallel()
@@ -226,6 +227,9 @@ func testStoreOfFormat(t *testing.T, format byte, readOnly bool) {
 	}
 	if n, err := partition(t, s, 0).Singles(); n != map[byte]int{1: 500, 2: 400}[format] || err != nil {
 		t.Fatal(n, err) // the other hundred are noted
+	}
+	if shared, alone, err := partition(t, s, 0).Histories(); shared != 0 || alone == 0 || err != nil {
+		t.Fatal(shared, alone, err)
 	}
 	closeStore(t, s)
 	s, err := store.Open(store.Options{Dir: "store", FS: disk.FS(), ReadOnly: readOnly})

@@ -42,6 +42,8 @@ type Partition struct {
 type partitionMemory struct {
 	sync.Mutex
 	applied Applied
+	// alone: there are rows of histories that threads do not share.
+	alone bool
 	// damaged is why it is not known where the partition stands.
 	damaged error
 	// floor: no timer is due before it. lowered counts when it was.
@@ -95,8 +97,9 @@ func (p *Partition) load() error {
 		p.index.forget()
 		err = fmt.Errorf("store: partition %d: applied position: %w", p.number, err)
 	}
+	alone := p.holdsAlone()
 	p.mu.Lock()
-	p.mu.applied, p.mu.damaged, p.mu.floor = stands.Applied, err, minInstant
+	p.mu.applied, p.mu.alone, p.mu.damaged, p.mu.floor = stands.Applied, alone, err, minInstant
 	p.mu.seen, p.mu.called, p.mu.filled = memory{}, memory{}, false
 	p.mu.Unlock()
 	if stands.singles && !p.readOnly {
@@ -179,7 +182,7 @@ func (s *standing) encode() []byte {
 
 func parseStanding(b []byte) (standing, error) {
 	switch {
-	case len(b) == standingSize && b[0] == Format, len(b) == standingSize2 && b[0] == 2, len(b) == standingSize1 && b[0] == 1:
+	case len(b) == standingSize && 3 <= b[0] && b[0] <= Format, len(b) == standingSize2 && b[0] == 2, len(b) == standingSize1 && b[0] == 1:
 	default:
 		return standing{}, eventlog.ErrDamaged
 	}
@@ -193,7 +196,7 @@ func parseStanding(b []byte) (standing, error) {
 		s.settled = control.Position(binary.BigEndian.Uint64(b[standingSize1:]))
 		s.notes = int(binary.BigEndian.Uint16(b[standingSize1+8:]))
 	}
-	if s.indexed, s.singles = s.settled, b[0] < Format; len(b) == standingSize {
+	if s.indexed, s.singles = s.settled, b[0] < 3; len(b) == standingSize {
 		s.indexed = control.Position(binary.BigEndian.Uint64(b[standingSize2:]))
 	}
 	return s, nil

@@ -14,9 +14,9 @@ import (
 )
 
 // Format is the version of the key layout that this build writes. It reads and
-// raises 1, which had no late rows, and 2, which had a row for each
-// de-duplication key.
-const Format = 3
+// raises 1, which had no late rows, 2, which had a row for each de-duplication
+// key, and 3, which had rows of their own for the history of each thread.
+const Format = 4
 
 // Store is a node's database. It is safe for concurrent use; Close must come
 // last.
