@@ -82,7 +82,7 @@ type size struct {
 	floor     time.Duration // of a floor
 	changes   int           // times take, pass, release on each thread
 	crowd     []int         // numbers of subscribers beside the usual three
-	isolation time.Duration // of each of its loads
+	turns     time.Duration // of the quiet load on each of two Batons
 	profile   time.Duration // of a load under a profile; whole seconds
 	idle      time.Duration // of a look at what an idle Baton takes
 	past      int           // states of the past asked for
@@ -98,7 +98,7 @@ type size struct {
 func full() size {
 	return size{
 		threads: 10_000, saturated: 6 * time.Second, paced: 10 * time.Second, floor: 1500 * time.Millisecond,
-		changes: 2, crowd: []int{1, 10, 50}, isolation: 20 * time.Second, profile: 5 * time.Second, idle: 5 * time.Second, past: 4000, largest: 1 << 30,
+		changes: 2, crowd: []int{1, 10, 50}, turns: 20 * time.Second, profile: 5 * time.Second, idle: 5 * time.Second, past: 4000, largest: 1 << 30,
 		profiled: []string{"alone", "together", "control", "backlog"},
 	}
 }
@@ -106,7 +106,7 @@ func full() size {
 func quick() size {
 	return size{
 		threads: 4_000, saturated: 2 * time.Second, paced: 3 * time.Second, floor: 300 * time.Millisecond,
-		changes: 1, crowd: []int{1, 10}, isolation: 5 * time.Second, profile: 2 * time.Second, idle: 3 * time.Second, past: 1000, largest: 100_000,
+		changes: 1, crowd: []int{1, 10}, turns: 5 * time.Second, profile: 2 * time.Second, idle: 3 * time.Second, past: 1000, largest: 100_000,
 		profiled: []string{"alone", "together", "control", "backlog"},
 	}
 }

@@ -23,6 +23,9 @@ func (b *bench) endToEnd(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := b.quietLoad(ctx); err != nil {
+		return err
+	}
 	if err := b.fromBacklog(ctx); err != nil {
 		return err
 	}
@@ -35,7 +38,7 @@ func (b *bench) endToEnd(ctx context.Context) error {
 }
 
 // saturated loads as fast as events are taken, with one and with twenty per
-// POST; then paced, with one.
+// POST; then at half of what it took, with one.
 func (b *bench) saturated(ctx context.Context, maxBatch int) error {
 	name := fmt.Sprintf("e2e/batch %d", maxBatch)
 	return b.onBaton(ctx, name, subscribers, b.size.threads, setup{maxBatch: maxBatch}, func(s *batonStage) error {
@@ -46,11 +49,32 @@ func (b *bench) saturated(ctx context.Context, maxBatch int) error {
 		if _, err := b.play(ctx, s, name+"/20 per POST", shape{during: b.size.saturated, perPost: 20}); err != nil {
 			return err
 		}
-		if err := b.paced(ctx, s, name+"/at 300 per s", pacedRate); err != nil {
-			return err
-		}
 		return b.paced(ctx, s, name+"/at half of that", one.rate()/2)
 	})
+}
+
+// quietLoad measures the delay under the quiet load, in turn with batching and
+// without.
+func (b *bench) quietLoad(ctx context.Context) error {
+	const name = "e2e/batch %d/at 300 per s"
+	var sides [2]*quietly
+	side := func(i, maxBatch int, further func() error) error {
+		sides[i] = &quietly{name: fmt.Sprintf(name, maxBatch)}
+		return b.onBaton(ctx, sides[i].name, subscribers, b.size.threads, setup{maxBatch: maxBatch}, func(s *batonStage) error {
+			sides[i].stage = s
+			return further()
+		})
+	}
+	err := side(0, 20, func() error {
+		return side(1, 1, func() error { return b.inTurn(ctx, sides) })
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range sides {
+		b.noteDelay(s.name, s.came)
+	}
+	return nil
 }
 
 // play measures a load on Baton and notes what it took.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/baton-router/baton/tools/bench/proc"
 	"github.com/baton-router/baton/tools/bench/report"
 	"github.com/baton-router/baton/tools/bench/traffic"
 )
@@ -18,10 +17,6 @@ const (
 	isolated   = 5
 	slowAnswer = 3 * time.Second
 )
-
-// windows is how many pieces the load is cut into beside a bad app, and as many
-// without: they take turns, so that whatever else the machine does meets both.
-const windows = 8
 
 // isolation measures the apps that are well while another is slow, and while
 // another is dead with a backlog, against a second Baton with the same past where
@@ -46,34 +41,18 @@ func (b *bench) isolation(ctx context.Context) error {
 	})
 }
 
-// quietly is the quiet load and what it came to, over all of its windows.
-type quietly struct {
-	stage  *batonStage
-	name   string
-	last   outcome // its latency is that of all
-	cpu    time.Duration
-	events int
-}
-
 // beside measures the delay at the apps that are well under the quiet load, in turn
 // beside a bad one and on the Baton where all are well.
 func (b *bench) beside(ctx context.Context, name string, bad, well *batonStage) error {
-	sides := []*quietly{{stage: bad, name: name}, {stage: well, name: name + "/all well"}}
-	sh := steady(pacedRate, b.size.isolation/windows)
-	sh.apps = []int{0, 1, 2}
-	for window := range 2 * windows {
-		side := sides[(window+1)/2%2] // ABBA: none is always the first
-		o, err := side.stage.play(ctx, sh.following(side.events > 0))
-		if err != nil {
-			return fmt.Errorf("%s: %w", side.name, err)
-		}
-		side.last, side.cpu, side.events = o, side.cpu+o.router.CPU, side.events+o.events
+	sides := [2]*quietly{{stage: bad, name: name}, {stage: well, name: name + "/all well"}}
+	if err := b.inTurn(ctx, sides, 0, 1, 2); err != nil {
+		return err
 	}
 	for _, side := range sides {
-		latency := side.last.latency
+		latency := side.came.latency
 		b.note(side.name+"/p50 of the others", report.Millis, millis(latency.P50))
 		b.note(side.name+"/p99 of the others", report.Millis, millis(latency.P99))
-		b.note(side.name+"/CPU per event", report.Micros, perEvent(proc.Usage{CPU: side.cpu}, side.events))
+		b.note(side.name+"/CPU per event", report.Micros, perEvent(side.came.router, side.came.events))
 		b.say("%-40s p50 %.2f  p99 %.2f ms of the others", side.name, millis(latency.P50), millis(latency.P99))
 	}
 	return nil

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 func smoke() size {
 	return size{
 		threads: 320, saturated: 60 * time.Millisecond, paced: 60 * time.Millisecond, floor: 20 * time.Millisecond,
-		changes: 1, crowd: []int{1}, isolation: 200 * time.Millisecond, profile: time.Second, idle: 100 * time.Millisecond, past: 20, largest: 1600,
+		changes: 1, crowd: []int{1}, turns: 200 * time.Millisecond, profile: time.Second, idle: 100 * time.Millisecond, past: 20, largest: 1600,
 		profiled: []string{"control"}, partitions: 4,
 	}
 }
