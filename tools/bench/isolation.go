@@ -62,10 +62,10 @@ func (b *bench) beside(ctx context.Context, name string, bad, well *batonStage) 
 func (b *bench) dead(ctx context.Context, s, well *batonStage) error {
 	const name = "isolation/dead app"
 	backlog := min(b.options.backlog, b.size.largest)
-	// Caches fill and buffers grow under any load: first the same to apps that
+	// Caches fill and buffers grow under any load: first as many to apps that
 	// are all well.
 	for _, s := range []*batonStage{s, well} {
-		if _, err := s.play(ctx, shape{events: min(backlog, 100_000), perPost: perWarm, apps: []int{0, 1, 2, deadApp}}); err != nil {
+		if _, err := s.play(ctx, shape{events: backlog, perPost: perWarm, apps: []int{0, 1, 2, deadApp}}); err != nil {
 			return fmt.Errorf("%s: before: %w", name, err)
 		}
 	}
