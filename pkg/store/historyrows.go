@@ -14,7 +14,7 @@ import (
 )
 
 // The histories of some threads share a row: those of one bucket, within one span
-// of positions. It has sections, in the order of the log:
+// of positions. It has sections, those of a thread in the order of the log:
 //
 //	size    uvarint, of the rest
 //	asset   8 bytes
