@@ -22,8 +22,9 @@ import (
 //	last    uvarint, the position of the last event of the run
 //	run
 //
-// Sections are written as operands of a merge, which is concatenation. A row of
-// a span that is over is not written again.
+// Sections are written as operands of a merge, which is concatenation. Nothing is
+// added to a row of a span that is over, so that rows do not grow with the log; who
+// looks for what is long ago, or is not there, looks at a row for each span.
 const (
 	// spanBits: so many positions are a span.
 	spanBits = 18
