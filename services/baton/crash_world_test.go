@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/baton-router/baton/pkg/lifecycle/porttest"
 )
 
 // What the crash tests' installation consists of: one page, a primary and two
@@ -69,12 +71,11 @@ func newWorld(t *testing.T) *world {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := listenAt(t.Context(), 0)
+	addresses, err := porttest.Reserve(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
+	return addresses[0]
 }
 
 func (w *world) dataDir() string { return filepath.Join(w.dir, "data") }

@@ -57,6 +57,7 @@ var rules = []rule{
 	{packages: []string{"pkg/bus/embedded/embeddedtest"}, may: append([]string{"pkg/bus", "pkg/bus/embedded"}, below...), vendor: testVendor, why: whyAdapter},
 	adapter("pkg/roster", "github.com/goccy/go-yaml"),
 	adapter("pkg/telemetry", "github.com/prometheus", "go.opentelemetry.io/otel"),
+	{packages: []string{"pkg/lifecycle/porttest"}, why: "it asks the system for ports and nobody else for anything"},
 	{packages: []string{"pkg/lifecycle"}, vendor: extended, why: "every adapter may see lifecycle, so it sees none of them"},
 	{packages: []string{"pkg/client"}, may: append([]string{"pkg/bus"}, below...), vendor: extended, testMay: []string{"pkg/..."}, why: "other people's programs import it: NATS comes through pkg/bus"},
 	adapter("pkg/egress", "golang.org/x/time", "github.com/sony/gobreaker/v2"),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/baton-router/baton/pkg/lifecycle/porttest"
 	"github.com/baton-router/baton/tools/bench/proc"
 	"github.com/baton-router/baton/tools/bench/report"
 	"github.com/baton-router/baton/tools/bench/traffic"
@@ -88,7 +88,7 @@ func (p *peer) usage() (proc.Usage, error) {
 // startPeer starts the baseline as its author recommends: ordered, batches of
 // 20, 16 workers, on empty tables.
 func (c *cluster) startPeer(ctx context.Context, callbacks []string) (*peer, error) {
-	addr, err := freePort(ctx)
+	addrs, err := porttest.Reserve(1)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +96,8 @@ func (c *cluster) startPeer(ctx context.Context, callbacks []string) (*peer, err
 	for i, url := range callbacks {
 		apps = append(apps, fmt.Sprintf("app%d=%s", i, url))
 	}
-	p := &peer{addr: addr, ended: make(chan struct{}), postgres: c}
-	p.cmd = exec.CommandContext(ctx, c.router, "-addr", addr, "-dsn", c.dsn(), "-wipe", "-order", "thread", //nolint:gosec // a program that is measured
+	p := &peer{addr: addrs[0], ended: make(chan struct{}), postgres: c}
+	p.cmd = exec.CommandContext(ctx, c.router, "-addr", addrs[0], "-dsn", c.dsn(), "-wipe", "-order", "thread", //nolint:gosec // a program that is measured
 		"-batch", "20", "-workers", "16", "-apps", strings.Join(apps, ","))
 	log, err := os.Create(filepath.Join(c.dir, "router.log"))
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *cluster) startPeer(ctx context.Context, callbacks []string) (*peer, err
 		_ = p.cmd.Wait()
 		close(p.ended)
 	}()
-	if err := reachable(ctx, addr, p.ended); err != nil {
+	if err := reachable(ctx, p.addr, p.ended); err != nil {
 		p.stop()
 		return nil, err
 	}
@@ -201,15 +201,6 @@ func (b *bench) noteCalls(name string, r traffic.CallResult, used proc.Usage) {
 	b.note(name+"/p99", report.Millis, millis(r.Latency.P99))
 	b.note(name+"/CPU per change", report.Micros, perEvent(used, int(r.Calls)))
 	b.say("%-40s %8.0f /s  %6.1f us CPU per change  p50 %.2f  p99 %.2f ms", name, changes, perEvent(used, int(r.Calls)), millis(r.Latency.P50), millis(r.Latency.P99))
-}
-
-// freePort is a loopback address that was free a moment ago.
-func freePort(ctx context.Context) (string, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 // reachable waits until something answers at addr.

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/baton-router/baton/pkg/lifecycle/porttest"
 )
 
 // cluster is a PostgreSQL of the run's own: in a temporary directory, on a free
@@ -71,11 +73,11 @@ func startCluster(ctx context.Context, programs string) (_ *cluster, err error) 
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	addr, err := freePort(ctx)
+	addrs, err := porttest.Reserve(1)
 	if err != nil {
 		return nil, err
 	}
-	_, c.port, _ = net.SplitHostPort(addr)
+	_, c.port, _ = net.SplitHostPort(addrs[0])
 	return c, c.start(ctx, programs, data, as)
 }
 

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +18,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/baton-router/baton/pkg/lifecycle/porttest"
 )
 
 // Size is how many servers and how many nodes there are.
@@ -73,7 +74,7 @@ func BuildNATS(ctx context.Context, root, file string) error {
 
 // New prepares a cluster; nothing runs yet. Kill or Stop ends it.
 func New(o Options) (*Cluster, error) {
-	ports, err := freePorts(4 * Size)
+	ports, err := porttest.Reserve(4 * Size)
 	if err != nil {
 		return nil, err
 	}
@@ -154,39 +155,14 @@ func (c *Cluster) ways(o Options, from, to string, ports []string, except int) (
 			ways = append(ways, port)
 			continue
 		}
-		free, err := listen()
+		l, err := newLink(from, fmt.Sprint(to, i+1), port)
 		if err != nil {
 			return nil, err
 		}
-		l := newLink(from, fmt.Sprint(to, i+1), port, free)
 		c.Links = append(c.Links, l)
 		ways = append(ways, l.Address())
 	}
 	return ways, nil
-}
-
-// freePorts finds addresses on which nothing listens at the moment.
-func freePorts(n int) (found []string, err error) {
-	for range n {
-		l, err := listen()
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }() // together, so that all differ
-		found = append(found, l.Addr().String())
-	}
-	return found, nil
-}
-
-// listen takes a port below those that the system gives to outgoing connections.
-func listen() (net.Listener, error) {
-	for range 1000 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000))) //nolint:noctx,gosec // returns at once; no secret
-		if err == nil {
-			return l, nil
-		}
-	}
-	return nil, errors.New("no free port between 12000 and 30000")
 }
 
 // All are the processes, servers first.

@@ -30,11 +30,15 @@ type Link struct {
 
 // newLink takes a port for the way to a target; it passes connections on from
 // then on, until close.
-func newLink(from, to, target string, listener net.Listener) *Link {
+func newLink(from, to, target string) (*Link, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+	if err != nil {
+		return nil, err
+	}
 	l := &Link{From: from, To: to, target: target, listener: listener}
 	l.mu.conns, l.mu.forth, l.mu.back = map[net.Conn]bool{}, opened(), opened()
 	l.crew.Go(l.serve)
-	return l
+	return l, nil
 }
 
 // Address is where From reaches To.

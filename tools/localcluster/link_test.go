@@ -33,11 +33,11 @@ func newPair(t *testing.T) *pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := listen()
+	link, err := newLink("a", "b", far.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pair{t: t, far: far, link: newLink("a", "b", far.Addr().String(), free)}
+	p := &pair{t: t, far: far, link: link}
 	t.Cleanup(func() { p.link.close(); _ = far.Close() })
 	p.dial()
 	if p.end, err = far.Accept(); err != nil {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/baton-router/baton/pkg/bus"
+	"github.com/baton-router/baton/pkg/lifecycle/porttest"
 )
 
 // cluster starts three servers that know each other, as an operator would run
@@ -61,20 +62,17 @@ func enter(t *testing.T, o server.Options) *server.Server {
 
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
+	addresses, err := porttest.Reserve(n)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for _, address := range addresses {
+		at, err := netip.ParseAddrPort(address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		addr, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			t.Fatalf("address %v", l.Addr())
-		}
-		ports = append(ports, addr.Port)
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		ports = append(ports, int(at.Port()))
 	}
 	return ports
 }
