@@ -110,7 +110,10 @@ func lapsed(s *State, clock Millis) bool {
 // change starts a change of owner at this time, with what every one has in
 // common.
 func (t *turn) change(to AppID, by Actor, why Why) Change {
-	c := Change{From: t.state.Owner, To: to, At: t.now, By: by, Why: why, Done: t.state.Done}
+	c := Change{From: t.state.Owner, To: to, At: t.now, By: by, Why: why, Done: t.state.Done, Revision: t.state.Revision}
+	if to != c.From {
+		c.Revision++
+	}
 	if to != 0 {
 		c.ExpiresAt = t.now + t.page.expiry()
 	}

@@ -33,6 +33,9 @@ type Change struct {
 	ID Position
 	// Done is the thread's done mark after the change.
 	Done bool
+	// Revision is State.Revision after the change; zero in what was decided before
+	// changes kept it, as no change makes it zero. Evolve counts by itself.
+	Revision uint32
 	// Key and its companions are those of the causing call.
 	Call Call
 }

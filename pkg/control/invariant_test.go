@@ -172,6 +172,9 @@ func (r *run) step(c control.Command) {
 	for _, e := range events {
 		r.check(c, e, refusal.Refused())
 		r.state = control.Evolve(r.state, e)
+		if change, ok := control.ChangeOf(e); ok && change.Revision != r.state.Revision {
+			r.t.Fatalf("%+v: the thread has revision %d", change, r.state.Revision)
+		}
 		r.next++
 	}
 	if w, ok := c.(control.Webhook); ok && r.inputs[w.Input] != 1 {

@@ -80,6 +80,7 @@ func appendChange(dst []byte, field protowire.Number, e *control.Change) []byte 
 	dst = appendVarint(dst, 13, uint64(e.ID))
 	dst = appendVarint(dst, 14, protowire.EncodeBool(e.Done))
 	dst = appendCall(dst, 15, &e.Call)
+	dst = appendVarint(dst, 16, uint64(e.Revision))
 	return closed(dst, start)
 }
 
@@ -149,6 +150,8 @@ func readChange(data []byte) (e control.Change, ok bool) {
 			e.Done = r.bool()
 		case 15:
 			e.Call = r.call()
+		case 16:
+			e.Revision = uint32(r.varint(math.MaxUint32))
 		default:
 			return e, false
 		}

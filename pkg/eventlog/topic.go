@@ -50,7 +50,8 @@ func (e Encoding) contentType() string {
 // ControlChange returns the topic's message for the event of r at position at;
 // false when that event is none of the topic's, or not in r. object is the
 // kind of asset of the event's page, after the state of the event's thread
-// after the event (the zero State for the page itself).
+// after the event (the zero State for the page itself, and for an event of
+// which NeedsState says that it says everything).
 func ControlChange(r *Record, at control.Position, object control.Object, after control.State) (*controlv1.ControlChange, bool) {
 	e, ok := r.At(at)
 	if !ok {
@@ -72,6 +73,14 @@ func ControlChange(r *Record, at control.Position, object control.Object, after 
 
 // OnTopic reports whether an event is one of the control topic's.
 func OnTopic(e control.Event) bool { return kindOf(e) != "" }
+
+// NeedsState reports whether the message for an event says what only the state
+// after it knows. A change of owner has it all, unless it was logged before
+// changes kept their revision.
+func NeedsState(e control.Event) bool {
+	c, ok := control.ChangeOf(e)
+	return !ok || c.Revision == 0
+}
 
 // describe fills in what depends on the type of the event.
 func describe(c *controlv1.ControlChange, e *Entry) {
@@ -100,6 +109,9 @@ func describeChange(c *controlv1.ControlChange, change *control.Change, thread c
 	c.PreviousOwner, c.NewOwner = change.From.String(), change.To.String()
 	c.Actor, c.Reason, c.Metadata = actorOf(change.By, thread), change.Why.String(), change.Metadata
 	c.OccurredAt, c.ExpiresAt = timestamp(change.At), timestamp(change.ExpiresAt)
+	if change.Revision != 0 {
+		c.Revision = change.Revision
+	}
 }
 
 // kindOf is the kind of an event on the topic; empty for one that is not on it.

@@ -95,7 +95,7 @@ func changeToWire(c *control.Change) *logv1.Change {
 		From: uint64(c.From), To: uint64(c.To), AtMs: int64(c.At), ExpiresAtMs: int64(c.ExpiresAt), By: actorToWire(c.By),
 		Why: uint32(c.Why), Metadata: text(c.Metadata), Print: c.Print, WindowDays: uint32(c.WindowDays),
 		MirrorSide: c.MirrorSide, WantInbox: c.WantInbox, PlatformSide: c.PlatformSide, Id: uint64(c.ID), Done: c.Done,
-		Call: callToWire(c.Call),
+		Call: callToWire(c.Call), Revision: c.Revision,
 	}
 }
 
@@ -105,6 +105,6 @@ func (f *fault) change(m *logv1.Change) control.Change {
 		ExpiresAt: control.Millis(m.GetExpiresAtMs()), By: f.actor(m.GetBy()), Why: control.Why(f.small(m.GetWhy())),
 		Metadata: m.GetMetadata(), Print: m.GetPrint(), WindowDays: f.small(m.GetWindowDays()), MirrorSide: m.GetMirrorSide(),
 		WantInbox: m.GetWantInbox(), PlatformSide: m.GetPlatformSide(), ID: control.Position(m.GetId()), Done: m.GetDone(),
-		Call: f.call(m.GetCall()),
+		Call: f.call(m.GetCall()), Revision: m.GetRevision(),
 	}
 }

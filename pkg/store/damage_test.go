@@ -19,9 +19,9 @@ import (
 	"github.com/baton-router/baton/pkg/store"
 )
 
-// damaged returns a copy of fs in which a byte in the middle of each file with
+// damaged returns a copy of fs in which a byte, so many quarters into each file with
 // this suffix is flipped, and how many those were.
-func damaged(t *testing.T, fs *vfs.MemFS, suffix string) (*vfs.MemFS, int) {
+func damaged(t *testing.T, fs *vfs.MemFS, suffix string, quarter int) (*vfs.MemFS, int) {
 	t.Helper()
 	after := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 	names, err := after.List("store")
@@ -47,7 +47,7 @@ func damaged(t *testing.T, fs *vfs.MemFS, suffix string) (*vfs.MemFS, int) {
 		if len(data) < 2000 {
 			continue
 		}
-		data[len(data)/3] ^= 0x10
+		data[len(data)*quarter/4] ^= 0x10
 		w, err := after.Create("store/"+name, vfs.WriteCategoryUnspecified)
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func TestDamagedTablesAreReported(t *testing.T) {
 	s := open(t, disk)
 	filled(t, s, 0, 300)
 	closeStore(t, s) // flushes everything into tables
-	after, flipped := damaged(t, disk, ".sst")
+	after, flipped := damaged(t, disk, ".sst", 1)
 	if flipped == 0 {
 		t.Fatal("no table to damage")
 	}
@@ -115,7 +115,7 @@ func TestDamagedTablesAreReported(t *testing.T) {
 // known to have been synced is damage.
 func TestADamagedWriteAheadLogIsReported(t *testing.T) {
 	t.Parallel()
-	after, _ := damagedLog(t, 400, true)
+	after, _ := damagedLog(t, 400, true, 1)
 	s, err := store.Open(store.Options{Dir: "store", FS: after})
 	if err == nil {
 		closeStore(t, s)
@@ -126,11 +126,11 @@ func TestADamagedWriteAheadLogIsReported(t *testing.T) {
 }
 
 // TestADamagedTailIsAnEarlierRecord: in what no later block knows to have been
-// synced, a flipped byte looks like the end of the log. The store is at an earlier record then, and
-// the stream has the rest.
+// synced, a flipped byte looks like the end of the log. The store is at an earlier
+// record then, and the stream has the rest.
 func TestADamagedTailIsAnEarlierRecord(t *testing.T) {
 	t.Parallel()
-	after, all := damagedLog(t, 100, false)
+	after, all := damagedLog(t, 120, false, 3)
 	s := open(t, after)
 	defer closeStore(t, s)
 	p := partition(t, s, 0)
@@ -151,9 +151,9 @@ func TestADamagedTailIsAnEarlierRecord(t *testing.T) {
 }
 
 // damagedLog returns a disk with a store that was not closed and has a byte
-// flipped in its write-ahead log, and what was applied to it: synced after
-// every record, or once at the end.
-func damagedLog(t *testing.T, records int, synced bool) (*vfs.MemFS, []published) {
+// flipped in its write-ahead log, so many quarters into it, and what was applied:
+// synced after every record, or once at the end.
+func damagedLog(t *testing.T, records int, synced bool, quarter int) (*vfs.MemFS, []published) {
 	t.Helper()
 	disk := vfs.NewCrashableMem()
 	s, err := store.Open(store.Options{Dir: "store", FS: disk}) // default sizes: one log, or two
@@ -170,7 +170,7 @@ func damagedLog(t *testing.T, records int, synced bool) (*vfs.MemFS, []published
 			}
 		}
 	}
-	after, flipped := damaged(t, disk, ".log")
+	after, flipped := damaged(t, disk, ".log", quarter)
 	if flipped == 0 {
 		t.Fatal("no log to damage")
 	}

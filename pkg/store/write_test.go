@@ -301,13 +301,13 @@ func compareStands(t *testing.T, disk *storetest.Disk, want *store.Store) {
 // got them, and nothing is applied on top, until the partition is wiped.
 func TestAFailedWriteEndsThePartition(t *testing.T) {
 	t.Parallel()
-	all := stream(rand.New(rand.NewPCG(3, 5)), 1, 20)
+	all := stream(rand.New(rand.NewPCG(3, 5)), 1, 60)
 	s := opened(t)
 	p := partition(t, s, 0)
-	for _, m := range all[:19] {
+	for _, m := range all[:59] {
 		apply(t, p, m.record, m.raw, m.sequence)
 	}
-	stood, last := p.Applied(), all[19]
+	stood, last := p.Applied(), all[59]
 	touched := changes(t, p, last.record)
 	p.Spoil(io.ErrShortWrite)
 	if _, _, err := p.LastRecord(); !errors.Is(err, io.ErrShortWrite) {

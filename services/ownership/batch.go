@@ -112,15 +112,16 @@ func (t *topic) object(ctx context.Context, version, asset uint64) (control.Obje
 	return page.Object, nil
 }
 
-// pastStates folds the states of threads along records read from the store: of
-// each thread the history is read once.
+// pastStates folds the states of threads along records read from the store. Of
+// events that say everything themselves it reads nothing, of other threads the
+// history once.
 type pastStates struct {
 	part  *store.Partition
 	known map[control.ThreadKey]control.State
 }
 
 // after returns the states after each of the record's entries that go to the
-// topic. Records must come in order.
+// topic, the zero State after one that needs none. Records must come in order.
 func (p *pastStates) after(rec *eventlog.Record) (states []control.State, err error) {
 	for i := range rec.Entries {
 		e := &rec.Entries[i]
@@ -130,7 +131,8 @@ func (p *pastStates) after(rec *eventlog.Record) (states []control.State, err er
 		case e.Evolves() && known:
 			st = control.Evolve(st, e.Event)
 			p.known[e.Thread] = st
-		case e.Evolves() && onTopic:
+		case !onTopic || !eventlog.NeedsState(e.Event):
+		case e.Evolves():
 			if st, err = p.at(e.Thread, at, e.Event); err != nil {
 				return nil, err
 			}

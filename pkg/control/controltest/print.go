@@ -37,7 +37,7 @@ func (w *World) implied(name string, field reflect.Value) bool {
 	switch name {
 	case "At":
 		return field.Interface() == w.Now
-	case "Print", "Call", "Dedupe", "Input", "Key", "KeyUntil", "Digest", "Message":
+	case "Print", "Revision", "Call", "Dedupe", "Input", "Key", "KeyUntil", "Digest", "Message":
 		return true
 	}
 	return false

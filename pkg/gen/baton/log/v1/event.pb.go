@@ -54,7 +54,10 @@ type Change struct {
 	// The thread's done mark after the change.
 	Done bool `protobuf:"varint,14,opt,name=done,proto3" json:"done,omitempty"`
 	// The causing call; absent when no call did.
-	Call          *Call `protobuf:"bytes,15,opt,name=call,proto3" json:"call,omitempty"`
+	Call *Call `protobuf:"bytes,15,opt,name=call,proto3" json:"call,omitempty"`
+	// How many changes of owner the thread has had with this one; 0 in what was
+	// logged before changes kept it.
+	Revision      uint32 `protobuf:"varint,16,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -192,6 +195,13 @@ func (x *Change) GetCall() *Call {
 		return x.Call
 	}
 	return nil
+}
+
+func (x *Change) GetRevision() uint32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 // Actor is who caused a change.
@@ -2141,7 +2151,7 @@ var File_baton_log_v1_event_proto protoreflect.FileDescriptor
 
 const file_baton_log_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x18baton/log/v1/event.proto\x12\fbaton.log.v1\"\xa0\x03\n" +
+	"\x18baton/log/v1/event.proto\x12\fbaton.log.v1\"\xbc\x03\n" +
 	"\x06Change\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x06R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x06R\x02to\x12\x13\n" +
@@ -2161,7 +2171,8 @@ const file_baton_log_v1_event_proto_rawDesc = "" +
 	"\rplatform_side\x18\f \x01(\bR\fplatformSide\x12\x0e\n" +
 	"\x02id\x18\r \x01(\x04R\x02id\x12\x12\n" +
 	"\x04done\x18\x0e \x01(\bR\x04done\x12&\n" +
-	"\x04call\x18\x0f \x01(\v2\x12.baton.log.v1.CallR\x04call\"A\n" +
+	"\x04call\x18\x0f \x01(\v2\x12.baton.log.v1.CallR\x04call\x12\x1a\n" +
+	"\brevision\x18\x10 \x01(\rR\brevision\"A\n" +
 	"\x05Actor\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x10\n" +
 	"\x03app\x18\x02 \x01(\x06R\x03app\x12\x12\n" +
