@@ -165,7 +165,7 @@ func (h *holder) replay(ctx context.Context, msg bus.Message) error {
 	case err != nil:
 		return err
 	default:
-		h.keep(changes)
+		h.keep(changes, nil)
 	}
 	h.replayed++
 	h.applied = h.part.Applied()

@@ -97,22 +97,27 @@ func (h *holder) compareClock(ctx context.Context) {
 // applied1 projects a durable record into the store and memory.
 func (h *holder) applied1(rec *eventlog.Record, raw []byte, sequence uint64, s *step) error {
 	var changes []store.Change
+	var rows []uint32
 	if s != nil {
-		changes = s.changes()
+		changes, rows = s.changes(), s.rows
 	}
 	if err := h.part.Apply(rec, raw, sequence, changes); err != nil {
 		return err
 	}
 	h.applied, h.sequence = h.part.Applied(), sequence
-	h.keep(changes)
+	h.keep(changes, rows)
 	return nil
 }
 
-// keep brings the threads in memory up to what was applied.
-func (h *holder) keep(changes []store.Change) {
+// keep brings the threads in memory up to what was applied. rows are their rows;
+// nil when they are not known.
+func (h *holder) keep(changes []store.Change, rows []uint32) {
 	for i := range changes {
-		c := &changes[i]
-		before := h.threads.put(c.Thread, slot{state: c.State, armed: c.Due})
+		c, row := &changes[i], uint32(0)
+		if rows != nil {
+			row = rows[i]
+		}
+		before := h.threads.putAt(row, c.Thread, slot{state: c.State, armed: c.Due})
 		if h.counted && before != c.State.Owner {
 			h.deps.Observe.owned(before, -1)
 			h.deps.Observe.owned(c.State.Owner, 1)
@@ -128,7 +133,9 @@ func (h *holder) after(rec *eventlog.Record, s *step) {
 	}
 	s.lent = h.topic.add(h.partition, committed{rec, s.after})
 	for i := range s.changed {
-		h.startEffects(s.changed[i].Thread)
+		if c := &s.changed[i]; c.State.Rare != nil { // where effects are
+			h.startEffects(c.Thread)
+		}
 		h.resumeWaiting(s.changed[i].Thread)
 	}
 	h.settle(s)

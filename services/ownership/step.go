@@ -27,7 +27,9 @@ type step struct {
 	entries []eventlog.Entry
 	bytes   int
 	changed []store.Change            // threads, in order of first change
+	rows    []uint32                  // theirs, as threads.find says
 	places  map[control.ThreadKey]int // of them in changed
+	latest  lookup
 	tables  staged
 	after   []control.State // of the entries that go to the control topic
 	lent    bool            // entries and after are the control topic's now
@@ -35,6 +37,14 @@ type step struct {
 	look    []control.ThreadKey // whose effects are to be looked at afterwards
 	swept   bool                // a share of a sweep is in this step
 	err     error               // the store could not be read: nothing is decided
+}
+
+// lookup is the thread that a step looked up last: nearly always the one that it
+// changes next. It is none of those that it has changed.
+type lookup struct {
+	key control.ThreadKey
+	row uint32
+	ok  bool
 }
 
 func (h *holder) newStep() *step {
@@ -58,8 +68,8 @@ func (s *step) reuse() {
 	clear(s.changed)
 	s.tables.clear()
 	*s = step{
-		h: s.h, entries: entries, after: after, changed: s.changed[:0], places: s.places, tables: s.tables,
-		answers: s.answers[:0], look: s.look[:0],
+		h: s.h, entries: entries, after: after, changed: s.changed[:0], rows: s.rows[:0], places: s.places,
+		tables: s.tables, answers: s.answers[:0], look: s.look[:0],
 	}
 	s.h.spare = s
 }
@@ -82,7 +92,8 @@ func (s *step) state(key control.ThreadKey) control.State {
 	if i, ok := s.places[key]; ok {
 		return s.changed[i].State
 	}
-	return s.h.state(key)
+	s.latest = lookup{key, s.h.threads.find(key), true}
+	return s.h.threads.at(s.latest.row).state
 }
 
 // cause names what an event came from.
@@ -130,14 +141,17 @@ func (s *step) project(from int) {
 }
 
 func (s *step) put(key control.ThreadKey, st control.State) {
-	i, ok := s.places[key]
-	if !ok {
-		before, _ := s.h.threads.get(key)
-		i = len(s.changed)
-		s.places[key] = i
-		s.changed = append(s.changed, store.Change{Thread: key, Was: before.armed})
+	if !s.latest.ok || s.latest.key != key {
+		if i, ok := s.places[key]; ok {
+			s.changed[i].State = st
+			return
+		}
+		s.latest = lookup{key, s.h.threads.find(key), true}
 	}
-	s.changed[i].State = st
+	s.places[key] = len(s.changed)
+	s.changed = append(s.changed, store.Change{Thread: key, State: st, Was: s.h.threads.at(s.latest.row).armed})
+	s.rows = append(s.rows, s.latest.row)
+	s.latest = lookup{}
 }
 
 // add stages an entry; after is its thread's state with it.

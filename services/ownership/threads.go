@@ -70,15 +70,38 @@ func (t *threads) len() int {
 
 // get returns a thread; false when it is not there, as in a nil value.
 func (t *threads) get(key control.ThreadKey) (slot, bool) {
+	n := t.find(key)
+	return t.at(n), n != 0
+}
+
+// find returns the number of a thread's row, which stays its own; 0 for none.
+func (t *threads) find(key control.ThreadKey) uint32 {
 	if t == nil {
-		return slot{}, false
+		return 0
 	}
 	defer runtime.KeepAlive(t) // and with it the rows
-	n := t.index[t.place(&key)]
+	return t.index[t.place(&key)]
+}
+
+// at is the thread of a row; the zero slot for 0.
+func (t *threads) at(n uint32) slot {
 	if n == 0 {
-		return slot{}, false
+		return slot{}
 	}
-	return t.slot(t.row(n)), true
+	defer runtime.KeepAlive(t)
+	return t.slot(t.row(n))
+}
+
+// putAt is put for a thread whose row is known, 0 for one that is not there.
+func (t *threads) putAt(n uint32, key control.ThreadKey, s slot) (before control.AppID) {
+	if n == 0 {
+		return t.put(key, s)
+	}
+	defer runtime.KeepAlive(t)
+	r := t.row(n)
+	before = r.owner
+	t.set(r, r.hasRare, key, s)
+	return before
 }
 
 // put adds a thread or replaces it, and returns the owner that it had.
@@ -86,10 +109,7 @@ func (t *threads) put(key control.ThreadKey, s slot) (before control.AppID) {
 	defer runtime.KeepAlive(t)
 	place := t.place(&key)
 	if n := t.index[place]; n != 0 {
-		r := t.row(n)
-		before = r.owner
-		t.set(r, r.hasRare, key, s)
-		return before
+		return t.putAt(n, key, s)
 	}
 	n := t.add()
 	t.index[place] = n

@@ -58,6 +58,7 @@ func TestThreadsAreAMap(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		all, want, order := newThreads(), map[control.ThreadKey]slot{}, []control.ThreadKey(nil)
+		rows := map[control.ThreadKey]uint32{} // as they were found; 0 before a thread came
 		for range rapid.IntRange(1, 2000).Draw(t, "puts") {
 			key := control.ThreadKey{Asset: rapid.Uint64Range(1, 3).Draw(t, "asset"), Person: rapid.Uint64Range(0, 700).Draw(t, "person")}
 			if _, known := want[key]; !known {
@@ -65,15 +66,29 @@ func TestThreadsAreAMap(t *testing.T) {
 			}
 			s := slot{armed: control.Millis(rapid.Int64().Draw(t, "armed"))}
 			s.state.Revision = rapid.Uint32().Draw(t, "revision")
+			s.state.Owner = control.AppID(rapid.Uint64Range(0, 2).Draw(t, "owner"))
 			if rapid.IntRange(0, 9).Draw(t, "rare") == 0 {
 				s.state.Rare = &control.Rare{}
 			}
-			all.put(key, s)
+			if row, asked := rows[key]; asked && rapid.Bool().Draw(t, "by row") {
+				if before := all.putAt(row, key, s); before != want[key].state.Owner {
+					t.Fatalf("%+v belonged to %d, and to %d", key, want[key].state.Owner, before)
+				}
+			} else {
+				all.put(key, s)
+			}
 			want[key] = s
+			if rapid.IntRange(0, 3).Draw(t, "look") == 0 {
+				other := control.ThreadKey{Asset: key.Asset, Person: rapid.Uint64Range(0, 700).Draw(t, "other")}
+				rows[other] = all.find(other)
+			}
 		}
 		var came []control.ThreadKey
 		for key, s := range all.all() {
 			came = append(came, key)
+			if row := rows[key]; row != 0 && all.at(row) != s {
+				t.Fatalf("%+v: row %d has %+v, want %+v", key, row, all.at(row), s)
+			}
 			if got, ok := all.get(key); !ok || got != s || s != want[key] {
 				t.Fatalf("%+v: %+v and %+v, want %+v", key, s, got, want[key])
 			}
