@@ -62,14 +62,22 @@ func (b *bench) eachProfile(ctx context.Context, s *batonStage, name string, loa
 		return err
 	}
 	for _, kind := range profiles {
-		taken := make(chan error, 1)
-		query := fmt.Sprintf("%s?seconds=%d", kind, max(int(b.size.profile.Seconds()), 1))
-		go func() { taken <- s.take(ctx, kind, query, filepath.Join(dir, name+"-"+kind)) }()
-		if err := errors.Join(load(b.size.profile), <-taken); err != nil {
-			return fmt.Errorf("profile %s of %s: %w", kind, name, err)
+		if err := b.oneProfile(ctx, s, kind, filepath.Join(dir, name+"-"+kind), load); err != nil {
+			return err
 		}
 	}
 	b.say("%-40s %s", "profiles/"+name, filepath.Join(dir, name+"-*"))
+	return nil
+}
+
+// oneProfile takes a profile while a load runs for about its time.
+func (b *bench) oneProfile(ctx context.Context, s *batonStage, kind, file string, load func(time.Duration) error) error {
+	taken := make(chan error, 1)
+	query := fmt.Sprintf("%s?seconds=%d", kind, max(int(b.size.profile.Seconds()), 1))
+	go func() { taken <- s.take(ctx, kind, query, file) }()
+	if err := errors.Join(load(b.size.profile), <-taken); err != nil {
+		return fmt.Errorf("profile %s: %w", file, err)
+	}
 	return nil
 }
 

@@ -24,18 +24,42 @@ const (
 	scaleSeen, scaleEvents = 1_000_000, 400_000
 )
 
+// scaleTurns is how many pieces the load on an installation is cut into: the one
+// of the fewest threads has one in between each time, so that whatever else the
+// machine does meets both.
+const scaleTurns = 4
+
 // scale measures installations with more and more threads, one app each: what
 // an event and an idle thread take, and how long a restart does.
 func (b *bench) scale(ctx context.Context) error {
+	return b.scaleOf(ctx, min(10_000, b.size.largest), func(few *batonStage, name string) error {
+		if _, err := b.scaled(ctx, few, nil, name); err != nil {
+			return err
+		}
+		return b.more(ctx, few)
+	})
+}
+
+// scaleOf starts an installation of so many threads to come.
+func (b *bench) scaleOf(ctx context.Context, threads int, measure func(s *batonStage, name string) error) error {
+	name := "scale/" + report.Grouped(threads) + " threads"
+	err := b.onBaton(ctx, name, 1, threads, setup{maxBatch: 20, cold: true}, func(s *batonStage) error { return measure(s, name) })
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// more measures installations of more threads beside one of few.
+func (b *bench) more(ctx context.Context, few *batonStage) error {
 	base := 0.0
-	for _, threads := range []int{min(10_000, b.size.largest), beyond, 1_000_000, 10_000_000} {
+	for _, threads := range []int{beyond, 1_000_000, 10_000_000} {
 		if threads > min(b.options.threads, b.size.largest) {
 			b.report.Skip(fmt.Sprintf("scale: %d threads: without --quick, --threads %d", threads, threads))
 			continue
 		}
-		name := "scale/" + report.Grouped(threads) + " threads"
-		err := b.onBaton(ctx, name, 1, threads, setup{maxBatch: 20, cold: true}, func(s *batonStage) error {
-			resident, err := b.scaled(ctx, s, name)
+		err := b.scaleOf(ctx, threads, func(s *batonStage, name string) error {
+			resident, err := b.scaled(ctx, s, few, name)
 			if err == nil && threads == beyond {
 				base = resident
 			}
@@ -45,15 +69,16 @@ func (b *bench) scale(ctx context.Context) error {
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 	}
 	return nil
 }
 
-// scaled fills an installation with threads and measures it. It returns what is
-// resident after a restart: the threads, without what their coming has left.
-func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (resident float64, err error) {
+// scaled fills an installation with threads and measures it, beside one of few
+// threads unless it is that. It returns what is resident after a restart: the
+// threads, without what their coming has left.
+func (b *bench) scaled(ctx context.Context, s, few *batonStage, name string) (resident float64, err error) {
 	filled, err := s.warm(ctx)
 	if err != nil {
 		return 0, err
@@ -71,18 +96,19 @@ func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (residen
 	if err := b.seen(ctx, s); err != nil {
 		return 0, err
 	}
-	o, err := b.whole(ctx, s, shape{events: min(scaleEvents, b.size.largest), perPost: 20})
+	o, err := b.loaded(ctx, s, few, name)
 	if err != nil {
 		return 0, err
 	}
-	b.note(name+"/webhooks", report.PerSecond, o.rate())
-	b.note(name+"/CPU per event", report.Micros, perEvent(o.router, o.events))
 	// Fuller batches take less for an event, so it also counts at one rate for all.
 	paced, err := b.whole(ctx, s, shape{during: b.size.paced, perPost: 20, rate: scaleRate})
 	if err != nil {
 		return 0, err
 	}
 	b.note(fmt.Sprintf("%s/CPU per event at %d per s", name, scaleRate), report.Micros, perEvent(paced.router, paced.events))
+	if err := b.profileScale(ctx, s, name); err != nil {
+		return 0, err
+	}
 	if err := b.idle(ctx, s, name); err != nil { // the cursors are saved meanwhile
 		return 0, err
 	}
@@ -99,6 +125,37 @@ func (b *bench) scaled(ctx context.Context, s *batonStage, name string) (residen
 	_, err = s.play(ctx, shape{events: min(s.threads, 10_000), perPost: 20})
 	return resident, err
 }
+
+// loaded puts a load on an installation, and the same on one of few threads, in
+// turn. It returns what came of the first; both count.
+func (b *bench) loaded(ctx context.Context, s, few *batonStage, name string) (outcome, error) {
+	sides := []*batonStage{s}
+	if few != nil {
+		sides = append(sides, few)
+	}
+	came := make([]outcome, len(sides))
+	for turn := range scaleTurns {
+		for i := range sides {
+			i = (i + turn) % len(sides) // neither is always the first
+			o, err := b.whole(ctx, sides[i], shape{events: min(scaleEvents, b.size.largest) / scaleTurns, perPost: 20})
+			if err != nil {
+				return o, err
+			}
+			came[i].events += o.events
+			came[i].took += o.took
+			came[i].router.CPU += o.router.CPU
+		}
+	}
+	b.note(name+"/webhooks", report.PerSecond, came[0].rate())
+	b.note(name+"/CPU per event", report.Micros, perEvent(came[0].router, came[0].events))
+	if few != nil {
+		b.note(name+"/"+fewBeside, report.Micros, perEvent(came[1].router, came[1].events))
+	}
+	return came[0], nil
+}
+
+// fewBeside is what an event takes of the installation of few threads meanwhile.
+const fewBeside = "CPU per event with the fewest, in turn"
 
 // seen posts what is missing to scaleSeen, and waits until Baton is quiet again.
 func (b *bench) seen(ctx context.Context, s *batonStage) error {
@@ -179,6 +236,22 @@ func (b *bench) published(ctx context.Context, s *batonStage, name string, event
 	}
 	b.note(name+"/CPU per first event after delivery", report.Micros, perEvent(after.Since(before), events))
 	return nil
+}
+
+// profileScale keeps a profile of the load, which does not count.
+func (b *bench) profileScale(ctx context.Context, s *batonStage, name string) error {
+	dir, err := b.profileFolder()
+	if err != nil {
+		return err
+	}
+	err = b.oneProfile(ctx, s, "profile", filepath.Join(dir, strings.ReplaceAll(name, "/", "-")+"-profile"), func(d time.Duration) error {
+		_, err := s.play(ctx, shape{during: d, perPost: 20})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return b.quiet(ctx, s)
 }
 
 // idle measures what a Baton without work takes.
