@@ -13,10 +13,10 @@ import (
 // sequence there is still the expected one (0 for none), and returns the
 // record's sequence. Durable on return; blocks until the stream answers or ctx
 // ends. It never repeats a publish: at most one fenced publish per partition
-// may be outstanding, and only the holder knows when to repeat it. A sole writer
-// puts the records of all partitions that come in while one write is under way
-// into one message; they share its sequence, and an unknown outcome of it is
-// closed before anybody is answered.
+// may be outstanding, and only the holder knows when to repeat it. data is the
+// caller's again on return. A sole writer puts the records of all partitions that
+// come in while one write is under way into one message; they share its sequence,
+// and an unknown outcome of it is closed before anybody is answered.
 //
 // Errors: ErrWrongSequence, ErrInFlight, ErrOutcomeUnknown, ErrUnavailable,
 // ErrStreamFull, ErrTooLarge, ErrInvalid. After ErrOutcomeUnknown the record

@@ -50,7 +50,7 @@ func (h *holder) commit(ctx context.Context, s *step) error {
 	} else {
 		rec.Input = max(rec.Input, h.unread.before)
 	}
-	raw := eventlog.Encode(&rec)
+	raw := h.encode(&rec)
 	h.deps.Observe.reached(PointRecordSend, h.partition)
 	began, wrote := time.Now(), h.time.wall()
 	sequence, err := h.append(h.publishing, &rec, raw)
@@ -70,6 +70,19 @@ func (h *holder) commit(ctx context.Context, s *step) error {
 		h.compareClock(ctx)
 	}
 	return nil
+}
+
+// keepRecord is the largest encoded record whose memory the next one gets.
+const keepRecord = 64 << 10
+
+// encode is eventlog.Encode into memory that is used again: nobody keeps a record
+// that was appended and applied.
+func (h *holder) encode(rec *eventlog.Record) []byte {
+	raw := eventlog.Append(h.raw[:0], rec)
+	if cap(raw) <= keepRecord {
+		h.raw = raw
+	}
+	return raw
 }
 
 // written is this holder's last record: when its write began, and when it was

@@ -46,6 +46,7 @@ type holder struct {
 	givenUp    uint64          // one whose loss was accepted
 	publishing context.Context //nolint:containedctx // of this tenure's records
 	spare      *step           // a finished one, for its memory
+	raw        []byte          // memory for the next record's encoding
 	staging    eventlog.Record // of project, used again
 	keys       [][16]byte      // of seenEarlier, used again
 	earlier    []bool          // likewise

@@ -19,6 +19,7 @@ import (
 
 // Log is the fenced side of the partitions' log. Implemented by *bus.Conn.
 type Log interface {
+	// AppendLog does not keep data: its memory is the caller's on return.
 	AppendLog(ctx context.Context, p int, data []byte, expected uint64) (uint64, error)
 	Barrier(ctx context.Context, p int, expected uint64) error
 	LastLog(ctx context.Context, p int) (bus.Message, error)
