@@ -11,13 +11,14 @@ const (
 	// further one has twice the room of the one before.
 	filterFirst = 1 << 10
 	// filterMost bounds the keys of a partition that its filters hold, which
-	// take two to four bytes each. Beyond it all keys are looked up, and a bucket
+	// take three to seven bytes each. Beyond it all keys are looked up, and a bucket
 	// of that many is large: 64 partitions get there at a thousand events a second,
 	// day and night.
 	filterMost = 1 << 22
 	// blockKeys is how many keys a block holds: of unknown ones, about one in
-	// a thousand then looks known.
-	blockKeys = 32
+	// sixteen thousand then looks known, in each filter. One that does is looked
+	// for in the store, which takes as long as some ten events.
+	blockKeys = 20
 )
 
 // filter tells keys that are surely new from those that may be known. A key sets

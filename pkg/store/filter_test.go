@@ -34,7 +34,7 @@ func TestMemoryForgetsNothingAndAlarmsSeldom(t *testing.T) {
 			alarms++
 		}
 	}
-	if alarms > keys/60 {
+	if alarms > keys/600 {
 		t.Errorf("%d of %d unknown keys look known", alarms, keys)
 	}
 	m.lapse(1)
