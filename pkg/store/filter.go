@@ -16,8 +16,8 @@ const (
 	// day and night.
 	filterMost = 1 << 22
 	// blockKeys is how many keys a block holds: of unknown ones, about one in
-	// sixteen thousand then looks known, in each filter. One that does is looked
-	// for in the store, which takes as long as some ten events.
+	// sixteen thousand then looks known, in each filter, and is looked for in the
+	// store.
 	blockKeys = 20
 )
 

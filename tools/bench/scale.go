@@ -20,7 +20,8 @@ const (
 	scaleRate = 1000
 	// scaleSeen are the events that an installation has seen at least when it is
 	// measured: one of few threads is not a young one. scaleEvents are those that
-	// are measured: as many as come between two of the store's compactions, or more.
+	// are measured: as many as come between two of the store's compactions, or more,
+	// but for the large ones of ten million threads, of which runs differ by some.
 	scaleSeen, scaleEvents = 1_000_000, 400_000
 )
 
